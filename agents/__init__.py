@@ -1,0 +1,1 @@
+"""Coder, Judge, search strategies and the loop that joins them."""

@@ -1,0 +1,1 @@
+"""Accepted kernels and the small library that loads them."""

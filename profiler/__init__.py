@@ -1,0 +1,1 @@
+"""Turns counters and resources into limits, bounds and modelled time."""

@@ -1,0 +1,161 @@
+"""What a launch is, what can go wrong in one, and what it counts: the contract of both executors.
+
+`isa/execute.py` (slow, the definition) and `vm/` (fast) each give
+`launch(module, entry_name, spec, memory, options) -> LaunchResult` over these records.
+A wrong kernel is a `Fault` in the result, never an exception; an instruction outside the table raises
+`UnsupportedInstruction` before anything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+ADDRESS_BASE = 0x7F00_0000_0000
+"""Global addresses look like a device's; no host pointer is ever formed from one."""
+ADDRESS_STRIDE = 1 << 36
+"""Allocation i lives in its own 64 GiB window, so that finding it is a shift and no overrun meets a neighbour."""
+
+
+class UnsupportedInstruction(Exception):  # noqa: N818 - it names a fact, not our error
+    """An instruction, special register or feature the emulator does not have."""
+
+    def __init__(self, what: str, line: int, ptx_line: int) -> None:
+        super().__init__(f"{what} (source line {line}, PTX line {ptx_line}) is not emulated")
+        self.what, self.line, self.ptx_line = what, line, ptx_line
+
+
+class FaultKind(StrEnum):
+    OUT_OF_BOUNDS = "out_of_bounds"
+    READ_ONLY = "read_only"
+    """A write to an input or other memory that is not the candidate's own."""
+    MISALIGNED = "misaligned"
+    UNINITIALISED = "uninitialised"
+    RACE = "race"
+    BARRIER = "barrier"
+    DEADLOCK = "deadlock"
+    BUDGET = "budget"
+    TRAP = "trap"
+    """`trap`, or a failed `assert`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    kind: FaultKind
+    message: str
+    """One sentence a kernel engineer can act on: what, where, by how much."""
+    line: int
+    """Source line, 0 where unknown."""
+    ptx_line: int
+    opcode: str
+    block: tuple[int, int, int]
+    thread: tuple[int, int, int]
+    address: int = 0
+    space: str = ""
+    allocation: str = ""
+    """Name of the buffer hit or nearest, "shared" or "local"."""
+    distance: int = 0
+    """Bytes past the end (positive) or before the start (negative)."""
+    size: int = 0
+    """Bytes accessed."""
+    other_line: int = 0
+    """Race: source line of the other access."""
+    other_thread: tuple[int, int, int] | None = None
+
+
+@dataclass(slots=True)
+class Allocation:
+    name: str
+    data: NDArray[np.uint8]
+    """The bytes; the executor writes in place."""
+    valid: NDArray[np.uint8] | None
+    """One byte per byte, nonzero once written; None when everything was initialised."""
+    writable: bool
+    address: int
+    """First byte's device address."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """Device global memory: a list of allocations, each in its own window."""
+
+    skew: int = 0
+    """Added to every base address: 0 gives 256-byte alignment, 16 the weakest a launcher promises."""
+    allocations: list[Allocation] = field(default_factory=list)
+
+    def allocate(
+        self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool
+    ) -> int:
+        """Map `data` (1-d uint8, kept by reference) and return its device address."""
+        address = ADDRESS_BASE + len(self.allocations) * ADDRESS_STRIDE + self.skew
+        valid = None if initialised else np.zeros(data.size, np.uint8)
+        self.allocations.append(Allocation(name, data, valid, writable, address))
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    dynamic_shared: int
+    """Bytes."""
+    params: bytes
+    """The parameter buffer, laid out as the entry's params say."""
+    blocks: tuple[int, ...] | None = None
+    """Linear block indices to run (x fastest); None runs the whole grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    threads: int = 1
+    """Host threads; the reference executor ignores it."""
+    checks: bool = True
+    """Uninitialised reads and races. Bounds, alignment, read-only and barriers are always checked."""
+    counters: bool = True
+    """Per-site sectors and wavefronts. Block counts are always kept."""
+    budget: int = 1 << 34
+    """Warp instructions over the whole launch."""
+    seed: int = 0
+    """Orders warps and blocks; 0 is launch order."""
+    sms: int = 132
+    """Reported as `%nsmid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCounters:
+    """One memory instruction's traffic; arrays of LaunchResult are indexed like `Entry.instructions`."""
+
+    requests: int
+    """Warp-level executions with at least one active lane."""
+    lanes: int
+    """Active lanes over all requests."""
+    sectors: int
+    """32-byte sectors touched (global and local)."""
+    wavefronts: int
+    """Passes through shared memory's 32 four-byte banks."""
+    ideal_wavefronts: int
+    """Passes had no two lanes conflicted."""
+    atomic_serial: int = 0
+    """Atomics: the largest number of lanes on one address, summed over requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchResult:
+    fault: Fault | None
+    """The first fault; the launch stops there and its outputs mean nothing."""
+    block_warps: NDArray[np.uint64]
+    """Per basic block: times a warp entered it (diverged groups count apart)."""
+    block_threads: NDArray[np.uint64]
+    """Per basic block: lanes that entered it."""
+    guarded_warps: NDArray[np.uint64]
+    """Per instruction with a guard: executions in which any lane's guard held; 0 elsewhere."""
+    sites: dict[int, SiteCounters]
+    """By instruction index; memory instructions only."""
+    blocks_run: int
+    warp_instructions: int
+    thread_instructions: int
+    printed: tuple[str, ...] = ()
+    """What `printf` wrote."""

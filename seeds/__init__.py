@@ -1,0 +1,1 @@
+"""Starting kernels, one folder per task."""

@@ -1,0 +1,1 @@
+"""What every folder shares: records, the kernel file, and the protocols between folders."""

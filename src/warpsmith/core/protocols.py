@@ -1,0 +1,92 @@
+"""Seams between folders: agents call an Evaluator, the gate calls a Launcher; `app` joins implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from warpsmith.core.artifact import Artifact
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.counters import LaunchCounters
+from warpsmith.core.outcome import Outcome, Stage
+from warpsmith.core.plan import BoundPlan
+from warpsmith.core.profile import Profile
+from warpsmith.core.record import Record
+from warpsmith.core.tensor import HostTensor
+
+
+class StageReport(Record):
+    """One step of the gate, as it went."""
+
+    stage: Stage
+    passed: bool
+    seconds: float
+    detail: str = ""
+
+
+class Evaluation(Record):
+    """What the gate says of one candidate."""
+
+    candidate: str
+    """`Candidate.identity`."""
+    outcome: Outcome
+    stages: tuple[StageReport, ...]
+    profile: Profile | None = None
+    """Present only where the outcome is Verified."""
+    toolchain: str = ""
+
+
+class Evaluator(Protocol):
+    """Judges candidates of one task on one target."""
+
+    def evaluate(self, candidate: Candidate, *, seed: int) -> Evaluation:
+        """Run the whole gate. `seed` mints its inputs; equal seeds give equal evaluations.
+
+        Raises:
+            KernelFileError: the text is no kernel file.
+            MachineError: our side failed; the candidate is not to blame.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One call of a compiled plan."""
+
+    artifact: Artifact
+    plan: BoundPlan
+    inputs: Mapping[str, HostTensor]
+    """By name; absent optional tensors are left out."""
+    outputs: Mapping[str, HostTensor]
+    """Shape and dtype of each output; the bytes are ignored and poisoned."""
+    seed: int = 0
+    """Poison, schedule and base addresses."""
+    checks: bool = True
+    sample_blocks: int | None = None
+    """Count only about this many blocks of each launch; outputs then mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReply:
+    """What the call did."""
+
+    failure: Outcome | None
+    """A Failure, or None where every launch ended."""
+    outputs: Mapping[str, HostTensor]
+    counters: tuple[LaunchCounters, ...]
+    """One per launch, in plan order."""
+    unwritten: Mapping[str, int]
+    """Output name -> index of the first unwritten byte."""
+
+
+class Launcher(Protocol):
+    """Runs a compiled plan: the emulator, or a GPU."""
+
+    def run(self, request: RunRequest) -> RunReply:
+        """Allocate, poison, launch, read back.
+
+        Raises:
+            MachineError: our side failed.
+        """
+        ...

@@ -1,0 +1,129 @@
+"""What to compute: tensors with symbolic shapes, workloads, tolerance and cost. Torch-free itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from warpsmith.core.dtype import DType
+
+
+class Role(StrEnum):
+    """How an input behaves from call to call."""
+
+    DYNAMIC = "dynamic"
+    """New values every call: activations."""
+    STATIC = "static"
+    """The same over many calls: weights. A `[[prepare]]` launch may read it."""
+    HOST = "host"
+    """Metadata the host knows before the launch."""
+    INPLACE = "inplace"
+    """Read and overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input."""
+
+    name: str
+    shape: tuple[str, ...]
+    """One integer expression a dimension: `("M", "K")`, `("K // 8", "N")`."""
+    dtype: str
+    """A DType's name, or a dtype variable each workload binds."""
+    role: Role = Role.DYNAMIC
+    optional: bool = False
+    """May be absent: a null pointer, and `has_<name>` is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result."""
+
+    name: str
+    shape: tuple[str, ...]
+    dtype: str
+    valid: str | None = None
+    """Name of an output holding how many leading rows count, for data-dependent sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One binding of the task's dimensions and dtypes, and an input distribution."""
+
+    name: str
+    dims: Mapping[str, int]
+    distribution: str
+    source: str = ""
+    """Where the shape comes from: a model's layer, a paper's table."""
+    dtypes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Dtype variable -> DType's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Error at most `k` times the honest result's, plus a floor; see the gate in the design."""
+
+    k: float = 3.0
+    floor: float = 1e-3
+    """Added to k x the honest relative L2 error; below what half-precision accumulation shows."""
+    floor_largest: float = 4e-3
+    """Added to k x the honest largest error over the output's RMS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Work that any correct kernel must do for one workload."""
+
+    flops: float
+    bytes: float
+    """Every input byte read once and every output byte written once."""
+    unit: str = "fp16"
+    """Fastest unit that may do the flops honestly: `fp16 bf16 tf32 fp8 int8` (tensor cores), `fp32`, `fp64`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a kernel must compute, how it is checked, and at which sizes it is timed."""
+
+    name: str
+    family: str
+    """Folder of the task file: `quantized_gemm`."""
+    summary: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Output, ...]
+    dims: tuple[str, ...]
+    """Free dimensions, in the order a person would say them."""
+    reference: Callable[..., Any]
+    """Plain PyTorch on tensors by name, and dimensions by name where its signature asks for them.
+    Returns a tensor, or a mapping from output name to tensor. Floating inputs arrive as float64 (oracle)
+    or float32 (honest result)."""
+    make_inputs: Mapping[str, Callable[..., Mapping[str, Any]]]
+    """Distribution name -> function(dims, generator) giving the input tensors by name, in their declared dtypes."""
+    verify: tuple[Workload, ...]
+    bench: tuple[Workload, ...]
+    cost: Callable[[Mapping[str, int]], Cost]
+    fixed: tuple[str, ...] = ()
+    """Dimensions a kernel may have compiled in."""
+    derived: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Further dimensions as expressions over `dims`."""
+    tolerance: Tolerance = Tolerance()
+    constraints: tuple[str, ...] = ()
+    """Expressions that hold for every legal binding: `K % G == 0`."""
+    path: str = ""
+    """Where it was loaded from."""
+    source_digest: str = ""
+    """Digest of the task file's text; a verdict belongs to it."""
+
+    def dtype_of(self, tensor: Tensor | Output, workload: Workload) -> DType:
+        """The element type of a tensor under a workload's dtype binding."""
+        return DType(workload.dtypes.get(tensor.dtype, tensor.dtype))
+
+    def tensor(self, name: str) -> Tensor | Output:
+        """Find an input or output by name; KeyError where there is none."""
+        for item in (*self.inputs, *self.outputs):
+            if item.name == name:
+                return item
+        raise KeyError(name)

@@ -1,0 +1,1 @@
+"""Task files, one per problem, and what loads and checks them."""

@@ -1,0 +1,1 @@
+../../src/warpsmith/__init__.py
