@@ -1,0 +1,69 @@
+"""From `.file` and `.loc` to lines of the candidate's own source."""
+
+from __future__ import annotations
+
+from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, STRING, Cursor
+from warpsmith.sandbox.emulator.ptx.literals import constant
+
+_Place = tuple[int, int, int]
+
+
+class Locations:
+    """Follows the `.loc` directives of a module in the order of the text.
+
+    A location in a header counts as the line of the candidate it was inlined into; the compiler prints the
+    chain of `inlined_at` outermost first, so each link has been seen before it is referred to.
+    """
+
+    def __init__(self, cursor: Cursor, source: str) -> None:
+        self._own = _files_named(cursor, source)
+        self._resolved: dict[_Place, int] = {}
+        self.line = 0
+
+    def enter_function(self) -> None:
+        self._resolved.clear()
+        self.line = 0
+
+    def read(self, cursor: Cursor) -> None:
+        """Take what follows `.loc`."""
+        place = _place(cursor)
+        inlined: _Place | None = None
+        while cursor.take(","):
+            word = cursor.name("function_name or inlined_at")
+            if word == "inlined_at":
+                inlined = _place(cursor)
+            elif word == "function_name":
+                cursor.name("a label")
+                if cursor.take("+"):
+                    constant(cursor)
+            else:
+                raise cursor.error(f"unknown attribute {word} of .loc", cursor.at - 1)
+        self._note(place, inlined)
+
+    def _note(self, place: _Place, inlined: _Place | None) -> None:
+        file, line, _ = place
+        if file in self._own:
+            # Line 0 is code the compiler made up; it belongs to what stands before it.
+            self.line = line or self.line
+        elif inlined is None:
+            self.line = 0
+        elif inlined[0] in self._own:
+            self.line = inlined[1]
+        else:
+            self.line = self._resolved.get(inlined, 0)
+        self._resolved[place] = self.line
+
+
+def _place(cursor: Cursor) -> _Place:
+    return constant(cursor).bits, constant(cursor).bits, constant(cursor).bits
+
+
+def _files_named(cursor: Cursor, source: str) -> frozenset[int]:
+    """Numbers of the `.file` directives, which stand at the end of the text, whose last path part is `source`."""
+    numbers = set()
+    for at, word in enumerate(cursor.words):
+        if word == ".file" and cursor.kinds[at + 1] == NUMBER and cursor.kinds[at + 2] == STRING:
+            path = cursor.words[at + 2][1:-1].replace("\\", "/")
+            if path.rpartition("/")[2] == source and cursor.words[at + 1].isdecimal():
+                numbers.add(int(cursor.words[at + 1][:9]))
+    return frozenset(numbers)

@@ -1,0 +1,237 @@
+"""The module level of a PTX text: `parse_module`.
+
+Grammar: PTX ISA 9.0, chapters 4 and 11 ("Directives"). What the compilers emit is accepted; forms that
+`program.py` has no record for are an error, never dropped in silence. Bodies of device functions are skipped:
+the caller sees their names and decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from warpsmith.sandbox.emulator.program import Entry, Module, Param, Variable
+from warpsmith.sandbox.emulator.ptx import cfg, declarations, layout
+from warpsmith.sandbox.emulator.ptx.body import Body, BodyParser
+from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, NUMBER, STRING, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.literals import constant
+from warpsmith.sandbox.emulator.ptx.locations import Locations
+
+_LINKING = (".visible", ".extern", ".weak", ".common")
+_BLOCK_SIZES = (".maxntid", ".reqntid")
+_TUNING = (
+    ".minnctapersm", ".maxnctapersm", ".maxnreg", ".maxclusterrank", ".reqnctapercluster", ".explicitcluster",
+    ".noreturn", ".blocksareclusters", ".abi_preserve", ".abi_preserve_control",
+)  # fmt: skip
+_SHARED_GRANULE, _LOCAL_GRANULE = 16, 16
+
+
+def parse_module(text: str, source: str = "candidate.cu") -> Module:
+    """Parse PTX text.
+
+    `source` is the file name (last path part) whose lines `Instr.line` counts; a location in another file
+    counts as the line of `source` it was inlined into.
+
+    Raises:
+        PtxSyntaxError: the text is not PTX that `program.py` can represent.
+    """
+    return _ModuleParser(text, source).parse()
+
+
+@dataclass(slots=True)
+class _Attributes:
+    block: tuple[int, ...] = ()
+    tuning: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+class _ModuleParser:
+    def __init__(self, text: str, source: str) -> None:
+        self._cursor = Cursor(text)
+        self._locations = Locations(self._cursor, source)
+        self._version: tuple[int, int] | None = None
+        self._target = ""
+        self._entries: dict[str, Entry] = {}
+        self._variables: dict[str, Variable] = {}
+        self._functions: dict[str, bool] = {}
+        """Name to whether the text defines it."""
+
+    def parse(self) -> Module:
+        cursor = self._cursor
+        while cursor.kinds[cursor.at] != END:
+            if cursor.take(";"):
+                continue
+            if cursor.kinds[cursor.at] != DIRECTIVE:
+                raise cursor.unexpected("a directive")
+            self._directive()
+        if self._version is None or not self._target:
+            raise cursor.error("the text has no .version and .target")
+        return Module(
+            self._version,
+            self._target,
+            tuple(self._entries.values()),
+            tuple(self._variables.values()),
+            tuple(name for name, defined in self._functions.items() if not defined),
+            tuple(name for name, defined in self._functions.items() if defined),
+        )
+
+    def _directive(self) -> None:
+        cursor = self._cursor
+        linking = set()
+        while cursor.words[cursor.at] in _LINKING:
+            linking.add(cursor.words[cursor.at])
+            cursor.at += 1
+        word = cursor.words[cursor.at]
+        if cursor.kinds[cursor.at] != DIRECTIVE:
+            raise cursor.unexpected("a directive")
+        cursor.at += 1
+        space = word[1:].partition("::")[0]
+        if word == ".entry":
+            self._entry()
+        elif word == ".func":
+            self._function()
+        elif space in declarations.SPACES:
+            for variable in declarations.variables(cursor, space, extern=".extern" in linking):
+                self._variables[variable.name] = variable
+        elif linking:
+            raise cursor.error(f"{word} cannot follow a linking directive", cursor.at - 1)
+        else:
+            self._plain(word)
+
+    def _plain(self, word: str) -> None:
+        """A directive that declares nothing."""
+        cursor = self._cursor
+        if word == ".version":
+            self._read_version()
+        elif word == ".target":
+            self._target = cursor.name("a target")
+            while cursor.take(","):
+                cursor.name("a target")
+        elif word == ".address_size":
+            if constant(cursor).bits != 64:
+                raise cursor.error("only 64-bit addresses are supported", cursor.at - 1)
+        elif word == ".file":
+            constant(cursor)
+            if cursor.kinds[cursor.at] != STRING:
+                raise cursor.unexpected("a file name")
+            cursor.at += 1
+            while cursor.take(","):
+                constant(cursor)
+        elif word == ".loc":
+            self._locations.read(cursor)
+        elif word == ".section":
+            while cursor.kinds[cursor.at] in (WORD, DIRECTIVE, STRING):
+                cursor.at += 1
+            cursor.skip_braces()
+        elif word == ".pragma":
+            while cursor.kinds[cursor.at] == STRING or cursor.words[cursor.at] == ",":
+                cursor.at += 1
+            cursor.expect(";")
+        else:
+            raise cursor.error(f"{word} is not supported at module level", cursor.at - 1)
+
+    def _read_version(self) -> None:
+        cursor = self._cursor
+        word = cursor.words[cursor.at]
+        major, dot, minor = word.partition(".")
+        if cursor.kinds[cursor.at] != NUMBER or not (dot and major.isdecimal() and minor.isdecimal()):
+            raise cursor.unexpected("a version such as 9.0")
+        if len(word) > 9 or self._version is not None:
+            raise cursor.error("not a version, or a second one")
+        self._version = int(major), int(minor)
+        cursor.at += 1
+
+    def _function(self) -> None:
+        """Take a device function; only its name is kept."""
+        cursor = self._cursor
+        self._parenthesised()
+        name = cursor.name("a function's name")
+        self._parenthesised()
+        self._attributes()
+        defined = cursor.words[cursor.at] == "{"
+        if defined:
+            cursor.skip_braces()
+        else:
+            cursor.expect(";")
+        self._functions[name] = defined or self._functions.get(name, False)
+
+    def _parenthesised(self) -> None:
+        cursor = self._cursor
+        if cursor.take("("):
+            while not cursor.take(")"):
+                if cursor.kinds[cursor.at] == END or cursor.words[cursor.at] in ("(", "{", "}", ";"):
+                    raise cursor.unexpected("')'")
+                cursor.at += 1
+
+    def _attributes(self) -> _Attributes:
+        """Take the performance directives between a head and its body."""
+        cursor = self._cursor
+        found = _Attributes()
+        while (word := cursor.words[cursor.at]) in _BLOCK_SIZES or word in _TUNING or word in (".pragma", ".attribute"):
+            cursor.at += 1
+            if word == ".pragma":
+                self._plain(word)
+                continue
+            if word == ".attribute":
+                self._parenthesised()
+                continue
+            numbers: list[int] = []
+            while cursor.kinds[cursor.at] == NUMBER:
+                numbers.append(constant(cursor).bits)
+                if not cursor.take(","):
+                    break
+            if word in _BLOCK_SIZES:
+                if not 1 <= len(numbers) <= 3:
+                    raise cursor.error(f"{word} has one to three numbers", cursor.at - 1)
+                found.block = tuple(numbers)
+            else:
+                found.tuning[word[1:]] = tuple(numbers)
+        return found
+
+    def _entry(self) -> None:
+        cursor = self._cursor
+        at = cursor.at
+        name = cursor.name("an entry's name")
+        params = declarations.parameters(cursor)
+        attributes = self._attributes()
+        if cursor.take(";"):
+            return
+        if name in self._entries:
+            raise cursor.error(f"entry {name} is defined twice", at)
+        outside = {*self._variables, *self._functions, *(param.name for param in params)}
+        body = BodyParser(cursor, self._locations, outside).parse()
+        self._entries[name] = self._finish(name, params, attributes, body)
+
+    def _finish(self, name: str, params: tuple[Param, ...], attributes: _Attributes, body: Body) -> Entry:
+        instructions, blocks = cfg.build(self._cursor, body)
+        own_names = {param.name for param in params}
+        variables = (*self._referenced(used for used in body.used if used not in own_names), *body.variables)
+        shared_offsets, shared_bytes = layout.place(variables, "shared", _SHARED_GRANULE)
+        local_offsets, local_bytes = layout.place(variables, "local", _LOCAL_GRANULE)
+        threads = 1
+        for number in attributes.block:
+            threads *= number
+        return Entry(
+            name=name,
+            params=params,
+            param_bytes=max((param.offset + param.size for param in params), default=0),
+            registers=body.registers,
+            variables=tuple(variables),
+            instructions=instructions,
+            blocks=blocks,
+            max_threads=threads if attributes.block else None,
+            shared_bytes=shared_bytes,
+            shared_offsets=shared_offsets,
+            local_bytes=local_bytes,
+            local_offsets=local_offsets,
+        )
+
+    def _referenced(self, names: Iterable[str]) -> list[Variable]:
+        """The module's variables among `names`, and those whose address their initialisers hold."""
+        found: dict[str, Variable] = {}
+        waiting = [name for name in names if name in self._variables]
+        while waiting:
+            name = waiting.pop(0)
+            if name not in found:
+                found[name] = variable = self._variables[name]
+                waiting += [symbol.name for _, symbol in variable.relocations if symbol.name in self._variables]
+        return list(found.values())

@@ -1,0 +1,182 @@
+"""Operands of instructions. Source: PTX ISA 9.0, chapter 6 "Instruction Operands"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from warpsmith.sandbox.emulator.program import (
+    Address,
+    Guard,
+    Immediate,
+    Not,
+    Operand,
+    Pair,
+    Register,
+    Sink,
+    Special,
+    Symbol,
+    Vector,
+)
+from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.literals import constant, signed
+from warpsmith.sandbox.emulator.ptx.scope import Scope
+
+_SINK = Sink()
+
+
+class Operands:
+    """Reads operands against the names that are visible.
+
+    `globals_` are the names outside the entry (parameters, module variables, functions); `used` is told every
+    symbol that occurs. Labels are not known yet, so `labels` says whether a bare word may be one.
+    """
+
+    def __init__(self, cursor: Cursor, globals_: Container[str], used: Callable[[str], None]) -> None:
+        self._cursor = cursor
+        self._globals = globals_
+        self._used = used
+
+    def guard(self, scope: Scope) -> Guard:
+        """Take what follows `@`."""
+        negated = self._cursor.take("!")
+        return Guard(self._predicate(scope), negated)
+
+    def _predicate(self, scope: Scope) -> Register:
+        cursor = self._cursor
+        register = scope.register(cursor.words[cursor.at])
+        if register is None or register.type != "pred":
+            raise cursor.unexpected("a predicate register")
+        cursor.at += 1
+        return register
+
+    def statement(self, scope: Scope, *, labels: bool) -> tuple[Operand, ...]:
+        """Take operands to the semicolon."""
+        cursor = self._cursor
+        found: list[Operand] = []
+        words = cursor.words
+        if words[cursor.at] == ";":
+            cursor.at += 1
+            return ()
+        while True:
+            if words[cursor.at] == "[":
+                found.extend(self._address(scope))
+            else:
+                found.append(self._one(scope, labels))
+            mark = words[cursor.at]
+            cursor.at += 1
+            if mark == ";":
+                return tuple(found)
+            if mark != ",":
+                cursor.at -= 1
+                raise cursor.unexpected("',' or ';'")
+
+    def _one(self, scope: Scope, labels: bool) -> Operand:
+        cursor = self._cursor
+        first: Operand
+        word = cursor.words[cursor.at]
+        if word == "{":
+            return self._vector(scope)
+        if word == "(":
+            return self._call_list(scope)
+        if word == "!" and cursor.kinds[cursor.at + 1] == WORD:
+            cursor.at += 1
+            first = Not(self._predicate(scope))
+        elif cursor.kinds[cursor.at] == WORD:
+            first = self._name(scope, labels)
+        else:
+            first = constant(cursor)
+        if cursor.words[cursor.at] == "|":
+            cursor.at += 1
+            return Pair(first, self._one(scope, labels))
+        if isinstance(first, Symbol) and cursor.words[cursor.at] in ("+", "-"):
+            return Symbol(first.name, self._offset())
+        return first
+
+    def _name(self, scope: Scope, labels: bool) -> Register | Special | Symbol | Sink | Immediate:
+        cursor = self._cursor
+        word = cursor.words[cursor.at]
+        cursor.at += 1
+        register = scope.register(word)
+        if register is not None:
+            return register
+        if word == "_":
+            return _SINK
+        variable = scope.variable(word)
+        if variable is not None:
+            return Symbol(variable.name)
+        if word in self._globals:
+            self._used(word)
+            return Symbol(word)
+        if word == "WARP_SZ":
+            return Immediate(32, "s64")
+        if word.startswith("%"):
+            if scope.register(word.partition(".")[0]) is not None:
+                raise cursor.error("parts of a register (`%r1.b0`) are not supported", cursor.at - 1)
+            return Special(word)
+        if labels and "." not in word:
+            return Symbol(word)
+        raise cursor.error(f"{word} is not declared", cursor.at - 1)
+
+    def _vector(self, scope: Scope) -> Vector:
+        cursor = self._cursor
+        cursor.expect("{")
+        items: list[Operand] = []
+        while True:
+            if cursor.words[cursor.at] in ("{", "(", "["):
+                raise cursor.unexpected("an element of a vector")
+            items.append(self._one(scope, False))
+            if cursor.take("}"):
+                return Vector(tuple(items))
+            cursor.expect(",")
+
+    def _call_list(self, scope: Scope) -> Operand:
+        """Take `(param0, param1)` of a call, or an expression in parentheses."""
+        cursor = self._cursor
+        if cursor.kinds[cursor.at + 1] == NUMBER or cursor.words[cursor.at + 1] in ("-", "~", "("):
+            return constant(cursor)
+        cursor.expect("(")
+        items: list[Operand] = []
+        while not cursor.take(")"):
+            if items:
+                cursor.expect(",")
+            if cursor.words[cursor.at] in ("{", "(", "["):
+                raise cursor.unexpected("an argument")
+            items.append(self._one(scope, False))
+        return Vector(tuple(items))
+
+    def _address(self, scope: Scope) -> list[Operand]:
+        """Take `[base+offset]`. A tensor's `[base, {x, y}]` gives two operands: the address, the coordinates."""
+        cursor = self._cursor
+        cursor.expect("[")
+        found: list[Operand] = [self._base(scope)]
+        while not cursor.take("]"):
+            cursor.expect(",")
+            if cursor.words[cursor.at] == "{":
+                found.append(self._vector(scope))
+            else:
+                found.append(self._base(scope))
+        return found
+
+    def _base(self, scope: Scope) -> Address:
+        cursor = self._cursor
+        if cursor.kinds[cursor.at] != WORD or cursor.words[cursor.at] == "WARP_SZ":
+            return Address(constant(cursor))
+        at = cursor.at
+        base = self._name(scope, False)
+        if not isinstance(base, Register | Symbol):
+            raise cursor.error(f"{cursor.words[at]} cannot be an address", at)
+        mark = cursor.words[cursor.at]
+        return Address(base, self._offset()) if mark in ("+", "-") else Address(base)
+
+    def _offset(self) -> int:
+        cursor = self._cursor
+        sign = 1
+        total = 0
+        while cursor.words[cursor.at] in ("+", "-"):
+            sign = 1 if cursor.words[cursor.at] == "+" else -1
+            cursor.at += 1
+            value = constant(cursor)
+            if value.type not in ("s64", "u64"):
+                raise cursor.error("an offset is an integer", cursor.at - 1)
+            total += sign * signed(value)
+        return total
