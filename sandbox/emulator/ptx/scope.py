@@ -88,7 +88,7 @@ class Scope:
             family = self._families.get(name[:split])
             digits = name[split:]
             plain = digits == "0" or digits[0] != "0"
-            if family is not None and plain and len(digits) < 10 and int(digits) < family[0]:
+            if family is not None and plain and len(digits) <= 10 and int(digits) < family[0]:
                 return family[1]
         return None
 
