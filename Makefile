@@ -1,0 +1,62 @@
+# Every target works from a fresh clone: the first one that needs Python creates .venv; later ones reuse it
+# and call no installer until pyproject.toml, setup.py or constraints.txt change.
+
+PYTHON   ?= python3
+VENV     ?= .venv
+DEMO_DIR ?= .demo
+TASK     ?= w4a16_gemm
+# How pytest spreads over cores; `make test WORKERS=0` runs in one process.
+WORKERS  ?= auto
+
+BIN       := $(VENV)/bin
+INSTALLED := $(VENV)/.setup-done
+VM_BUILT  := $(VENV)/.vm-built
+VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbox/emulator/vm/*.inc)
+PYTEST    := $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full lint clean
+
+help:  ## Show this text
+	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@echo "Variables: PYTHON=$(PYTHON) DEMO_DIR=$(DEMO_DIR) TASK=$(TASK) WORKERS=$(WORKERS)"
+
+setup: $(VM_BUILT)  ## Create .venv, install everything and build the emulator's VM
+
+$(INSTALLED): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "warpsmith needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "[set-up] installing warpsmith and its exact dependencies into $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VM_BUILT): $(INSTALLED) $(VM_SOURCE)
+	@echo "[set-up] building the emulator's VM"
+	@log=$$(mktemp); $(BIN)/python setup.py --quiet build_ext --inplace --force >$$log 2>&1 \
+	  || { cat $$log >&2; rm -f $$log; echo "The VM did not build; a C++17 compiler (g++ or clang++) is needed." >&2; exit 1; }; \
+	  rm -f $$log
+	@touch $@
+
+demo: $(VM_BUILT)  ## Optimise a quantized GEMM with no GPU and no API key; results in DEMO_DIR
+	@mkdir -p $(DEMO_DIR)
+	$(BIN)/warpsmith optimize $(TASK) --store $(DEMO_DIR)/store.sqlite --library $(DEMO_DIR)/library
+
+test: $(VM_BUILT)  ## Run the quick suite
+	$(PYTEST) -m "not full and not gpu"
+
+# pytest ends with 5 where no test carries the mark; that is no failure.
+test-full: $(VM_BUILT)  ## Run the long tests the quick suite leaves out
+	$(PYTEST) -m "full and not gpu" || test $$? -eq 5
+
+lint: $(VM_BUILT)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## Remove .venv, builds, caches and the demo's results
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
+	find sandbox -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,1 +1,0 @@
-../../src/warpsmith/__init__.py
