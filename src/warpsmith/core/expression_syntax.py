@@ -297,8 +297,12 @@ class Parser:
     def _expect(self, text: str, opening: Token) -> None:
         if not self._take(text):
             token = self._tokens[self._at]
+            self._refuse_foreign(token)
             found = f"`{token.text}`" if token.text else "the end"
-            remedy = _FOREIGN_WORDS.get(token.text, "")
-            raise self._fail(
-                f"`{opening.text}` is not closed: {found} stands where `{text}` should.", remedy, token.offset
-            )
+            message = f"`{opening.text}` is not closed: {found} stands where `{text}` should."
+            raise self._fail(message, "", token.offset)
+
+    def _refuse_foreign(self, token: Token) -> None:
+        if token.text in _FOREIGN_WORDS:
+            message = f"`{token.text}` is not part of an expression."
+            raise self._fail(message, _FOREIGN_WORDS[token.text], token.offset)
