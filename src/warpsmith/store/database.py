@@ -1,0 +1,104 @@
+"""Opens the file, brings it to the present schema, and turns SQLite's complaints into StoreErrors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from warpsmith.core.errors import StoreError
+from warpsmith.store.schema import APPLICATION_ID, TABLES, VERSION
+
+BUSY_SECONDS = 30
+CHOOSE_ANOTHER = "Choose another file with --store FILE or WARPSMITH_STORE."
+
+
+@contextmanager
+def complaints_of(path: Path) -> Iterator[None]:
+    """Map SQLite's exceptions to ours, once.
+
+    Raises:
+        StoreError: with a remedy that fits the complaint.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"the store {path} failed: {error}.", remedy=_remedy(str(error))) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"the store {path} is damaged or is no store: {error}.",
+            remedy=f"Move the file away and start afresh. {CHOOSE_ANOTHER}",
+        ) from error
+
+
+def _remedy(complaint: str) -> str:
+    if "locked" in complaint:
+        return "Another process holds it; wait for that one to end, or stop it."
+    if "full" in complaint:
+        return "Free some disk space and run the command again."
+    return f"Check that its folder exists and can be written. {CHOOSE_ANOTHER}"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the store at `path`, creating folders and tables where they are missing.
+
+    The write-ahead log keeps a committed event through the death of the process; `synchronous = FULL`
+    keeps it through loss of power as well, for one fsync an event (https://sqlite.org/pragma.html).
+
+    Raises:
+        StoreError: the path cannot be written, or holds something else, something damaged or a newer schema.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"no folder {path.parent} for the store: {error.strerror}.", remedy=CHOOSE_ANOTHER) from error
+    with complaints_of(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    _check_ownership(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    with transaction(connection):
+        if _check_ownership(connection, path) == 0:
+            for statement in TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _check_ownership(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema's version, 0 for an empty file; StoreError where the file is not ours or newer than we are."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise StoreError(f"{path} is a database of another program.", remedy=CHOOSE_ANOTHER)
+    if version > VERSION:
+        raise StoreError(
+            f"the store {path} has schema {version}; this warpsmith knows {VERSION}.",
+            remedy=f"Upgrade warpsmith. {CHOOSE_ANOTHER}",
+        )
+    return version
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, with the write lock held from the start so that what is read stays true."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite may have rolled back already, on a full disk for one
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
