@@ -19,6 +19,13 @@ ADDRESS_BASE = 0x7F00_0000_0000
 ADDRESS_STRIDE = 1 << 36
 """Allocation i lives in its own 64 GiB window, so that finding it is a shift and no overrun meets a neighbour."""
 
+WINDOW_BYTES = 1 << 32
+SHARED_WINDOW = 0x7E00_0000_0000
+"""Generic address of byte 0 of shared memory; `cvta.shared` adds it. Below every global address."""
+LOCAL_WINDOW = SHARED_WINDOW + WINDOW_BYTES
+CONST_WINDOW = SHARED_WINDOW + 2 * WINDOW_BYTES
+PARAM_WINDOW = SHARED_WINDOW + 3 * WINDOW_BYTES
+
 
 class UnsupportedInstruction(Exception):  # noqa: N818 - it names a fact, not our error
     """An instruction, special register or feature the emulator does not have."""

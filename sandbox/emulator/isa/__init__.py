@@ -1,0 +1,1 @@
+"""What each PTX instruction means: a table of rows, and the readable executor that runs by it."""

@@ -1,0 +1,106 @@
+"""fp16 and bf16 arithmetic, single (u16 bits) and packed (u32 bits, low half first)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from .number import BF16, F16, Format, packed
+from .row import LaneRow, Pipe
+
+Meaning = Callable[..., int]
+
+
+def _both(name: str, form: Format, arity: int, meaning: Meaning, cpp: str, **claims: object) -> Iterator[LaneRow]:
+    """The single and the packed row; `cpp` has `{a} {b} {c}` where the operands stand."""
+    letters = "abc"[:arity]
+    single = cpp.format(**{letter: letter for letter in letters})
+    low = cpp.format(**{letter: f"lo({letter})" for letter in letters})
+    high = cpp.format(**{letter: f"hi({letter})" for letter in letters})
+    exact, deviation = bool(claims.get("exact", True)), str(claims.get("deviation", ""))
+    pipe = Pipe.HALF if exact else Pipe.SFU
+    yield LaneRow(f"{name}.{form.name}", "u16", ("u16",) * arity, meaning, single, pipe, exact, deviation)
+    yield LaneRow(
+        f"{name}.{form.name}x2",
+        "u32",
+        ("u32",) * arity,
+        packed(meaning),
+        f"pack16({low}, {high})",
+        pipe,
+        exact,
+        deviation,
+    )
+
+
+def _then(after: Callable[[int], int], meaning: Meaning) -> Meaning:
+    return lambda *operands: after(meaning(*operands))
+
+
+def _arithmetic(form: Format) -> Iterator[LaneRow]:
+    f = form.name
+    table: tuple[tuple[str, int, Meaning, str], ...] = (
+        ("add.rn", 2, form.add, f"add_{f}({{a}}, {{b}})"),
+        ("sub.rn", 2, form.subtract, f"sub_{f}({{a}}, {{b}})"),
+        ("mul.rn", 2, form.multiply, f"mul_{f}({{a}}, {{b}})"),
+        ("fma.rn", 3, form.fma, f"fma_{f}({{a}}, {{b}}, {{c}})"),
+    )
+    for name, arity, meaning, cpp in table:
+        yield from _both(name, form, arity, meaning, cpp)
+        if form is F16:
+            yield from _both(f"{name}.sat", form, arity, _then(form.saturated, meaning), f"sat_{f}({cpp})")
+            yield from _both(f"{name}.ftz", form, arity, _flushing(meaning), _flushing_text(cpp, arity))
+    yield from _both("fma.rn.relu", form, 3, _then(form.rectified, form.fma), f"relu_{f}(fma_{f}({{a}}, {{b}}, {{c}}))")
+
+
+def _flushing(meaning: Meaning) -> Meaning:
+    return lambda *operands: F16.flushed(meaning(*map(F16.flushed, operands)))
+
+
+def _flushing_text(cpp: str, arity: int) -> str:
+    for letter in "abc"[:arity]:
+        cpp = cpp.replace(f"{{{letter}}}", f"ftz_f16({{{letter}}})")
+    return f"ftz_f16({cpp})"
+
+
+def _sign_and_extremes(form: Format) -> Iterator[LaneRow]:
+    f = form.name
+    yield from _both("neg", form, 1, form.negated, "u16({a} ^ 0x8000)")
+    yield from _both("abs", form, 1, form.magnitude, "u16({a} & 0x7FFF)")
+    for name, choose in (("min", form.smaller), ("max", form.larger)):
+
+        def propagating(a: int, b: int, choose: Meaning = choose) -> int:
+            return choose(a, b, propagate_nan=True)
+
+        yield from _both(name, form, 2, choose, f"{name}_{f}({{a}}, {{b}})")
+        yield from _both(f"{name}.NaN", form, 2, propagating, f"{name}_nan_{f}({{a}}, {{b}})")
+
+
+def _through_float(function: Callable[[float], float], form: Format) -> Meaning:
+    return lambda a: form.from_float(function(form.to_float(a)))
+
+
+def _power_of_two(x: float) -> float:
+    return math.inf if x >= 1024 else 2.0**x
+
+
+def _approximations(form: Format) -> Iterator[LaneRow]:
+    f = form.name
+    # PTX spells the bf16 exponential with `.ftz` always and the fp16 one without.
+    exponential = "ex2.approx" if form is F16 else "ex2.approx.ftz"
+    ex2_error, tanh_error = ("2**-9.9", "2**-10.987") if form is F16 else ("2**-7", "2**-8")
+    table = (
+        (exponential, _power_of_two, f"to_{f}(ex2({f}({{a}})))", f"{ex2_error} relative"),
+        ("tanh.approx", math.tanh, f"to_{f}(tanh_({f}({{a}})))", f"{tanh_error} relative"),
+    )
+    for name, function, cpp, deviation in table:
+        yield from _both(name, form, 1, _through_float(function, form), cpp, exact=False, deviation=deviation)
+
+
+ROWS: tuple[LaneRow, ...] = (
+    *_arithmetic(F16),
+    *_arithmetic(BF16),
+    *_sign_and_extremes(F16),
+    *_sign_and_extremes(BF16),
+    *_approximations(F16),
+    *_approximations(BF16),
+)

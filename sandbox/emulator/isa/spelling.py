@@ -1,0 +1,177 @@
+"""From the words of an instruction to the one name its row has.
+
+PTX has many spellings of one meaning: `add.s32` and `add.u32` wrap alike (`add.b32`), `add.f32` rounds to
+nearest (`add.rn.f32`), caches are hinted at (`ld.global.nc.L1::no_allocate`). Nothing here says whether the row exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Modifiers = tuple[str, ...]
+
+INTEGER_TYPES = frozenset(f"{sign}{width}" for sign in "us" for width in (8, 16, 32, 64))
+FLOAT_TYPES = frozenset(("f16", "bf16", "f16x2", "bf16x2", "f32", "f64", "tf32"))
+ROUNDINGS = frozenset(("rn", "rz", "rm", "rp", "rna"))
+INTEGRAL_ROUNDINGS = frozenset(("rni", "rzi", "rmi", "rpi"))
+UNSIGNED_ORDERS = {"lo": "lt", "ls": "le", "hi": "gt", "hs": "ge"}
+INTEGER_BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
+"""Bits of an integer each format holds exactly."""
+
+
+def name_of(opcode: str, modifiers: Modifiers) -> str:
+    """The canonical name of a lane instruction."""
+    return ".".join((opcode, *_RULES.get(opcode, _as_written)(modifiers)))
+
+
+def _as_written(modifiers: Modifiers) -> Modifiers:
+    return modifiers
+
+
+def bits(type_name: str) -> str:
+    """The untyped spelling: `s32`, `u32` and `f32` become `b32`."""
+    if type_name == "pred":
+        return "pred"
+    if type_name.endswith("x2"):
+        return "b32"
+    return "b" + type_name.lstrip("bfsu")
+
+
+def _untyped(modifiers: Modifiers) -> Modifiers:
+    """Moves and selections: the type is only a width."""
+    return tuple(bits(word) if word == modifiers[-1] else word for word in modifiers)
+
+
+def _rounded(modifiers: Modifiers) -> Modifiers:
+    """add, sub, mul, fma of floating types: rounding first and always there, then ftz, sat, relu."""
+    rest = [word for word in modifiers if word not in ROUNDINGS and word not in ("approx", "full")]
+    mode = [word for word in modifiers if word in ROUNDINGS or word in ("approx", "full")]
+    return (*(mode or ["rn"]), *rest)
+
+
+def _arithmetic(modifiers: Modifiers) -> Modifiers:
+    if modifiers[-1] in FLOAT_TYPES:
+        return _rounded(modifiers)
+    return modifiers if "sat" in modifiers else _wrapping(modifiers)
+
+
+def _wrapping(modifiers: Modifiers) -> Modifiers:
+    return (*modifiers[:-1], bits(modifiers[-1]))
+
+
+def _multiplication(modifiers: Modifiers) -> Modifiers:
+    if modifiers[-1] in FLOAT_TYPES:
+        return _rounded(modifiers)
+    return _wrapping(modifiers) if modifiers[0] == "lo" else modifiers
+
+
+def _multiply_add(modifiers: Modifiers) -> Modifiers:
+    return _wrapping(modifiers) if modifiers[0] == "lo" else modifiers
+
+
+def _negation(modifiers: Modifiers) -> Modifiers:
+    return _wrapping(modifiers) if modifiers[-1] in INTEGER_TYPES else _without_half_flush(modifiers)
+
+
+def _without_half_flush(modifiers: Modifiers) -> Modifiers:
+    """Sign changes and extremes of halves keep subnormals' order: our rows have no `.ftz` for them."""
+    if modifiers[-1] in ("f16", "f16x2") and modifiers[0] != "approx":
+        return tuple(word for word in modifiers if word != "ftz")
+    return modifiers
+
+
+def _shift_right(modifiers: Modifiers) -> Modifiers:
+    return (modifiers[-1].replace("b", "u"),)
+
+
+def _comparison(modifiers: Modifiers) -> Modifiers:
+    """setp.CMP[.BOOL][.ftz].type, without BOOL, which `steps` deals with."""
+    order, *middle, kind = modifiers
+    kept = [word for word in middle if word == "ftz" and kind == "f32"]
+    if kind in FLOAT_TYPES:
+        return (order, *kept, kind)
+    order = UNSIGNED_ORDERS.get(order, order)
+    if order in ("eq", "ne"):
+        return (order, bits(kind))
+    return (order, kind.replace("b", "u"))
+
+
+def _conversion(modifiers: Modifiers) -> Modifiers:
+    *words, target, source = modifiers
+    mode = next((w for w in words if w in ROUNDINGS), "")
+    integral = next((w for w in words if w in INTEGRAL_ROUNDINGS), "")
+    sat, ftz = "sat" in words, "ftz" in words
+    others = [w for w in words if w in ("relu", "satfinite")]
+    if target in INTEGER_TYPES:
+        if source in INTEGER_TYPES:
+            saturates = sat and not _contains(target, source)
+            return ("sat", target, source) if saturates else (target, source)
+        # Clamping is implied; flushing a subnormal can change only rounding up or down.
+        directed = ftz and source == "f32" and integral in ("rmi", "rpi")
+        return (integral, *(["ftz"] if directed else []), target, source)
+    if source in INTEGER_TYPES:
+        return _integer_to_float(mode, sat, target, source)
+    if target == source:
+        flush = ["ftz"] if ftz and source == "f32" else []
+        return (*([integral] if integral else []), *flush, *(["sat"] if sat else []), target, source)
+    flush = ["ftz"] if ftz and "f32" in (target, source) and "f64" in (target, source) else []
+    return (*([mode] if mode else []), *flush, *(["sat"] if sat else []), *others, target, source)
+
+
+def _contains(target: str, source: str) -> bool:
+    """Whether every value of integer type `source` is one of `target`."""
+    wider = int(target[1:]) > int(source[1:])
+    if target[0] == source[0]:
+        return wider or target == source
+    return wider and target[0] == "s"
+
+
+def _integer_to_float(mode: str, sat: bool, target: str, source: str) -> Modifiers:
+    magnitude_bits = int(source[1:]) - (source[0] == "s")
+    exact = magnitude_bits <= INTEGER_BITS[target] and not (target == "f16" and magnitude_bits > 15)
+    words = [] if exact else [mode or "rn"]
+    return (*words, *(["sat"] if sat else []), target, source)
+
+
+def _address_conversion(modifiers: Modifiers) -> Modifiers:
+    return tuple(word.split("::")[0] for word in modifiers)
+
+
+def _space_test(modifiers: Modifiers) -> Modifiers:
+    return (modifiers[0].split("::")[0],)
+
+
+def _selection(modifiers: Modifiers) -> Modifiers:
+    """slct[.ftz].dtype.ctype."""
+    return (bits(modifiers[-2]), modifiers[-1])
+
+
+def _carryless(modifiers: Modifiers) -> Modifiers:
+    return (bits(modifiers[-1]),)
+
+
+_RULES: dict[str, Callable[[Modifiers], Modifiers]] = {
+    "add": _arithmetic,
+    "sub": _arithmetic,
+    "mul": _multiplication,
+    "mad": lambda m: _rounded(m) if m[-1] in FLOAT_TYPES else _multiply_add(m),
+    "fma": _rounded,
+    "div": lambda m: _rounded(m) if m[-1] in FLOAT_TYPES else m,
+    "rcp": _rounded,
+    "sqrt": _rounded,
+    "neg": _negation,
+    "abs": _without_half_flush,
+    "min": _without_half_flush,
+    "max": _without_half_flush,
+    "mov": _untyped,
+    "selp": _untyped,
+    "slct": _selection,
+    "shr": _shift_right,
+    "setp": _comparison,
+    "cvt": _conversion,
+    "cvta": _address_conversion,
+    "isspacep": _space_test,
+    "popc": _carryless,
+    "clz": _carryless,
+    "brev": _carryless,
+}
