@@ -1,1 +1,10 @@
-"""Task files, one per problem, and what loads and checks them."""
+"""Task files, one per problem, and what loads, samples and evaluates them.
+
+A task file says `from warpsmith.tasks import Task, Tensor, ...`; importing this package does not import torch.
+"""
+
+from warpsmith.tasks.precision import intermediate
+
+from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Tolerance, Workload
+
+__all__ = ["Cost", "Output", "Role", "Task", "Tensor", "Tolerance", "Workload", "intermediate"]

@@ -1,0 +1,29 @@
+"""Turns what a task file's own code raised into an error that names its file and line."""
+
+from __future__ import annotations
+
+import traceback
+
+from warpsmith.core.errors import TaskError
+
+
+def task_error(path: str, what: str, error: Exception) -> TaskError:
+    """Describe an exception raised by a task file's code.
+
+    Args:
+        path: The task file; the innermost frame in it is blamed.
+        what: What was going on: `the reference raised at workload 'ragged M'`.
+        error: What it raised; a TaskError's own text is kept.
+    """
+    line = _line_in(path, error)
+    place = f"{path}:{line}" if line else path or "task"
+    said = str(error).strip().splitlines()
+    first = said[0] if said else "no message"
+    return TaskError(f"{place}: {what}: {type(error).__name__}: {first}")
+
+
+def _line_in(path: str, error: Exception) -> int:
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno or 0
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == path), 0)

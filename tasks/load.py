@@ -1,0 +1,101 @@
+"""Finds the shipped task files and loads one, by name or by path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.validate import validate
+
+from warpsmith.core.digest import digest_text
+from warpsmith.core.errors import TaskError
+from warpsmith.core.task import Task
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+class TaskFile(NamedTuple):
+    """A shipped task, not yet loaded."""
+
+    name: str
+    family: str
+    path: Path
+
+
+def find_tasks() -> tuple[TaskFile, ...]:
+    """The shipped task files, `tasks/<family>/<name>.py`, without importing any."""
+    paths = sorted(SHIPPED.glob("*/*.py"))
+    return tuple(TaskFile(path.stem, path.parent.name, path) for path in paths if not path.stem.startswith("_"))
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """Load the one Task a file defines, and check everything it declares.
+
+    Args:
+        name_or_path: A shipped task's name, or the path of a `.py` file (trusted: it is executed).
+
+    Raises:
+        TaskError: no such task or file, the file raised, defines no task or several, or declares something that does
+            not fit together; the message names file, line and remedy.
+    """
+    path = _find(str(name_or_path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}.") from error
+    task = _the_one_task(path, text, _execute(path, text))
+    loaded = replace(task, path=str(path), source_digest=digest_text(text))
+    validate(loaded, text)
+    if path.is_relative_to(SHIPPED) and (task.name, task.family) != (path.stem, path.parent.name):
+        raise TaskError(
+            f"{path}: defines {task.family}/{task.name}.", remedy="Name the task after its folder and file."
+        )
+    return loaded
+
+
+def _find(name_or_path: str) -> Path:
+    if name_or_path.endswith(".py") or "/" in name_or_path:
+        path = Path(name_or_path).expanduser().resolve()
+        if not path.is_file():
+            raise TaskError(f"{name_or_path}: no such task file.", remedy="Give the path of a .py file.")
+        return path
+    shipped = {found.name: found.path for found in find_tasks()}
+    if name_or_path not in shipped:
+        close = difflib.get_close_matches(name_or_path, shipped, n=1)
+        guess = f"Did you mean '{close[0]}'?" if close else f"Shipped tasks: {', '.join(shipped)}."
+        raise TaskError(f"There is no task '{name_or_path}'.", remedy=f"{guess} A path ending in .py works too.")
+    return shipped[name_or_path]
+
+
+def _execute(path: Path, text: str) -> ModuleType:
+    name = f"warpsmith_task_{path.stem}_{digest_text(str(path))[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    # Registered while it runs, as an import would: dataclasses and pickle look the module up.
+    sys.modules[name] = module
+    try:
+        # From the text read above and not through the import system, whose bytecode cache misses an edit that keeps
+        # size and second; the digest must be of what ran.
+        exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 - task files are trusted
+    except Exception as error:
+        raise task_error(str(path), "the task file does not load", error) from error
+    return module
+
+
+def _the_one_task(path: Path, text: str, module: ModuleType) -> Task:
+    named = {name: value for name, value in vars(module).items() if isinstance(value, Task)}
+    distinct = {id(value): value for value in named.values()}
+    if not distinct:
+        raise TaskError(f"{path}:1: defines no Task.", remedy="End the file with `TASK = Task(name=..., ...)`.")
+    if len(distinct) > 1:
+        lines = [number for number, line in enumerate(text.splitlines(), 1) if "Task(" in line]
+        place = f"{path}:{lines[-1]}" if lines else str(path)
+        raise TaskError(f"{place}: defines {len(distinct)} tasks ({', '.join(named)}).", remedy="One task a file.")
+    return next(iter(distinct.values()))

@@ -1,0 +1,103 @@
+"""Draws the inputs of a workload from its distribution."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from warpsmith.tasks.binding import dims_of, shape_of
+from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.convert import from_torch, to_torch, torch_dtype
+
+from warpsmith.core.digest import digest_json
+from warpsmith.core.dtype import DType
+from warpsmith.core.errors import TaskError
+from warpsmith.core.task import Task, Tensor, Workload
+from warpsmith.core.tensor import HostTensor
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["bound_dtypes", "empty_outputs", "from_torch", "make_inputs", "to_torch", "torch_dtype"]
+
+
+def make_inputs(task: Task, workload: Workload, seed: int) -> dict[str, HostTensor]:
+    """Draw the workload's inputs from its distribution; equal seeds give equal bits.
+
+    Two workloads of one task draw different values from one seed.
+
+    Returns:
+        Every input by name, in declaration order; absent optional tensors are left out.
+
+    Raises:
+        TaskError: the distribution raised, or what it returned does not fit the declared tensors.
+    """
+    drawn = _draw(task, workload, seed)
+    declared = {tensor.name: tensor for tensor in task.inputs}
+    where = f"{task.name}: distribution '{workload.distribution}' at workload '{workload.name}'"
+    if unknown := sorted(set(drawn) - set(declared)):
+        raise TaskError(f"{where} returned {', '.join(unknown)}, which the task does not declare as inputs.")
+    missing = [tensor.name for tensor in task.inputs if tensor.name not in drawn and not tensor.optional]
+    if missing:
+        raise TaskError(f"{where} did not return the input {', '.join(missing)}.")
+    inputs = {}
+    for tensor in task.inputs:
+        if drawn.get(tensor.name) is not None:
+            inputs[tensor.name] = _checked(task, workload, tensor, drawn[tensor.name], where)
+    return inputs
+
+
+def empty_outputs(task: Task, workload: Workload) -> dict[str, HostTensor]:
+    """Outputs of the right shapes and dtypes, holding nothing that matters."""
+    outputs = {}
+    for output in task.outputs:
+        dtype, shape = task.dtype_of(output, workload), shape_of(task, output, workload)
+        outputs[output.name] = HostTensor(dtype, shape, np.empty(shape, dtype.storage))
+    return outputs
+
+
+def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:
+    import torch
+
+    make = task.make_inputs.get(workload.distribution)
+    if make is None:
+        known = ", ".join(task.make_inputs)
+        raise TaskError(f"{task.name} has no distribution '{workload.distribution}'.", remedy=f"It has: {known}.")
+    dims = dims_of(task, workload)
+    key = digest_json([seed, workload.name, workload.distribution, dict(workload.dims), dict(workload.dtypes)])
+    generator = torch.Generator().manual_seed(int(key[:15], 16))
+    extra = {"dtypes": bound_dtypes(workload)} if "dtypes" in inspect.signature(make).parameters else {}
+    try:
+        drawn = make(MappingProxyType(dims), generator, **extra)
+    except Exception as error:
+        what = f"distribution '{workload.distribution}' raised at workload '{workload.name}'"
+        raise task_error(task.path, what, error) from error
+    if not isinstance(drawn, Mapping):
+        raise TaskError(
+            f"{task.name}: distribution '{workload.distribution}' returned {type(drawn).__name__}.",
+            remedy="Return a dict from input name to tensor.",
+        )
+    return drawn
+
+
+def bound_dtypes(workload: Workload) -> dict[str, torch.dtype]:
+    """What the workload binds the task's dtype variables to."""
+    return {variable: torch_dtype(DType(name)) for variable, name in workload.dtypes.items()}
+
+
+def _checked(task: Task, workload: Workload, tensor: Tensor, value: Any, where: str) -> HostTensor:
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise TaskError(f"{where} returned {type(value).__name__} for {tensor.name}.", remedy="Return a tensor.")
+    dtype, shape = task.dtype_of(tensor, workload), shape_of(task, tensor, workload)
+    if tuple(value.shape) != shape:
+        declared = ", ".join(tensor.shape)
+        raise TaskError(f"{where} returned {tensor.name} of shape {tuple(value.shape)}; [{declared}] is {shape}.")
+    if value.dtype != torch_dtype(dtype):
+        remedy = f"End with `.to(torch.{dtype})`."
+        raise TaskError(f"{where} returned {tensor.name} as {value.dtype}; it is declared {dtype}.", remedy=remedy)
+    return from_torch(value, dtype)

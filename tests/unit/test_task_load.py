@@ -1,0 +1,110 @@
+"""Loading task files: what is shipped, and what a user's file gets wrong."""
+
+from pathlib import Path
+
+import pytest
+from warpsmith.tasks.load import find_tasks, load_task
+
+from warpsmith.core.errors import TaskError
+
+GOOD = """
+import torch
+from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
+
+def reference(a, b):
+    return a + b
+
+def normal(dims, generator):
+    return {name: torch.randn(dims["N"], generator=generator) for name in "ab"}
+
+def cost(dims):
+    return Cost(flops=dims["N"], bytes=12 * dims["N"], unit="fp32")
+
+TASK = Task(
+    name="add", family="mine", summary="y = a + b", dims=("N",),
+    inputs=(Tensor("a", ("N",), "float32"), Tensor("b", ("N",), "float32")),
+    outputs=(Output("y", ("N",), "float32"),),
+    reference=reference, make_inputs={"normal": normal},
+    verify=(Workload("odd", {"N": 77}, "normal"),), bench=(Workload("large", {"N": 4096}, "normal"),),
+    cost=cost, constraints=("N >= 1",),
+)
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.py"
+    path.write_text(text)
+    return path
+
+
+def test_every_shipped_task_loads() -> None:
+    found = find_tasks()
+    assert ("w4a16_gemm", "quantized_gemm") in [(task.name, task.family) for task in found]
+    assert [task.name for task in found] == [load_task(task.name).name for task in found]
+
+
+def test_a_users_file_loads_by_path_with_path_and_digest(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    task = load_task(path)
+    assert (str(path), 64) == (task.path, len(task.source_digest))
+
+
+def test_the_digest_follows_the_text(tmp_path: Path) -> None:
+    before = load_task(written(tmp_path, GOOD))
+    after = load_task(written(tmp_path, GOOD.replace("a + b", "a - b")))
+    assert before.source_digest != after.source_digest
+    assert after.reference(3, 2) == 1
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(TaskError, match="Did you mean 'w4a16_gemm'"):
+        load_task("w4a16_gem")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(TaskError, match=r"nowhere\.py: no such task file"):
+        load_task("nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("TASK = Task(", "task = dict(", r":1: defines no Task"),
+        ("TASK = Task(", "ONE = Task(\n    name='x',", r"mine\.py.*SyntaxError"),
+        ("import torch", "import torhc", r"mine\.py:2: the task file does not load: ModuleNotFoundError"),
+        ('"mine"', '"mine", colour=1', r"mine\.py:14: the task file does not load: TypeError"),
+        ('Output("y", ("N",)', 'Output("y", ("M",)', r"mine\.py:17: the shape of y, 'M'.*`M` is unknown"),
+        ('Output("y", ("N",)', 'Output("y", ("N +",)', r"mine\.py:17: the shape of y, 'N \+'"),
+        ('Output("y", ("N",)', 'Output("y", ("N")', r"mine\.py:17: the shape of y is no tuple"),
+        ('Output("y"', 'Output("a"', r"mine\.py:16: 'a' is declared twice"),
+        ('Tensor("b"', 'Tensor("b c"', r"'b c' is no identifier"),
+        ('dims=("N",)', 'dims=("N",), fixed=("K",)', r"fixed names 'K', which is no dimension"),
+        ('"float32")),', '"float23")),', r"mine\.py:16: b has the unknown dtype 'float23'"),
+        ("reference(a, b)", "reference(a, c)", r"the reference asks for 'c'"),
+        ("reference(a, b)", "reference(a)", r"the reference does not take the input 'b'"),
+        ('{"N": 77}', '{"N": 77, "M": 2}', r"mine\.py:19: workload 'odd' does not bind exactly"),
+        ('{"N": 77}', '{"N": 0}', r"mine\.py:19: workload 'odd' breaks the constraint 'N >= 1'"),
+        ('{"N": 77}', '{"N": 7.5}', r"binds N to 7\.5"),
+        ('77}, "normal"', '77}, "norml"', r"unknown distribution 'norml'.*There are: normal"),
+        ('normal"),),', 'normal"), Workload("odd", {"N": 3}, "normal")),', r"two verify workloads are named 'odd'"),
+        ('bench=(Workload("large", {"N": 4096}, "normal"),)', "bench=()", r"there is no bench workload"),
+        ('dims["N"], bytes', 'dims["M"], bytes', r"mine\.py:12: cost at workload 'large' raised: KeyError"),
+        ('unit="fp32"', 'unit="fp31"', r"'fp31' is no unit"),
+    ],
+)
+def test_a_mistake_is_answered_with_file_line_and_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(TaskError, match=r"mine\.py:?\d*") as caught:
+        load_task(path)
+    caught.match(message)
+
+
+def test_two_tasks_in_a_file_are_refused(tmp_path: Path) -> None:
+    text = GOOD + "from dataclasses import replace\nOTHER = replace(TASK, name='other')\n"
+    with pytest.raises(TaskError, match=r"defines 2 tasks \(TASK, OTHER\)\. One task a file"):
+        load_task(written(tmp_path, text))
+
+
+def test_one_task_under_two_names_is_one_task(tmp_path: Path) -> None:
+    assert load_task(written(tmp_path, GOOD + "ALIAS = TASK\n")).name == "add"
