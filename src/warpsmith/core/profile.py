@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import geometric_mean
+
 from pydantic import Field
 
 from warpsmith.core.artifact import Resources
@@ -76,10 +78,7 @@ class Profile(Record):
         theirs = {item.workload: item.duration for item in other.workloads}
         if (self.target, self.source) != (other.target, other.source) or mine.keys() != theirs.keys():
             raise ValueError("profiles of different targets, sources or workloads have no ratio")
-        product = 1.0
-        for name, duration in mine.items():
-            product *= theirs[name].us / duration.us
-        return product ** (1 / len(mine))
+        return geometric_mean([theirs[name].us / duration.us for name, duration in mine.items()])
 
 
 class Metric(Record):
@@ -104,5 +103,7 @@ class Critique(Record):
     """Tag of a technique that answers it (`vectorized`, `split_k`, …), where one does."""
     knob: str = ""
     """Name of a knob to change, where the answer is one."""
+    direction: int = Field(default=0, ge=-1, le=1)
+    """Of that knob: 1 larger, -1 smaller, 0 either."""
     judge: str
     """Who said it: `builtin`, or a model's name."""

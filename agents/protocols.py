@@ -1,0 +1,120 @@
+"""Seams of the loop: who proposes, judges, chooses, records and accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from warpsmith.agents.state import Attempt, RunState
+
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.events import Event, StopReason
+from warpsmith.core.profile import Critique
+from warpsmith.core.protocols import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin: no candidate yet, or none to build on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improve:
+    """Make a verified candidate faster, or mend a failed one, following its critique."""
+
+    parent: Attempt
+
+    @property
+    def critique(self) -> Critique | None:
+        return self.parent.critique
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run."""
+
+    reason: StopReason
+
+
+Move: TypeAlias = Start | Improve
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate and where it came from."""
+
+    candidate: Candidate
+    idea: str
+    """What was changed, in a few words."""
+    by: str
+    parent: str = ""
+    """Identity of the candidate it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The library's answer to a confirmed candidate."""
+
+    kernel: str
+    """Digest of the kernel in the library; empty where it was refused."""
+    path: str = ""
+    reason: str = ""
+    """Why it was refused."""
+
+    @property
+    def accepted(self) -> bool:
+        return bool(self.kernel)
+
+
+class Coder(Protocol):
+    """Writes candidates."""
+
+    name: str
+
+    def propose(self, state: RunState, move: Move) -> Proposal | None:
+        """The next candidate, or None where there is nothing new to propose."""
+        ...
+
+
+class Judge(Protocol):
+    """Reads evaluations."""
+
+    name: str
+
+    def critique(self, candidate: Candidate, evaluation: Evaluation, history: tuple[Attempt, ...]) -> Critique:
+        """One bottleneck, what proves it, one action.
+
+        Raises:
+            ValueError: the evaluation or its profile belongs to another candidate.
+        """
+        ...
+
+
+class Strategy(Protocol):
+    """Chooses what to build on. Holds no state of its own: a resumed run must choose alike."""
+
+    name: str
+
+    def select(self, state: RunState) -> Move | Stop:
+        """The next move. Called between rounds: the last attempt is evaluated and judged."""
+        ...
+
+
+class EventLog(Protocol):
+    """Where a run is recorded; the store is one."""
+
+    def append(self, run: str, event: Event, *, at: int) -> None: ...
+
+    def events(self, run: str) -> tuple[Event, ...]: ...
+
+    def put_text(self, text: str) -> str: ...
+
+    def get_text(self, digest: str) -> str: ...
+
+
+Acceptor: TypeAlias = Callable[[Attempt], Acceptance]
+"""Writes a confirmed attempt into the library, or says why not. Called again after a crash: must be idempotent."""
+
+Observer: TypeAlias = Callable[[Event, RunState], None]
+"""Hears each event after it was recorded, with the state it led to."""
