@@ -1,0 +1,1 @@
+"""What is refused before anything runs: `source.py` reads CUDA C++ text, `ptx.py` the compiled PTX."""
