@@ -1,0 +1,132 @@
+"""Writes an accepted kernel into a library, all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.errors import LibraryError
+from warpsmith.core.outcome import Verified
+from warpsmith.core.protocols import Evaluation
+from warpsmith.core.task import Task
+from warpsmith.kernels_generated.library import FOLDER_DIGITS, KERNEL_FILES, MANIFEST, read_entry
+from warpsmith.kernels_generated.manifest import Lineage, Manifest, figures
+
+
+def write_kernel(
+    library: Path,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    *,
+    task: Task,
+    lineage: Lineage,
+    speedup_over_seed: float | None = None,
+    created: datetime | None = None,
+) -> Path:
+    """Put a verified, profiled candidate into the library; return its folder `<library>/<task>/<digest[:12]>`.
+
+    Writing the same kernel again changes nothing, so a run that died between writing and recording can repeat it.
+
+    Raises:
+        ValueError: the evaluation is not this candidate's, or not verified and profiled.
+        LibraryError: the folder cannot be written.
+    """
+    manifest = make_manifest(candidate, evaluation, task, lineage, speedup_over_seed, created)
+    folder = library.absolute() / manifest.task / manifest.kernel[:FOLDER_DIGITS]
+    if _holds(folder, manifest):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as scratch:
+            fresh = Path(scratch) / "new"
+            _write(fresh, candidate, manifest)
+            _put(fresh, folder, manifest)
+    except OSError as error:
+        raise LibraryError(
+            f"the library {library} cannot be written: {error.strerror or error}.",
+            remedy="Free some space, or choose another folder with --library DIR or WARPSMITH_LIBRARY.",
+        ) from error
+    return folder
+
+
+def make_manifest(
+    candidate: Candidate,
+    evaluation: Evaluation,
+    task: Task,
+    lineage: Lineage,
+    speedup_over_seed: float | None,
+    created: datetime | None,
+) -> Manifest:
+    """Join what is known of an accepted candidate.
+
+    Raises:
+        ValueError: the evaluation is not this candidate's, or not verified and profiled.
+    """
+    outcome, profile = evaluation.outcome, evaluation.profile
+    if not isinstance(outcome, Verified) or profile is None:
+        raise ValueError(f"only a verified and profiled candidate enters the library, not {outcome.kind}")
+    if {evaluation.candidate, profile.candidate} != {candidate.identity} or candidate.task != task.name:
+        raise ValueError("evaluation, profile and task do not belong to this candidate")
+    shipped = not task.path or _ships(Path(task.path))
+    return Manifest(
+        task=task.name,
+        task_digest=task.source_digest,
+        task_path="" if shipped else task.path,
+        candidate=candidate.identity,
+        language=candidate.language,
+        text_digest=candidate.text_digest,
+        knobs=candidate.knobs,
+        target=profile.target,
+        toolchain=evaluation.toolchain,
+        evidence=outcome,
+        source=profile.source,
+        workloads=figures(profile),
+        speedup_over_seed=speedup_over_seed,
+        lineage=lineage,
+        created=created or datetime.now(UTC),
+    )
+
+
+def _ships(path: Path) -> bool:
+    import warpsmith.tasks
+
+    return path.resolve().is_relative_to(Path(warpsmith.tasks.__file__).resolve().parent)
+
+
+def _holds(folder: Path, manifest: Manifest) -> bool:
+    """Whether the folder already holds this kernel, unharmed."""
+    try:
+        return read_entry(folder).digest == manifest.kernel
+    except LibraryError:
+        return False
+
+
+def _write(folder: Path, candidate: Candidate, manifest: Manifest) -> None:
+    """Both files, on the disk before the folder gets its name."""
+    folder.mkdir()
+    sealed = {"digest": manifest.digest(), "manifest": manifest.model_dump(mode="json")}
+    texts = {
+        KERNEL_FILES[candidate.language]: candidate.text,
+        MANIFEST: json.dumps(sealed, indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        with (folder / name).open("wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _put(fresh: Path, folder: Path, manifest: Manifest) -> None:
+    """Give the new folder its name; a broken one in its place goes, a sound one that another process wrote stays."""
+    if folder.exists() and not _holds(folder, manifest):
+        shutil.move(folder, fresh.parent / "broken")
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if not _holds(folder, manifest):
+            raise

@@ -1,0 +1,150 @@
+"""Reads a library folder: every kernel is held against its manifest, and refused with the reason where they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.errors import LibraryError
+from warpsmith.core.quantity import Source
+from warpsmith.kernels_generated.manifest import SCHEMA, Manifest
+
+SHIPPED = Path(__file__).resolve().parent
+"""Kernels that come with warpsmith."""
+MANIFEST = "kernel.json"
+KERNEL_FILES = {"cuda": "kernel.cu", "triton": "kernel.py"}
+"""Language -> name of the kernel file."""
+FOLDER_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kernel whose file and manifest agree."""
+
+    folder: Path
+    manifest: Manifest
+    text: str
+    """The kernel file, whole."""
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.kernel
+
+    @property
+    def kernel(self) -> Path:
+        """The kernel file."""
+        return self.folder / KERNEL_FILES[self.manifest.language]
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate that was accepted."""
+        manifest = self.manifest
+        return Candidate(task=manifest.task, language=manifest.language, text=self.text, knobs=manifest.knobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A folder that holds no kernel to trust."""
+
+    folder: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a library holds."""
+
+    entries: tuple[Entry, ...]
+    refused: tuple[Refusal, ...]
+
+
+def search_path(library: Path | None) -> tuple[Path, ...]:
+    """The folders `load` looks in, in order: the given one, then what ships."""
+    folders = [library.resolve()] if library else []
+    return tuple(dict.fromkeys((*folders, SHIPPED)))
+
+
+def list_entries(library: Path) -> Listing:
+    """Read every kernel of a library; an absent folder is an empty library.
+
+    Raises:
+        LibraryError: the folder cannot be read.
+    """
+    entries, refused = [], []
+    try:
+        folders = sorted(path.parent for path in library.glob(f"*/*/{MANIFEST}"))
+    except OSError as error:
+        raise LibraryError(f"the library {library} cannot be read: {error.strerror}.") from error
+    for folder in folders:
+        try:
+            entries.append(read_entry(folder))
+        except LibraryError as error:
+            refused.append(Refusal(folder, error.message))
+    return Listing(tuple(entries), tuple(refused))
+
+
+def read_entry(folder: Path) -> Entry:
+    """Read one kernel and hold its file against its manifest.
+
+    Raises:
+        LibraryError: something is missing, unreadable, from a newer warpsmith, or was edited; says which.
+    """
+    manifest = _read_manifest(folder / MANIFEST)
+    path = folder / KERNEL_FILES[manifest.language]
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryError(f"{path} cannot be read: {error}.") from error
+    entry = Entry(folder, manifest, text)
+    if entry.candidate.text_digest != manifest.text_digest:
+        raise _edited(path)
+    if entry.candidate.identity != manifest.candidate:
+        raise _edited(folder / MANIFEST)
+    return entry
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        sealed = json.loads(path.read_bytes())
+        version, digest, content = sealed["manifest"]["schema_version"], sealed["digest"], sealed["manifest"]
+    except OSError as error:
+        raise LibraryError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LibraryError(f"{path} is no kernel manifest.", remedy="Remove its folder.") from error
+    if version != SCHEMA:
+        raise LibraryError(f"{path} has schema {version}; this warpsmith reads {SCHEMA}.", remedy="Upgrade warpsmith.")
+    try:
+        manifest = Manifest.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise LibraryError(f"{path}: {place}: {first['msg']}.", remedy="Remove its folder.") from error
+    if manifest.digest() != digest:
+        raise _edited(path)
+    return manifest
+
+
+def _edited(path: Path) -> LibraryError:
+    return LibraryError(
+        f"{path} was changed after it was accepted.",
+        remedy="Its verdict no longer holds: judge it with `warpsmith verify`, or remove its folder.",
+    )
+
+
+def best_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The best kernel for each (task, task digest, target, source), by the geometric mean of bound over time.
+
+    Measured and modelled times are never compared.
+    """
+    best: dict[tuple[str, str, str, Source], Entry] = {}
+    for entry in entries:
+        manifest = entry.manifest
+        key = (manifest.task, manifest.task_digest, manifest.target, manifest.source)
+        if key not in best or manifest.fraction > best[key].manifest.fraction:
+            best[key] = entry
+    return tuple(best[key] for key in sorted(best))

@@ -1,0 +1,35 @@
+"""`warpsmith profile`."""
+
+from __future__ import annotations
+
+from warpsmith.cli.options import Arch, Json, KernelChoice, Knobs, Library, TaskChoice
+from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
+
+
+def profile(
+    kernel: KernelChoice,
+    task: TaskChoice = None,
+    arch: Arch = "h200",
+    knob: Knobs = None,
+    library: Library = None,
+    as_json: Json = False,
+) -> int:
+    """Show where a kernel's time goes at its bench workloads: limits, occupancy, traffic, hot lines."""
+    from warpsmith import app
+    from warpsmith.cli.commands.verify import show, verdict
+    from warpsmith.cli.kernels import find_kernel
+    from warpsmith.cli.options import parse_knobs
+    from warpsmith.settings import read_settings
+
+    path, knobs = find_kernel(kernel, library or read_settings().library)
+    evaluation = app.profile(path, task=task, arch=arch, knobs=parse_knobs(knob) or knobs)
+    if as_json:
+        found = evaluation.profile
+        emit(verdict(evaluation) | {"profile": found.model_dump(mode="json") if found else None})
+    elif evaluation.profile is None:
+        show(evaluation)
+    else:
+        from warpsmith.profiler.report import render
+
+        console().print(render(evaluation.profile), markup=False)
+    return GOOD if evaluation.profile is not None else UNHAPPY

@@ -1,0 +1,119 @@
+"""`warpsmith tasks list | show | check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from warpsmith.cli.options import Json
+from warpsmith.cli.output import GOOD, console, emit
+
+if TYPE_CHECKING:
+    from warpsmith.core.task import Output, Task, Tensor, Workload
+
+program = typer.Typer(
+    help="List, show and check tasks: what kernels have to compute.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+TaskName = Annotated[str, typer.Argument(help="Task name or task file.", metavar="TASK")]
+
+
+@program.command("list")
+def list_tasks(as_json: Json = False) -> int:
+    """List the tasks that ship."""
+    from warpsmith.tasks.load import find_tasks
+
+    found = find_tasks()
+    if as_json:
+        emit({"tasks": [{"name": item.name, "family": item.family, "path": str(item.path)} for item in found]})
+        return GOOD
+    for item in found:
+        console().print(f"{item.family}/[bold]{item.name}[/]  {item.path}")
+    return GOOD
+
+
+@program.command("show")
+def show_task(task: TaskName, as_json: Json = False) -> int:
+    """Show a task: tensors, dimensions, workloads."""
+    from warpsmith.tasks.load import load_task
+
+    described = _described(load_task(task))
+    if as_json:
+        emit(described)
+    else:
+        _print(described)
+    return GOOD
+
+
+@program.command("check")
+def check_task(task: TaskName, as_json: Json = False) -> int:
+    """Load a task file and check all it declares; degenerate kernels must fail its comparison."""
+    from warpsmith import app
+    from warpsmith.cli.output import UNHAPPY
+    from warpsmith.tasks.load import load_task
+
+    loaded = load_task(task)
+    problems = list(app.check_task(loaded))
+    if as_json:
+        emit({"task": loaded.name, "path": loaded.path, "passed": not problems, "problems": problems})
+    elif problems:
+        for problem in problems:
+            console().print(problem, markup=False)
+    else:
+        console().print(f"{loaded.family}/{loaded.name}: good")
+    return UNHAPPY if problems else GOOD
+
+
+def _described(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "family": task.family,
+        "summary": task.summary,
+        "path": task.path,
+        "digest": task.source_digest,
+        "dims": list(task.dims),
+        "fixed": list(task.fixed),
+        "derived": dict(task.derived),
+        "constraints": list(task.constraints),
+        "inputs": [_tensor(item) | {"role": item.role.value, "optional": item.optional} for item in task.inputs],
+        "outputs": [_tensor(item) | {"valid": item.valid} for item in task.outputs],
+        "verify": [_workload(item) for item in task.verify],
+        "bench": [_workload(item) for item in task.bench],
+    }
+
+
+def _tensor(tensor: Tensor | Output) -> dict[str, Any]:
+    return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+
+
+def _workload(workload: Workload) -> dict[str, Any]:
+    return {
+        "name": workload.name,
+        "dims": dict(workload.dims),
+        "dtypes": dict(workload.dtypes),
+        "distribution": workload.distribution,
+        "source": workload.source,
+    }
+
+
+def _print(task: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    out = console()
+    out.print(f"[bold]{task['family']}/{task['name']}[/]  {escape(task['path'])}")
+    out.print(escape(task["summary"]))
+    out.print(f"dims {', '.join(task['dims'])}; fixed {', '.join(task['fixed']) or 'none'}")
+    for constraint in task["constraints"]:
+        out.print(f"  where {escape(constraint)}")
+    for kind in ("inputs", "outputs"):
+        for tensor in task[kind]:
+            shape = ", ".join(tensor["shape"])
+            extra = f" ({tensor['role']})" if tensor.get("role") not in (None, "dynamic") else ""
+            out.print(escape(f"{kind[:-1]:<6} {tensor['name']}: {tensor['dtype']} [{shape}]{extra}"))
+    for kind in ("verify", "bench"):
+        for item in task[kind]:
+            dims = ", ".join(f"{name}={extent}" for name, extent in item["dims"].items())
+            out.print(escape(f"{kind:<6} {item['name']}: {dims}, {item['distribution']}"))

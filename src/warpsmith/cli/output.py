@@ -1,0 +1,69 @@
+"""What leaves a command: text for a person, or with `--json` one object on stdout; and its exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+from warpsmith.core.errors import InputError, WarpsmithError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+GOOD = 0
+"""Accepted, verified, or simply done."""
+UNHAPPY = 1
+"""Any other Outcome, no improvement, or interrupted."""
+BAD_INPUT = 2
+"""Wrong usage or a wrong input file."""
+BROKEN_MACHINE = 3
+"""This machine or installation lacks or broke something."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that leaves numbers uncoloured and never wraps in a pipe."""
+    from rich.console import Console
+
+    target: IO[str] = sys.stderr if stderr else sys.stdout
+    width = None if target.isatty() else 10_000
+    return Console(file=target, highlight=False, soft_wrap=not target.isatty(), width=width)
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; stdout stays free for results."""
+    sys.stderr.write(f"{text}\n")
+
+
+def emit(value: Mapping[str, Any]) -> None:
+    """Print the one JSON object of a command."""
+    sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def exit_code_of(error: WarpsmithError) -> int:
+    """2 where the input is wrong, 3 where the machine is."""
+    return BAD_INPUT if isinstance(error, InputError) else BROKEN_MACHINE
+
+
+def report_error(error: WarpsmithError, *, as_json: bool) -> int:
+    """Print an error once, with its place and remedy; return the exit code."""
+    if as_json:
+        emit({"error": _described(error)})
+    else:
+        say(f"error: {error}")
+    return exit_code_of(error)
+
+
+def report_failure(kind: str, message: str, remedy: str, *, as_json: bool) -> None:
+    """Print what is no WarpsmithError: wrong usage, an interruption."""
+    if as_json:
+        emit({"error": {"kind": kind, "message": message, "remedy": remedy}})
+    else:
+        say(f"error: {message} {remedy}".rstrip())
+
+
+def _described(error: WarpsmithError) -> dict[str, Any]:
+    place = {name: value for name in ("file", "line", "column") if (value := getattr(error, name, None))}
+    return {"kind": type(error).__name__, "message": error.message, "remedy": error.remedy, **place}

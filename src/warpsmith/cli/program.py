@@ -1,0 +1,66 @@
+"""The commands, joined; and the one place where an exception becomes a message and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from warpsmith.cli.commands import doctor, leaderboard, optimize, profile, resume, tasks, verify
+from warpsmith.cli.output import BAD_INPUT, UNHAPPY, report_error, report_failure
+from warpsmith.core.errors import WarpsmithError
+
+program = typer.Typer(
+    name="warpsmith",
+    help="Write verified, fast GPU kernels, with or without a GPU.",
+    epilog="Exit codes: 0 accepted or verified, 1 not, 2 wrong usage or input, 3 this machine lacks something.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+program.command("optimize")(optimize.optimize)
+program.command("resume")(resume.resume)
+program.command("verify")(verify.verify)
+program.command("profile")(profile.profile)
+program.add_typer(tasks.program, name="tasks")
+program.command("leaderboard")(leaderboard.leaderboard)
+program.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"warpsmith {version('warpsmith')}")
+        raise typer.Exit
+
+
+@program.callback()
+def root(
+    _wanted: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Hold what stands before a command."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return its exit code. Our errors become one message, never a traceback."""
+    as_json = "--json" in arguments
+    if not arguments:
+        arguments = ["--help"]
+    try:
+        code = program(list(arguments), standalone_mode=False, prog_name="warpsmith")
+    except WarpsmithError as error:
+        return report_error(error, as_json=as_json)
+    except typer.TyperException as error:
+        report_failure("UsageError", error.format_message(), "See warpsmith --help.", as_json=as_json)
+        return BAD_INPUT
+    except typer.Abort:
+        return UNHAPPY
+    if code == _INTERRUPTED:
+        report_failure("Interrupted", "interrupted.", "", as_json=as_json)
+        return UNHAPPY
+    return int(code or 0)
+
+
+_INTERRUPTED = 130
+"""What typer returns for Ctrl-C."""

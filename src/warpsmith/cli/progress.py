@@ -1,0 +1,123 @@
+"""A run as it goes: a live table on a terminal, one plain line an event in a pipe."""
+
+from __future__ import annotations
+
+from statistics import geometric_mean
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from warpsmith.core.events import (
+    Accepted,
+    Confirmed,
+    Evaluated,
+    Event,
+    Judged,
+    Proposed,
+    RunFinished,
+    RunStarted,
+    StopReason,
+)
+from warpsmith.core.outcome import Verified
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from warpsmith.core.protocols import Evaluation
+
+_SHOWN_ROUNDS = 20
+"""Rows of the live table; older rounds scroll away."""
+
+
+class Progress:
+    """Shows a run's events; remembers what a message about an interruption needs."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.run = ""
+        self.reason: StopReason | None = None
+        self._title = ""
+        self._rows: list[_Row] = []
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def observe(self, event: Event) -> None:
+        """Take in one event and show it."""
+        line = self._take(event)
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+        elif line:
+            self.console.print(line, markup=False)
+
+    def _take(self, event: Event) -> str:
+        """Update the rows; return the plain line for a pipe."""
+        match event:
+            case RunStarted():
+                self.run = event.run
+                self._title = f"run {event.run}: {event.task} on {event.target}, {event.device}, {event.settings.coder}"
+                return self._title
+            case Proposed():
+                self._rows.append(_Row(event.round, event.idea))
+                return f"round {event.round}: {event.idea}"
+            case Evaluated():
+                return self._evaluated(event.evaluation)
+            case Judged():
+                critique = event.critique
+                return f"  {critique.judge}: {critique.bottleneck}; {critique.action}"
+            case Confirmed():
+                return f"  confirmed on a fresh seed: {event.evaluation.outcome.kind}"
+            case Accepted():
+                return f"  accepted {event.kernel[:12]} into {event.path}"
+            case RunFinished():
+                self.reason = event.reason
+                return f"run {self.run} ended: {event.reason.value}. {event.detail}".rstrip()
+
+    def _evaluated(self, evaluation: Evaluation) -> str:
+        row = self._rows[-1] if self._rows else _Row(0, "")
+        row.outcome, row.detail = evaluation.outcome.kind, _detail(evaluation)
+        return f"  {row.outcome}: {row.detail}"
+
+    def _table(self) -> Table:
+        table = Table(title=escape(self._title), title_justify="left", box=None, pad_edge=False)
+        table.add_column("round", justify="right")
+        table.add_column("change", overflow="ellipsis", no_wrap=True)
+        table.add_column("outcome")
+        table.add_column("time, or what is wrong", overflow="ellipsis", no_wrap=True)
+        for row in self._rows[-_SHOWN_ROUNDS:]:
+            colour = {"Verified": "green", "": "dim"}.get(row.outcome, "red")
+            outcome = f"[{colour}]{row.outcome or 'running'}[/]"
+            table.add_row(str(row.round), escape(row.change), outcome, escape(row.detail))
+        return table
+
+
+class _Row:
+    """One round of the live table."""
+
+    def __init__(self, round_: int, change: str) -> None:
+        self.round, self.change, self.outcome, self.detail = round_, change, "", ""
+
+
+def _detail(evaluation: Evaluation) -> str:
+    """A verified candidate's time, or why it failed."""
+    if not isinstance(evaluation.outcome, Verified):
+        line = f"line {evaluation.outcome.line}: " if evaluation.outcome.line else ""
+        return f"{line}{evaluation.outcome.message}"
+    if evaluation.profile is None:
+        return f"{len(evaluation.outcome.checks)} workloads"
+    workloads = evaluation.profile.workloads
+    time = geometric_mean([item.duration.us for item in workloads])
+    fraction = geometric_mean([item.fraction for item in workloads])
+    return f"{time:.2f} us ({evaluation.profile.source.value}), {fraction:.1%} of the bound"

@@ -1,0 +1,76 @@
+"""Where things are kept and how much of the machine is used: the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from warpsmith.core.errors import SettingsError
+
+VARIABLES: Mapping[str, str] = {
+    "WARPSMITH_STORE": "SQLite file that runs are recorded in",
+    "WARPSMITH_LIBRARY": "folder that accepted kernels go to",
+    "WARPSMITH_CACHE": "folder of compiled artifacts",
+    "WARPSMITH_THREADS": "host threads that compilation and emulation may use",
+}
+"""Environment variable -> what it sets."""
+
+API_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+"""Variables in which the model providers' own clients look for a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a command works with where no option says otherwise."""
+
+    store: Path
+    library: Path
+    cache: Path
+    threads: int
+
+
+def read_settings(environment: Mapping[str, str] = os.environ, folder: Path | None = None) -> Settings:
+    """Settings from the environment, else their defaults; `folder` (default: the working one) may lie in a checkout.
+
+    Raises:
+        SettingsError: a variable holds something that does not fit.
+    """
+    import platformdirs
+
+    data = platformdirs.user_data_path("warpsmith", appauthor=False)
+    return Settings(
+        store=_path(environment, "WARPSMITH_STORE") or data / "warpsmith.sqlite",
+        library=_path(environment, "WARPSMITH_LIBRARY") or _of_checkout(folder or Path.cwd()) or data / "library",
+        cache=_path(environment, "WARPSMITH_CACHE") or platformdirs.user_cache_path("warpsmith", appauthor=False),
+        threads=_threads(environment),
+    )
+
+
+def api_keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Names, never values, of the API keys that are set."""
+    return tuple(name for name in API_KEYS if environment.get(name))
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    text = environment.get(name, "")
+    return Path(text).expanduser().absolute() if text else None
+
+
+def _threads(environment: Mapping[str, str]) -> int:
+    text = environment.get("WARPSMITH_THREADS", "")
+    if not text:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"WARPSMITH_THREADS is {text!r}.", remedy="Give a whole number from 1, or unset it.")
+    return int(text)
+
+
+def _of_checkout(folder: Path) -> Path | None:
+    """`kernels_generated/` of the warpsmith checkout that `folder` lies in, where it lies in one."""
+    for root in (folder, *folder.parents):
+        library = root / "kernels_generated"
+        if (library / "__init__.py").is_file() and (root / "src" / "warpsmith").is_dir():
+            return library
+    return None
