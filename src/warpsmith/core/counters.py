@@ -70,6 +70,8 @@ class LaunchCounters(Record):
     atomic_lanes: float = 0
     atomic_serial: float = 0
     """Same-address passes of atomics, summed over requests."""
+    atomic_hottest: float = 0
+    """Same-address passes on the most contended global address, over the whole grid; 0 where it was not counted."""
     barriers: float = 0
     """Warp-level barrier arrivals."""
     block_unique_load_bytes: float = 0
