@@ -123,7 +123,8 @@ class Task:
 
     def tensor(self, name: str) -> Tensor | Output:
         """Find an input or output by name; KeyError where there is none."""
-        for item in (*self.inputs, *self.outputs):
+        tensors: tuple[Tensor | Output, ...] = (*self.inputs, *self.outputs)
+        for item in tensors:
             if item.name == name:
                 return item
         raise KeyError(name)

@@ -1,0 +1,140 @@
+"""Every compiled form a candidate takes: one artifact a build key, screened and within the target's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
+from warpsmith.sandbox.emulated import load_ptx
+from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
+from warpsmith.sandbox.emulator.program import Instr
+from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.screen.ptx import screen_ptx
+
+from warpsmith.core.arch import Architecture
+from warpsmith.core.artifact import Artifact
+from warpsmith.core.candidate import TranslationUnit
+from warpsmith.core.kernel_file import (
+    KernelFile,
+    bind,
+    build_key,
+    explain_compile_error,
+    inside_domain,
+    translation_unit,
+)
+from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected, Stage, Unsupported
+from warpsmith.core.plan import BoundPlan
+from warpsmith.core.task import Task, Workload
+
+Compiler: TypeAlias = Callable[[TranslationUnit, str], Artifact | CompileFailed]
+"""(texts, `sm_90a`) -> artifact, or the candidate's own failure. Raises MachineError for ours."""
+
+
+@dataclass(slots=True)
+class Builds:
+    """Compiles on demand and keeps one artifact a build key."""
+
+    kernel: KernelFile
+    task: Task
+    knobs: dict[str, int]
+    arch: Architecture
+    compiler: Compiler
+    _artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self._artifacts)
+
+    @property
+    def toolchain(self) -> str:
+        """Compiler and version, once something was compiled."""
+        return next((item.toolchain.compiler for item in self._artifacts.values()), "")
+
+    def inside(self, workload: Workload) -> bool:
+        """Whether the kernel's `requires` admits the workload."""
+        return inside_domain(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms)
+
+    def build(self, workload: Workload) -> Outcome | None:
+        """Compile, screen and check limits for a workload; None when it may run."""
+        key = build_key(self.kernel, self.task, workload, self.knobs)
+        if key not in self._artifacts:
+            unit = translation_unit(self.kernel, self.task, workload, self.knobs)
+            artifact = self.compiler(unit, self.arch.target)
+            if isinstance(artifact, CompileFailed):
+                return self._explained(artifact)
+            problem = screen(artifact)
+            if problem is not None:
+                return problem
+            self._artifacts[key] = artifact
+        return self._limits(workload)
+
+    def artifact(self, workload: Workload) -> Artifact:
+        """The artifact `build` made for this workload's key."""
+        return self._artifacts[build_key(self.kernel, self.task, workload, self.knobs)]
+
+    def plan(self, workload: Workload) -> BoundPlan:
+        """The plan with every number known, co-resident blocks included."""
+        first = bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=_one_each(self.kernel))
+        resident = {}
+        artifact = self.artifact(workload)
+        for launch in first.launches:
+            used = occupancy(
+                self.arch, artifact.resources[artifact.entries[launch.kernel]], launch.block, launch.shared
+            )
+            if not isinstance(used, ResourceExceeded):
+                resident[launch.kernel] = max(1, used.blocks_per_sm) * self.arch.sms
+        return bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=resident)
+
+    def sums_in_any_order(self, workload: Workload) -> bool:
+        """Whether the code holds floating-point atomics, whose order the hardware leaves free."""
+        for entry in load_ptx(self.artifact(workload).ptx).module.entries:
+            for instr in entry.instructions:
+                if instr.opcode in ("atom", "red") and any(
+                    "f" in word and word[-1].isdigit() for word in instr.modifiers
+                ):
+                    return True
+        return False
+
+    def _limits(self, workload: Workload) -> Outcome | None:
+        """What the target would refuse to launch, said before anything runs."""
+        artifact = self.artifact(workload)
+        for launch in self.plan(workload).launches:
+            used = occupancy(
+                self.arch, artifact.resources[artifact.entries[launch.kernel]], launch.block, launch.shared
+            )
+            if isinstance(used, ResourceExceeded):
+                message = f"{launch.kernel} cannot launch on {self.arch.name}: {used.reason}"
+                return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
+        return None
+
+    def _explained(self, failed: CompileFailed) -> CompileFailed:
+        return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
+
+
+def screen(artifact: Artifact) -> Outcome | None:
+    """Refuse PTX that holds what a plan cannot say; Unsupported where the emulator lacks an instruction."""
+    try:
+        module = parse_module(artifact.ptx)
+    except PtxSyntaxError as error:
+        return Rejected(stage=Stage.SCREEN, message=f"the compiled PTX does not parse: {error}")
+    problem = screen_ptx(module, tuple(artifact.entries.values()))
+    if problem is not None:
+        return Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line or None)
+    loaded = load_ptx(artifact.ptx)
+    for name in artifact.entries.values():
+        try:
+            loaded.entry(name)
+        except UnsupportedInstruction as missing:
+            return Unsupported(stage=Stage.SCREEN, message=str(missing), line=missing.line or None)
+    return None
+
+
+def _is_float_atomic(instr: Instr) -> bool:
+    floats = {"f16", "bf16", "f16x2", "bf16x2", "f32", "f64"}
+    return instr.opcode in ("atom", "red") and bool(floats & set(instr.modifiers))
+
+
+def _one_each(kernel: KernelFile) -> dict[str, int]:
+    return {launch.kernel: 1 for launch in kernel.launches}

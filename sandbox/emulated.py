@@ -1,0 +1,204 @@
+"""The Launcher that needs no GPU: runs a compiled plan on the emulator and reads everything back."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from warpsmith.core.arch import Architecture
+from warpsmith.sandbox.counting import count_launch
+from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
+from warpsmith.sandbox.emulator.machine import (
+    Allocation,
+    LaunchSpec,
+    Memory,
+    Options,
+    UnsupportedInstruction,
+)
+from warpsmith.sandbox.emulator.program import Entry, Param
+from warpsmith.sandbox.emulator.ptx import parse_module
+from warpsmith.sandbox.faults import outcome_of
+from warpsmith.sandbox.sampling import choose_blocks
+
+from warpsmith.core.counters import LaunchCounters
+from warpsmith.core.errors import KernelFileError
+from warpsmith.core.outcome import Outcome, Stage, Unsupported
+from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, FloatArg, IntArg, TensorArg
+from warpsmith.core.protocols import RunReply, RunRequest
+from warpsmith.core.tensor import HostTensor
+
+WARP_BUDGET = 1 << 28
+"""Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedLauncher:
+    """Runs plans on the CPU for one architecture."""
+
+    arch: Architecture
+    threads: int = 1
+    """Host threads a launch may use."""
+    budget: int = WARP_BUDGET
+
+    def run(self, request: RunRequest) -> RunReply:
+        """Allocate, poison, launch in plan order, read outputs back.
+
+        A fault ends the call: the reply holds the Outcome and no outputs to trust.
+        """
+        return _Call(self, request).run()
+
+
+@lru_cache(maxsize=64)
+def load_ptx(ptx: str) -> LoadedModule:
+    """Parse and lower a module once per text."""
+    return load(parse_module(ptx))
+
+
+class _Call:
+    """One call of a plan: its memory, and what its launches counted."""
+
+    def __init__(self, launcher: EmulatedLauncher, request: RunRequest) -> None:
+        self.launcher, self.request = launcher, request
+        self.random = np.random.default_rng(request.seed)
+        self.memory = Memory(skew=16 if request.seed % 2 else 0)
+        self.places: dict[str, Allocation] = {}
+        self.counters: list[LaunchCounters] = []
+
+    @property
+    def sampling(self) -> bool:
+        return self.request.sample_blocks is not None
+
+    def run(self) -> RunReply:
+        self._map_memory()
+        failure: Outcome | None = None
+        for step in self.request.plan.steps:
+            if isinstance(step, BoundFill):
+                self._fill(self.places[step.tensor], step.value)
+            else:
+                failure = self._launch(step)
+            if failure is not None:
+                break
+        outputs = {
+            name: HostTensor.from_bytes(tensor.dtype, tensor.shape, self.places[name].data)
+            for name, tensor in self.request.outputs.items()
+        }
+        return RunReply(failure, outputs, tuple(self.counters), self._unwritten())
+
+    def _map_memory(self) -> None:
+        for name, tensor in self.request.inputs.items():
+            self._map(name, tensor.bytes, writable=name in self.request.outputs, initialised=True)
+        for name, tensor in self.request.outputs.items():
+            if name not in self.places:
+                self._map(name, self._poison(tensor.nbytes), writable=True, initialised=False)
+        for buffer in self.request.plan.buffers:
+            place = self._map(buffer.name, self._poison(buffer.nbytes), writable=True, initialised=False)
+            if buffer.init is not None:
+                self._fill(place, buffer.init)
+
+    def _map(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> Allocation:
+        data = data.copy() if writable and initialised else data
+        self.memory.allocate(name, data, writable=writable, initialised=initialised)
+        place = self.places[name] = self.memory.allocations[-1]
+        return place
+
+    def _poison(self, size: int) -> NDArray[np.uint8]:
+        """Random bytes, so that no stale value looks right; zeros while sampling, so that no index runs wild."""
+        if self.sampling:
+            return np.zeros(size, np.uint8)
+        return self.random.integers(0, 256, size, np.uint8)
+
+    @staticmethod
+    def _fill(place: Allocation, value: int) -> None:
+        place.data[:] = value & 0xFF
+        if place.valid is not None:
+            place.valid[:] = 1
+
+    def _launch(self, step: BoundLaunch) -> Outcome | None:
+        module = load_ptx(self.request.artifact.ptx)
+        entry = module.module.entry(self.request.artifact.entries[step.kernel])
+        for buffer in self.request.plan.buffers:
+            if buffer.prepared:
+                self.places[buffer.name].writable = step.prepare
+        spec = LaunchSpec(
+            grid=step.grid,
+            block=step.block,
+            dynamic_shared=step.shared,
+            params=self._pack(entry, step),
+            blocks=self._sample(step),
+        )
+        options = Options(
+            threads=self.launcher.threads,
+            checks=self.request.checks,
+            counters=True,
+            budget=self.launcher.budget,
+            seed=self.request.seed,
+            sms=self.launcher.arch.sms,
+        )
+        try:
+            result = launch(module, entry.name, spec, self.memory, options)
+        except UnsupportedInstruction as missing:
+            return Unsupported(stage=Stage.EMULATE, message=str(missing), line=missing.line or None)
+        if result.fault is not None:
+            return outcome_of(result.fault, step.kernel)
+        size = sum(self.places[name].data.size for name in _tensors(step) if name in self.places)
+        self.counters.append(count_launch(step.kernel, entry, spec, result, size))
+        return None
+
+    def _sample(self, step: BoundLaunch) -> tuple[int, ...] | None:
+        """Blocks to run; all of them where a later launch may take an index from what this one writes."""
+        count = self.request.sample_blocks
+        if count is None or self._feeds_indices(step):
+            return None
+        return choose_blocks(step.grid, count, self.request.seed)
+
+    def _feeds_indices(self, step: BoundLaunch) -> bool:
+        integers = {buffer.name for buffer in self.request.plan.buffers if not buffer.dtype.is_floating}
+        launches = self.request.plan.launches
+        later = launches[launches.index(step) + 1 :]
+        return bool(integers & _tensors(step) & set().union(*(_tensors(item) for item in later)))
+
+    def _pack(self, entry: Entry, step: BoundLaunch) -> bytes:
+        """The parameter buffer, each argument at its parameter's offset and width."""
+        if len(entry.params) != len(step.args):
+            raise KernelFileError(
+                f"{step.kernel} takes {len(entry.params)} parameters, its launch gives {len(step.args)}",
+                line=step.line,
+            )
+        data = bytearray(max(entry.param_bytes, 1))
+        for param, arg in zip(entry.params, step.args, strict=True):
+            data[param.offset : param.offset + param.size] = self._encode(param, arg, step)
+        return bytes(data)
+
+    def _encode(self, param: Param, arg: Arg, step: BoundLaunch) -> bytes:
+        match arg:
+            case TensorArg(name=name):
+                address = self.places[name].address if name in self.places else 0
+                return struct.pack("<Q", address)
+            case IntArg(value=value):
+                try:
+                    return value.to_bytes(param.size, "little", signed=True)
+                except OverflowError as error:
+                    raise KernelFileError(
+                        f"{value} does not fit the {param.size}-byte parameter {param.name} of {step.kernel}",
+                        line=step.line,
+                        remedy="Declare the parameter as long long.",
+                    ) from error
+            case FloatArg(value=value):
+                return struct.pack("<d" if param.size == 8 else "<f", value)
+
+    def _unwritten(self) -> Mapping[str, int]:
+        """Output name -> index of its first byte that no launch wrote."""
+        found = {}
+        for name in self.request.outputs:
+            valid = self.places[name].valid
+            if valid is not None and not valid.all():
+                found[name] = int(np.argmin(valid != 0))
+        return found
+
+
+def _tensors(step: BoundLaunch) -> set[str]:
+    return {arg.name for arg in step.args if isinstance(arg, TensorArg)}

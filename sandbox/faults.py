@@ -1,0 +1,44 @@
+"""An emulator's fault in the words of an Outcome."""
+
+from __future__ import annotations
+
+from warpsmith.sandbox.emulator.machine import Fault, FaultKind
+
+from warpsmith.core.outcome import (
+    BarrierMisuse,
+    Crashed,
+    Deadlocked,
+    Failure,
+    OutOfBounds,
+    OverBudget,
+    Racy,
+    Stage,
+    Uninitialised,
+)
+
+_OUTCOMES: dict[FaultKind, type[Failure]] = {
+    FaultKind.OUT_OF_BOUNDS: OutOfBounds,
+    FaultKind.READ_ONLY: OutOfBounds,
+    FaultKind.MISALIGNED: Crashed,
+    FaultKind.UNINITIALISED: Uninitialised,
+    FaultKind.RACE: Racy,
+    FaultKind.BARRIER: BarrierMisuse,
+    FaultKind.DEADLOCK: Deadlocked,
+    FaultKind.BUDGET: OverBudget,
+    FaultKind.TRAP: Crashed,
+}
+
+
+def outcome_of(fault: Fault, kernel: str) -> Failure:
+    """The Outcome a fault in `kernel` (the plan's name expression) stands for."""
+    details = [f"kernel {kernel}, block {_dims(fault.block)}, thread {_dims(fault.thread)}", f"PTX: {fault.opcode}"]
+    if fault.other_thread is not None:
+        where = f", line {fault.other_line}" if fault.other_line else ""
+        details.append(f"other access: thread {_dims(fault.other_thread)}{where}")
+    return _OUTCOMES[fault.kind](
+        stage=Stage.EMULATE, message=fault.message, line=fault.line or None, details=tuple(details)
+    )
+
+
+def _dims(index: tuple[int, int, int]) -> str:
+    return "({}, {}, {})".format(*index)

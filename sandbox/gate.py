@@ -1,0 +1,162 @@
+"""The gate: what a candidate passes, in order, to become Verified and be profiled.
+
+plan -> compile -> screen -> emulate -> compare -> profile. Each stage either lets it pass or ends it with an Outcome.
+Every input is minted from a seed that the caller draws after the candidate is frozen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from warpsmith.core.arch import Architecture
+from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
+from warpsmith.sandbox.bench import profile_candidate
+from warpsmith.sandbox.builds import Builds, Compiler
+from warpsmith.sandbox.screen.source import check_source
+from warpsmith.sandbox.trials import SCHEDULES, Trials
+
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verified, WorkloadCheck
+from warpsmith.core.profile import Profile
+from warpsmith.core.protocols import Evaluation, Launcher, StageReport
+from warpsmith.core.task import Task, Workload
+
+
+class _Ended(Exception):  # noqa: N818 - control flow inside one evaluation
+    """A stage said no."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+@dataclass(slots=True)
+class Gate:
+    """Evaluates candidates of one task on one target through a launcher."""
+
+    task: Task
+    arch: Architecture
+    launcher: Launcher
+    compiler: Compiler
+    profiled: bool = True
+    """False stops after the verdict."""
+    observe: Callable[[StageReport], None] = field(default=lambda report: None)
+
+    def evaluate(self, candidate: Candidate, *, seed: int) -> Evaluation:
+        """Run every stage; the Evaluation says where it ended and why.
+
+        Raises:
+            KernelFileError: the text is no kernel file for this task.
+            MachineError: our side failed.
+        """
+        return _Evaluation(self, candidate, seed).run()
+
+
+class _Evaluation:
+    """One candidate on its way through the gate."""
+
+    def __init__(self, gate: Gate, candidate: Candidate, seed: int) -> None:
+        self.gate, self.candidate, self.seed = gate, candidate, seed
+        self.reports: list[StageReport] = []
+        self.kernel = parse_kernel_file(candidate.text)
+        self.kernel.check(gate.task)
+        self.builds = Builds(self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler)
+
+    def run(self) -> Evaluation:
+        profile: Profile | None = None
+        try:
+            self._screen_source()
+            workloads = self._plan()
+            self._compile(workloads)
+            outcome: Outcome = self._verify(workloads)
+            if self.gate.profiled:
+                profile = self._profile()
+        except _Ended as ended:
+            outcome = ended.outcome
+        return Evaluation(
+            candidate=self.candidate.identity,
+            outcome=outcome,
+            stages=tuple(self.reports),
+            profile=profile if isinstance(outcome, Verified) else None,
+            toolchain=self.builds.toolchain,
+        )
+
+    @contextmanager
+    def _stage(self, stage: Stage) -> Iterator[list[str]]:
+        """Time a stage and report it; the body appends what it wants said."""
+        start, said, passed = time.perf_counter(), list[str](), True
+        try:
+            yield said
+        except _Ended as ended:
+            passed = False
+            said.append(getattr(ended.outcome, "message", ""))
+            raise
+        finally:
+            seconds = round(time.perf_counter() - start, 4)
+            report = StageReport(stage=stage, passed=passed, seconds=seconds, detail="; ".join(said))
+            self.reports.append(report)
+            self.gate.observe(report)
+
+    def _screen_source(self) -> None:
+        with self._stage(Stage.SCREEN) as said:
+            problem = check_source(self.candidate.text)
+            if problem is not None:
+                raise _Ended(Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line))
+            said.append("source")
+
+    def _plan(self) -> tuple[Workload, ...]:
+        """Verify workloads inside the kernel's domain; every bench workload must be inside it."""
+        with self._stage(Stage.PLAN) as said:
+            outside = [item.name for item in self.gate.task.bench if not self.builds.inside(item)]
+            if outside:
+                message = f"the bench workload {outside[0]!r} is outside `requires`: {self.kernel.requires}"
+                raise _Ended(Rejected(stage=Stage.PLAN, message=message, workload=outside[0]))
+            inside = tuple(item for item in self.gate.task.verify if self.builds.inside(item))
+            if not inside:
+                message = f"no verify workload is inside `requires`: {self.kernel.requires}"
+                raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
+            said.append(f"{len(inside)} of {len(self.gate.task.verify)} verify workloads inside the domain")
+            return inside
+
+    def _compile(self, workloads: tuple[Workload, ...]) -> None:
+        with self._stage(Stage.COMPILE) as said:
+            for workload in (*workloads, *self.gate.task.bench):
+                self._end_if(self.builds.build(workload))
+            said.append(f"{self.builds.count} builds, {self.builds.toolchain}")
+
+    def _verify(self, workloads: tuple[Workload, ...]) -> Verified:
+        trials = Trials(self.gate.task, self.builds, self.gate.launcher, self.seed)
+        checks: list[WorkloadCheck] = []
+        with self._stage(Stage.EMULATE) as said:
+            for workload in workloads:
+                self._end_if(trials.run(workload))
+            said.append(f"{len(workloads)} workloads under {SCHEDULES} schedules")
+        with self._stage(Stage.COMPARE) as said:
+            for workload in workloads:
+                verdict = trials.compare(workload)
+                if not isinstance(verdict, WorkloadCheck):
+                    raise _Ended(verdict)
+                checks.append(verdict)
+            said.append(f"largest error {max(check.error for check in checks):.2f} of what is allowed")
+        return Verified(checks=tuple(checks), schedules=SCHEDULES, notes=trials.notes)
+
+    def _profile(self) -> Profile:
+        with self._stage(Stage.PROFILE) as said:
+            profile = profile_candidate(self.gate.task, self.builds, self.gate.launcher, self.candidate, self.seed)
+            if not isinstance(profile, Profile):
+                raise _Ended(profile)
+            said.append(f"{len(profile.workloads)} bench workloads")
+            return profile
+
+    @staticmethod
+    def _end_if(outcome: Outcome | None) -> None:
+        if outcome is not None:
+            raise _Ended(outcome)
+
+
+def read_candidate(text: str, *, file: str = "", knobs: dict[str, int] | None = None) -> Candidate:
+    """The candidate a kernel file's text and a knob assignment (default: first values) stand for."""
+    kernel: KernelFile = parse_kernel_file(text, file=file)
+    return Candidate(task=kernel.task, language=kernel.language, text=text, knobs=dict(knobs or kernel.default_knobs()))

@@ -1,0 +1,94 @@
+"""The last stage of the gate: a confirmed candidate takes the incumbent's place, or is told why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from warpsmith.agents.protocols import Acceptance
+from warpsmith.agents.state import Attempt, RunState, fold
+from warpsmith.core.acceptance import better
+from warpsmith.core.events import RunStarted
+from warpsmith.core.profile import Profile
+from warpsmith.core.task import Task
+from warpsmith.kernels_generated.accept import write_kernel
+from warpsmith.kernels_generated.library import read_entry
+from warpsmith.kernels_generated.manifest import Ancestor, Lineage
+from warpsmith.store import Incumbent, Store
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryAcceptor:
+    """Writes kernels of one run into its library; safe to repeat after a crash."""
+
+    started: RunStarted
+    task: Task
+    store: Store
+
+    def __call__(self, attempt: Attempt) -> Acceptance:
+        """Write the kernel and swap the incumbent; where another run was faster meanwhile, compare with its kernel."""
+        evaluation = attempt.verdict
+        if evaluation is None or evaluation.profile is None:
+            return Acceptance(kernel="", reason="it did not pass the gate again on fresh inputs")
+        while True:
+            present = self._incumbent(evaluation.profile)
+            if present and self._stands(present) and present.candidate != attempt.identity:
+                verdict = better(evaluation.profile, present.profile)
+                if not verdict.accepted:
+                    reason = f"not better than kernel {present.kernel[:12]} of the library: {verdict.reason}"
+                    return Acceptance(kernel="", reason=reason)
+            accepted = self._write(attempt, evaluation.profile, present)
+            if accepted is not None:
+                return accepted
+
+    def _incumbent(self, profile: Profile) -> Incumbent | None:
+        return self.store.incumbent(self.task.name, self.task.source_digest, profile.target, profile.source)
+
+    def _stands(self, incumbent: Incumbent) -> bool:
+        """Whether the incumbent is in this run's library; one of another library is not in the way."""
+        path = Path(incumbent.path)
+        return path.is_relative_to(self.started.settings.library) and path.is_dir()
+
+    def _write(self, attempt: Attempt, profile: Profile, present: Incumbent | None) -> Acceptance | None:
+        """None where another process put its kernel in place first."""
+        state = fold(self.store.events(self.started.run), self.store.get_text)
+        baseline = state.baseline.profile if state.baseline else None
+        evaluation = attempt.verdict
+        if evaluation is None:
+            raise ValueError("only an evaluated attempt can be accepted")
+        folder = write_kernel(
+            Path(self.started.settings.library),
+            attempt.candidate,
+            evaluation,
+            task=self.task,
+            lineage=self._lineage(state, attempt),
+            speedup_over_seed=profile.speedup_over(baseline) if baseline else None,
+        )
+        kernel = read_entry(folder).digest
+        challenger = Incumbent(
+            task=self.task.name,
+            task_digest=self.task.source_digest,
+            candidate=attempt.identity,
+            kernel=kernel,
+            path=str(folder),
+            profile=profile,
+        )
+        if not self.store.swap_incumbent(challenger, expected=present.kernel if present else None):
+            return None
+        return Acceptance(kernel=kernel, path=str(folder))
+
+    def _lineage(self, state: RunState, attempt: Attempt) -> Lineage:
+        settings = self.started.settings
+        line: list[Ancestor] = []
+        step: Attempt | None = attempt
+        while step is not None:
+            line.insert(0, Ancestor(candidate=step.identity, change=step.proposed.idea, by=step.proposed.by))
+            step = state.find(step.proposed.parent) if step.proposed.parent else None
+        return Lineage(
+            run=self.started.run,
+            coder=settings.coder,
+            judge=settings.judge,
+            strategy=settings.strategy,
+            rounds=len(state.attempts),
+            ancestors=tuple(line),
+        )
