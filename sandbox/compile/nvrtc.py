@@ -1,0 +1,213 @@
+"""Compiles one translation unit: check, assemble, call the child, read what it says."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from warpsmith.core.artifact import Artifact, Toolchain
+from warpsmith.core.candidate import TranslationUnit
+from warpsmith.core.digest import digest_json
+from warpsmith.core.errors import ToolchainError
+from warpsmith.core.outcome import CompileFailed, Stage
+from warpsmith.sandbox.compile import diagnostics
+from warpsmith.sandbox.compile.cache import CompileCache
+from warpsmith.sandbox.compile.diagnostics import CANDIDATE, PLAN, PREAMBLE
+from warpsmith.sandbox.compile.jail import CompileLimits, Died, TimedOut, call
+from warpsmith.sandbox.compile.resource_report import parse_resources
+from warpsmith.sandbox.compile.toolchain import CudaToolchain, find_toolchain
+from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.screen.source import check_source, includes
+
+ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100a", "sm_120a")
+OPTIONS = (
+    "-std=c++17",
+    "-lineinfo",
+    "--ptxas-options=-v",
+    "--no-source-include",
+    # `#if STAGES > 2` where STAGES is a constexpr, not a macro: 0 in silence, unless it is a warning.
+    "--diag-warn=193",
+    "--pre-include=ws_prelude.cuh",
+)
+_UNDEFINED_MACRO = 193
+_SUCCESS, _OUT_OF_MEMORY, _COMPILATION_ERROR = 0, 1, 6
+_NAME = re.compile(r"[A-Za-z_][\w:<>, ()+\-*/%&|!=.]{0,399}", re.ASCII)
+_FILE = re.compile(r'^(\s*\.file\s+\d+\s+)"([^"]*)"', re.MULTILINE)
+
+
+def compile_cuda(
+    unit: TranslationUnit,
+    arch: str,
+    cache: CompileCache | None = None,
+    limits: CompileLimits | None = None,
+) -> Artifact | CompileFailed:
+    """Compile for `arch` (`sm_90a`) in a jailed child.
+
+    The texts are screened first (`screen/source.py`). Line numbers of a failure are the kernel file's own.
+
+    Raises:
+        ToolchainError: the compiler is missing, or cannot compile even an empty kernel.
+        StoreError: the cache cannot be read or written.
+    """
+    if arch not in ARCHITECTURES:
+        raise ToolchainError(f"No compilation for {arch}.", remedy=f"Known are {', '.join(ARCHITECTURES)}.")
+    limits = limits or CompileLimits()
+    refused = _refused(unit)
+    if refused is not None:
+        return refused
+    toolchain = find_toolchain()
+    source = assemble(unit)
+    key = digest_json(
+        {
+            "source": source,
+            "names": list(unit.names),
+            "arch": arch,
+            "options": list(OPTIONS),
+            "compiler": toolchain.name,
+            "prelude": toolchain.prelude_digest,
+        }
+    )
+    stored = cache.get(key) if cache is not None else None
+    if stored is not None:
+        return stored
+    result = _compile(source, unit.names, arch, toolchain, limits)
+    if cache is not None and isinstance(result, Artifact):
+        cache.put(key, result)
+    return result
+
+
+def assemble(unit: TranslationUnit) -> str:
+    """The text the compiler reads: headers, preamble, kernel file, assertions, each with its own line numbers."""
+    hoisted = "".join(f"#include <{header}>\n" for header in includes(unit.text))
+    return (
+        f'#line 1 "{PREAMBLE}"\n{hoisted}{unit.preamble}\n\n'
+        f'#line 1 "{CANDIDATE}"\n{unit.text}\n\n'
+        f'#line 1 "{PLAN}"\n{unit.appendix}\n'
+    )
+
+
+def _refused(unit: TranslationUnit) -> CompileFailed | None:
+    problem = check_source(unit.text)
+    if problem is not None:
+        return CompileFailed(
+            stage=Stage.SCREEN, message=f"{problem.message} {problem.remedy}".strip(), line=problem.line
+        )
+    for text in (unit.preamble, unit.appendix):
+        # Parts of them are the plan's words.
+        problem = check_source(text)
+        if problem is not None:
+            return CompileFailed(stage=Stage.SCREEN, message=f"the launch plan: {problem.message} {problem.remedy}")
+    for name in unit.names:
+        if not _NAME.fullmatch(name):
+            return CompileFailed(
+                stage=Stage.SCREEN,
+                message=f"`{name[:80]}` is not the name of a kernel. Write it as in a launch: `gemm<BM, BN>`.",
+            )
+    return None
+
+
+def _compile(
+    source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain, limits: CompileLimits
+) -> Artifact | CompileFailed:
+    reply = call(_request(source, names, arch, toolchain), limits)
+    if isinstance(reply, TimedOut):
+        return _failed(
+            f"compiling takes more than {reply.seconds} seconds. Unroll less, or instantiate fewer templates."
+        )
+    if isinstance(reply, Died):
+        _prove_the_compiler_works(arch, toolchain, limits)
+        return _failed(
+            f"the compiler ended with {reply.reason} (its memory limit is {limits.memory_bytes >> 30} GiB). "
+            "Unroll less, or simplify the templates and inline assembly."
+        )
+    if reply["status"] == _COMPILATION_ERROR:
+        return _explained(reply, toolchain)
+    if reply["status"] == _OUT_OF_MEMORY:
+        return _failed("the compiler ran out of memory. Unroll less, or instantiate fewer templates.")
+    if reply["status"] != _SUCCESS:
+        _prove_the_compiler_works(arch, toolchain, limits)
+        return _failed(f"the compiler gave up with NVRTC status {reply['status']}.")
+    return _artifact(reply, arch, toolchain, limits)
+
+
+def _request(source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain) -> dict[str, Any]:
+    return {
+        "library": str(toolchain.library),
+        "preload": [str(library) for library in toolchain.builtins],
+        "source": source,
+        "names": list(names),
+        "arch": arch,
+        "virtual": arch.replace("sm_", "compute_"),
+        "options": [*OPTIONS, *(f"-I{folder}" for folder in toolchain.include)],
+        "readable": [str(toolchain.library.parent), *(str(folder) for folder in toolchain.include)],
+    }
+
+
+def _prove_the_compiler_works(arch: str, toolchain: CudaToolchain, limits: CompileLimits) -> None:
+    """Tell a candidate that breaks the compiler from a compiler that is broken."""
+    reply = call(_request("__global__ void k() {}\n", ("k",), arch, toolchain), limits)
+    if isinstance(reply, TimedOut | Died) or reply["status"] != _SUCCESS:
+        raise ToolchainError(
+            f"{toolchain.name} cannot compile an empty kernel for {arch}: "
+            f"{reply['log'].strip()[:400] if isinstance(reply, dict) else reply}",
+            remedy="Run `warpsmith doctor`.",
+        )
+
+
+def _failed(message: str, line: int | None = None, details: tuple[str, ...] = ()) -> CompileFailed:
+    return CompileFailed(stage=Stage.COMPILE, message=message, line=line, details=details)
+
+
+def _explained(reply: Mapping[str, Any], toolchain: CudaToolchain) -> CompileFailed:
+    found = diagnostics.parse_log(reply["log"], toolchain.include, reply["ptx"])
+    errors = [diagnostic for diagnostic in found if diagnostic.is_error]
+    if not errors:
+        return _failed("the text does not compile, and the compiler does not say where.")
+    first = errors[0]
+    return _failed(first.headline, first.candidate_line, diagnostics.rendered(errors))
+
+
+def _artifact(
+    reply: Mapping[str, Any], arch: str, toolchain: CudaToolchain, limits: CompileLimits
+) -> Artifact | CompileFailed:
+    found = diagnostics.parse_log(reply["log"], toolchain.include)
+    for warning in found:
+        if warning.number == _UNDEFINED_MACRO and warning.file == CANDIDATE:
+            return _failed(
+                f"{warning.headline}. Knobs, constants and dimensions are not macros: "
+                "use `if constexpr` or a template argument instead of #if.",
+                warning.candidate_line,
+                diagnostics.rendered([warning]),
+            )
+    if len(reply["ptx"]) > limits.ptx_bytes:
+        return _failed(f"the compiled code has {len(reply['ptx'])} characters of PTX, of at most {limits.ptx_bytes}.")
+    ptx = _FILE.sub(lambda file: f'{file.group(1)}"{_short(file.group(2), toolchain)}"', reply["ptx"])
+    return Artifact(
+        architecture=arch,
+        ptx=ptx,
+        cubin=base64.b64decode(reply["cubin"]),
+        entries=reply["names"],
+        resources=parse_resources(reply["log"], _max_threads(ptx)),
+        toolchain=Toolchain(compiler=toolchain.name, options=(f"--gpu-architecture={arch}", *OPTIONS)),
+        warnings=tuple(warning.headline for warning in found if warning.file in (CANDIDATE, PLAN)),
+    )
+
+
+def _short(path: str, toolchain: CudaToolchain) -> str:
+    """A `.file` path without this machine's folders, so that equal builds give equal PTX anywhere."""
+    pure = PurePath(path)
+    for folder in reversed(toolchain.include):
+        if pure.is_relative_to(folder):
+            return f"sdk/{pure.relative_to(folder)}"
+    return pure.name
+
+
+def _max_threads(ptx: str) -> dict[str, int | None]:
+    try:
+        return {entry.name: entry.max_threads for entry in parse_module(ptx).entries}
+    except PtxSyntaxError:
+        # The screen refuses such PTX before anybody asks for its limits.
+        return {}
