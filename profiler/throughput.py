@@ -30,10 +30,13 @@ TENSOR_UNITS: Mapping[str, str] = MappingProxyType(
         "f8": "fp8",
         "s8": "int8",
         "u8": "int8",
+        "s4": "int8",
+        "u4": "int8",
+        "b1": "int8",
         "int8": "int8",
     }
 )
-"""Operand type in a PTX opcode -> unit in `Architecture.tensor`."""
+"""Operand type in a PTX opcode -> unit in `Architecture.tensor`; 4-bit and 1-bit types count as no faster than int8."""
 
 
 def issued(counters: LaunchCounters) -> float:
@@ -97,6 +100,9 @@ def _tensor_rate(operand: str, arch: Architecture) -> float:
     if operand not in TENSOR_UNITS:
         raise ValueError(f"counters name a tensor-core operand type the time model does not know: {operand}")
     unit = TENSOR_UNITS[operand]
+    if unit == "fp64" and unit not in arch.tensor:
+        # The instruction exists everywhere; without tensor cores for it the fp64 lanes do the work.
+        return 2 * arch.lanes["fp64"]
     if unit not in arch.tensor:
         raise ValueError(f"{arch.name} has no tensor cores for {operand}")
     return arch.tensor[unit] * arch.float32_accumulation.get(unit, 1.0)

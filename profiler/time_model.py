@@ -34,7 +34,7 @@ LIMITS = (*(name for stage in STAGES for name in stage), "launch")
 """Keys of `LaunchProfile.limits`, always all of them, so that two profiles compare key by key."""
 
 
-class CountedLaunch(NamedTuple):
+class ModelledLaunch(NamedTuple):
     """One launch as counted, with what its entry compiled to."""
 
     counters: LaunchCounters
@@ -80,7 +80,7 @@ def model_launch(
 
 def model_workload(
     workload: str,
-    launches: Sequence[CountedLaunch | tuple[LaunchCounters, Resources, int]],
+    launches: Sequence[ModelledLaunch | tuple[LaunchCounters, Resources, int]],
     cost: Cost,
     arch: Architecture,
     *,
@@ -103,7 +103,7 @@ def model_workload(
     if not launches and not fills:
         raise ValueError("a call with no launch and no memset has no time")
     bound = speed_of_light(cost, arch)
-    profiles = tuple(model_launch(*CountedLaunch(*launch), arch, assumptions) for launch in launches)
+    profiles = tuple(model_launch(*ModelledLaunch(*launch), arch, assumptions) for launch in launches)
     total = sum(profile.duration.us for profile in profiles)
     total += sum(arch.launch_us + nbytes / (arch.dram_gbps * 1e3 * assumptions.dram_sustained) for nbytes in fills)
     # A kernel launched repeatedly has one note.

@@ -38,14 +38,24 @@ def memory_traffic(
 ) -> MemoryTraffic:
     """Follow the counted requests through the caches."""
     local = _local_with_spills(counters, resources, assumptions)
-    asked = counters.global_load.sectors * SECTOR
-    unique = counters.block_unique_load_bytes
-    # Where nobody counted what each block loads at least once, L1 is taken to catch nothing.
-    load_l2 = min(unique, asked) if unique else asked
+    load_l2 = _load_l2(counters)
     global_l2 = load_l2 + counters.global_store.sectors * SECTOR
     local_l2 = local.sectors * SECTOR * _local_miss(resources, dynamic_shared, placement)
     dram = _dram_bytes(counters.footprint_bytes or global_l2, global_l2, placement, assumptions)
     return MemoryTraffic(local=local, load_l2=load_l2, l2=global_l2 + local_l2, dram=dram)
+
+
+def _load_l2(counters: LaunchCounters) -> float:
+    """What an ideal L1 still asks of L2: each sector once a block.
+
+    Where nobody counted that, L1 is taken to catch only what a block asks for beyond all there is.
+    """
+    asked = counters.global_load.sectors * SECTOR
+    if counters.block_unique_load_bytes:
+        return min(counters.block_unique_load_bytes, asked)
+    if counters.footprint_bytes:
+        return min(counters.footprint_bytes * counters.grid_blocks, asked)
+    return asked
 
 
 def memory_limits(

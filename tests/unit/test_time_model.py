@@ -14,7 +14,7 @@ from warpsmith.core.counters import LaunchCounters, SharedTraffic, Traffic
 from warpsmith.core.profile import LaunchProfile
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Cost
-from warpsmith.profiler.time_model import LIMITS, CountedLaunch, model_launch, model_workload, overlapped
+from warpsmith.profiler.time_model import LIMITS, ModelledLaunch, model_launch, model_workload, overlapped
 
 H200 = find_architecture("h200")
 LEAN = Resources(registers=32, static_shared=0)
@@ -246,7 +246,7 @@ def test_spills_cost_loads_and_stores() -> None:
 
 
 def test_a_call_is_the_sum_of_its_launches_and_memsets() -> None:
-    counted = CountedLaunch(count(132, 256, {"fma": 1e6}), LEAN, 0)
+    counted = ModelledLaunch(count(132, 256, {"fma": 1e6}), LEAN, 0)
     cost = Cost(flops=1.0, bytes=1.0)
     one, two, with_fill = (
         model_workload("w", [counted] * launches, cost, H200, fills=fills).duration.us
@@ -298,6 +298,21 @@ def test_tensor_cores_a_gpu_lacks_are_refused() -> None:
     assert model_launch(counters, LEAN, 0, H200).duration.us > 0
     with pytest.raises(ValueError, match="a100 has no tensor cores for e4m3"):
         model_launch(counters, LEAN, 0, find_architecture("a100"))
+
+
+def test_fp64_matrix_instructions_run_on_the_lanes_where_there_are_no_such_tensor_cores() -> None:
+    ada = find_architecture("rtx4090")
+    counters = count(128, 256, {"tensor": 1e6}, tensor_flops={"f64": 5.12e8})
+    # 2 lanes x 2 FLOPs a clock, 128 multiprocessors, 2520 MHz, at 0.85 of the peak.
+    assert pytest.approx(5.12e8 / 4 / 128 / 2520 / 0.85) == model_launch(counters, LEAN, 0, ada).limits["tensor"]
+
+
+def test_a_block_asks_l2_for_no_more_than_there_is() -> None:
+    # Ten requests for each sector of a 1 MiB table, by one block: nine of them find it in L1.
+    loads = Traffic(requests=10 * 2**18, sectors=10 * 2**15, bytes=10 * 2.0**20)
+    table = launch(1, 256, {"lsu": 1.0}, global_load=loads, footprint_bytes=2.0**20)
+    unknown = launch(1, 256, {"lsu": 1.0}, global_load=loads)
+    assert 10 * table.limits["l2"] == pytest.approx(unknown.limits["l2"])
 
 
 def test_a_launch_that_does_not_fit_has_no_time() -> None:
