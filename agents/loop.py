@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from warpsmith.agents.protocols import Acceptor, Coder, EventLog, Judge, Observer, Proposal, Stop, Strategy
 from warpsmith.agents.state import Attempt, RunState, fastest, fold
-
 from warpsmith.core.acceptance import better
 from warpsmith.core.digest import digest_json
 from warpsmith.core.errors import KernelFileError, SettingsError

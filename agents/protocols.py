@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from warpsmith.agents.state import Attempt, RunState
-
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import Event, StopReason
 from warpsmith.core.profile import Critique

@@ -8,7 +8,6 @@ from statistics import geometric_mean
 
 from warpsmith.agents.protocols import Improve, Move, Start, Stop
 from warpsmith.agents.state import Attempt, RunState, fastest
-
 from warpsmith.core.acceptance import RESOLUTION
 from warpsmith.core.events import StopReason
 from warpsmith.core.outcome import Inconclusive, Unsupported

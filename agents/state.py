@@ -131,9 +131,7 @@ class RunState:
         text = texts(event.text_digest)
         candidate = Candidate(task=self.run.task, language=event.language, text=text, knobs=event.knobs)
         if candidate.identity != event.candidate:
-            raise ValueError(
-                f"round {event.round} does not match its text and knobs"
-            )
+            raise ValueError(f"round {event.round} does not match its text and knobs")
         return candidate
 
     def _amend(self, identity: str, change: Callable[[Attempt], Attempt]) -> RunState:
