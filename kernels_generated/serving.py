@@ -1,0 +1,228 @@
+"""`load(task)`: the best accepted kernel of a task as a PyTorch operator.
+
+Without a GPU a call runs on the emulator: right, and slow. Shapes outside the kernel's domain go to the reference.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warpsmith.core.errors import DeviceError, LibraryError, TaskError
+from warpsmith.core.quantity import Source
+from warpsmith.core.task import Role, Task, Workload
+from warpsmith.kernels_generated.dims import solve_dims
+from warpsmith.kernels_generated.library import Entry, best_entries, list_entries, search_path
+from warpsmith.kernels_generated.manifest import Manifest
+
+if TYPE_CHECKING:
+    import torch
+
+    from warpsmith.core.protocols import Launcher
+    from warpsmith.core.tensor import HostTensor
+    from warpsmith.sandbox.builds import Builds
+
+DEFAULT_TARGET = "h200"
+
+
+class OutsideDomainWarning(UserWarning):
+    """A call fell back to the reference, which is slower."""
+
+
+def load(task: str, arch: str | None = None, library: Path | None = None) -> Kernel:
+    """Load the best accepted kernel of a task; see `Kernel` for how to call it.
+
+    Args:
+        task: A task's name, or the path of its file.
+        arch: Target, such as `h200`; default: h200 where there is a kernel for it, else any.
+        library: Folder to search before what ships; default: WARPSMITH_LIBRARY, or the user's own.
+
+    Raises:
+        LibraryError: there is no such kernel, or none that can be trusted; says which were refused and why.
+        InputError: no such task or target.
+    """
+    from warpsmith.settings import read_settings
+
+    settings = read_settings()
+    entry, loaded = find(task, arch, search_path(library or settings.library))
+    return _kernel(entry.digest, entry.folder, settings.threads) or Kernel(entry, loaded, threads=settings.threads)
+
+
+def find(task: str, arch: str | None, folders: tuple[Path, ...]) -> tuple[Entry, Task]:
+    """The best entry of a task for a target, and the task it belongs to. Measured beats modelled.
+
+    Raises:
+        LibraryError: there is none.
+    """
+    from warpsmith.core.arch import find_architecture
+
+    wanted = find_architecture(arch).name if arch else None
+    listings = [list_entries(folder) for folder in folders]
+    refused = [item.reason for listing in listings for item in listing.refused]
+    name, fitting = task, []
+    for entry in best_entries(entry for listing in listings for entry in listing.entries):
+        manifest = entry.manifest
+        if task not in (manifest.task, manifest.task_path) or wanted not in (None, manifest.target):
+            continue
+        loaded = _task_of(manifest)
+        if loaded.source_digest == manifest.task_digest:
+            fitting.append((entry, loaded))
+        else:
+            refused.append(f"{entry.folder}: the task {name} changed since it was accepted.")
+    if not fitting:
+        where = ", ".join(str(folder) for folder in folders)
+        why = f" Refused: {' '.join(refused)}" if refused else ""
+        raise LibraryError(
+            f"no kernel of {task}{f' for {wanted}' if wanted else ''} in {where}.{why}",
+            remedy=f"Make one: warpsmith optimize {task}{f' --arch {wanted}' if wanted else ''}",
+        )
+    return min(fitting, key=lambda pair: _preference(pair[0].manifest))
+
+
+def _preference(manifest: Manifest) -> tuple[bool, bool, float]:
+    """Sorts first: the default target, then measured before modelled, then the fraction of the bound."""
+    return manifest.target != DEFAULT_TARGET, manifest.source is not Source.MEASURED, -manifest.fraction
+
+
+def _task_of(manifest: Manifest) -> Task:
+    from warpsmith.tasks.load import load_task
+
+    return load_task(manifest.task_path or manifest.task)
+
+
+class Kernel:
+    """An accepted kernel, callable on CPU tensors in the task's input order.
+
+    Returns the task's output, or a tuple of them; in-place inputs are overwritten. Optional tensors may be None.
+    Dimensions the shapes do not tell are keywords: `kernel(x, w, G=128)`. Raises InputError where tensors do not fit
+    the task. Non-contiguous tensors and shapes outside the kernel's `requires` are computed by the reference, with one
+    OutsideDomainWarning a kernel.
+    """
+
+    def __init__(self, entry: Entry, task: Task, *, threads: int = 1, launcher: Launcher | None = None) -> None:
+        from warpsmith.core.arch import find_architecture
+        from warpsmith.kernels_generated.operator import register
+        from warpsmith.sandbox.emulated import EmulatedLauncher
+
+        self.entry, self.task = entry, task
+        self.arch = find_architecture(entry.manifest.target)
+        self._launcher: Launcher = launcher or EmulatedLauncher(self.arch, threads)
+        self._builds = _builds(entry, task)
+        self._warned = False
+        self.operator = register(self)
+        """The `torch.ops.warpsmith` operator: works under torch.compile and export."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The evidence it was accepted with."""
+        return self.entry.manifest
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        share = f"{manifest.fraction:.1%} of the bound, {manifest.source.value}"
+        return f"<warpsmith kernel {self.entry.digest[:12]}: {manifest.task} on {manifest.target}, {share}>"
+
+    def __call__(self, *tensors: torch.Tensor | None, **dims: int) -> Any:
+        """Run on the task's inputs, in declaration order."""
+        for tensor in tensors:
+            if tensor is not None and tensor.device.type == "cuda":
+                raise DeviceError(
+                    "accepted kernels run on CPU tensors, through the emulator, in this version.",
+                    remedy="Move the inputs to the CPU.",
+                )
+        return self.operator(*tensors, **dims)
+
+    def compute(self, tensors: Mapping[str, torch.Tensor], dims: Mapping[str, int]) -> dict[str, torch.Tensor]:
+        """Outputs and new values of in-place inputs, by name; what the operator does on the CPU.
+
+        Raises:
+            InputError: the tensors do not fit the task.
+            LibraryError: the kernel failed; its verdict does not hold here.
+        """
+        from warpsmith.tasks.convert import from_torch, to_torch
+
+        workload = self.workload(tensors, dims)
+        declared = {tensor.name: tensor for tensor in self.task.inputs}
+        inputs = {
+            name: from_torch(tensor, self.task.dtype_of(declared[name], workload)) for name, tensor in tensors.items()
+        }
+        contiguous = all(tensor.is_contiguous() for tensor in tensors.values())
+        if contiguous and self._builds.inside(workload):
+            outputs = self._launch(workload, inputs)
+        else:
+            outputs = self._refer(workload, inputs, contiguous)
+        return {name: to_torch(value) for name, value in outputs.items()}
+
+    def workload(self, tensors: Mapping[str, torch.Tensor], dims: Mapping[str, int]) -> Workload:
+        """The binding of dimensions and dtypes that a call stands for."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        solved = solve_dims(self.task, shapes, dims)
+        return Workload("call", solved, "", dtypes=self._dtypes(tensors))
+
+    def _dtypes(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+        """What dtype variables stand for in this call; TaskError where a tensor has the wrong dtype."""
+        from warpsmith.core.dtype import DType
+
+        fixed = {dtype.value for dtype in DType}
+        bound: dict[str, str] = {}
+        for tensor in self.task.inputs:
+            if tensor.name not in tensors:
+                if not tensor.optional:
+                    raise TaskError(f"{self.task.name} needs the tensor {tensor.name}.")
+                continue
+            found = str(tensors[tensor.name].dtype).removeprefix("torch.")
+            wanted = tensor.dtype if tensor.dtype in fixed else bound.setdefault(tensor.dtype, found)
+            if found != wanted:
+                raise TaskError(f"{tensor.name} is {found}; {self.task.name} takes {wanted}.")
+        return bound
+
+    def _launch(self, workload: Workload, inputs: dict[str, HostTensor]) -> dict[str, HostTensor]:
+        from warpsmith.core.protocols import RunRequest
+        from warpsmith.tasks.sample import empty_outputs
+
+        failure = self._builds.build(workload)
+        if failure is not None:
+            raise self._broken(failure)
+        outputs = empty_outputs(self.task, workload)
+        outputs |= {item.name: inputs[item.name] for item in self.task.inputs if item.role is Role.INPLACE}
+        artifact, plan = self._builds.artifact(workload), self._builds.plan(workload)
+        reply = self._launcher.run(RunRequest(artifact, plan, inputs, outputs, checks=False))
+        if reply.failure is not None:
+            raise self._broken(reply.failure)
+        return dict(reply.outputs)
+
+    def _refer(self, workload: Workload, inputs: dict[str, HostTensor], contiguous: bool) -> dict[str, HostTensor]:
+        from warpsmith.tasks.oracle import honest
+
+        if not self._warned:
+            self._warned = True
+            dims = ", ".join(f"{name}={value}" for name, value in workload.dims.items())
+            why = f"{dims} is outside the kernel's `requires`" if contiguous else "a tensor is not contiguous"
+            warnings.warn(f"{self.task.name}: {why}; the reference serves.", OutsideDomainWarning, stacklevel=2)
+        return honest(self.task, workload, inputs)
+
+    def _broken(self, failure: Any) -> LibraryError:
+        message = f"{self.entry.folder} failed: {failure.kind}: {getattr(failure, 'message', '')}"
+        return LibraryError(message, remedy=f"Judge it again: warpsmith verify {self.entry.kernel}")
+
+
+@lru_cache(maxsize=64)
+def _kernel(digest: str, folder: Path, threads: int) -> Kernel:
+    """One Kernel a digest and folder: compiled forms and the registered operator are shared."""
+    from warpsmith.kernels_generated.library import read_entry
+
+    entry = read_entry(folder)
+    return Kernel(entry, _task_of(entry.manifest), threads=threads)
+
+
+def _builds(entry: Entry, task: Task) -> Builds:
+    from warpsmith.core.arch import find_architecture
+    from warpsmith.core.kernel_file import parse_kernel_file
+    from warpsmith.sandbox.builds import Builds
+    from warpsmith.sandbox.compile import compile_cuda
+
+    kernel = parse_kernel_file(entry.text, file=str(entry.kernel))
+    return Builds(kernel, task, dict(entry.manifest.knobs), find_architecture(entry.manifest.target), compile_cuda)
