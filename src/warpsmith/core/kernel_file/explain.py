@@ -1,0 +1,113 @@
+"""Compiler messages in a kernel author's terms: what the format wants where C++ alone would not say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from warpsmith.core.kernel_file.dims import dimension_names, tensors_of
+from warpsmith.core.kernel_file.model import KernelFile
+from warpsmith.core.nearest import did_you_mean
+from warpsmith.core.task import Task
+
+_UNDEFINED = re.compile(r'identifier "(\w+)" is undefined|name must be a type|namespace "ws" has no member "(\w+)"')
+_REDECLARED = re.compile(
+    r'"?(\w+)"?(?: \(declared at .*?\))? (?:has already been declared|already defined)|redefinition of "?(\w+)'
+)
+_NOT_CONSTANT = re.compile(
+    r"expression must have a constant value|the value of (?:parameter|variable) .* cannot be used as a constant"
+)
+_C_LINKAGE = re.compile(r'may not have extern "C" linkage|template .*linkage', re.IGNORECASE)
+_NARROW = re.compile(
+    r'operand types are: .*(?:__half|__nv_bfloat16|__nv_fp8)|(?:__half|__nv_bfloat16|__nv_fp8\w+)" .*(?:float|double|int)"'
+)
+_SHARED = re.compile(r"uses too much shared data|shared memory.*(?:too large|exceed)", re.IGNORECASE)
+_MISSING_HEADER = re.compile(r'could not open source file "([^"]+)"|cannot open source file "([^"]+)"')
+
+
+def explain_compile_error(message: str, task: Task, kernel_file: KernelFile) -> str:
+    """Append to a compiler's log what to write instead, one remedy for each mistake it recognises."""
+    remedies = dict.fromkeys(remedy for explain in _EXPLAINERS for remedy in explain(message, task, kernel_file))
+    return "\n".join([message.rstrip(), *remedies]) if remedies else message
+
+
+def _undefined(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    tensors = [tensor.name for tensor in tensors_of(task)]
+    buffers = [buffer.name for buffer in kernel_file.buffers]
+    for match in _UNDEFINED.finditer(message):
+        name = match.group(1) or match.group(2)
+        if name is None:
+            continue
+        if name in dimension_names(task):
+            fixed = f', or add it to `constants = ["{name}"]`' if name in task.fixed else ""
+            yield f"`{name}` is a dimension: make it a parameter of the kernel: `int {name}`{fixed}."
+        elif name in tensors or name in buffers:
+            what = "tensor" if name in tensors else "buffer"
+            yield f"`{name}` is a {what}: make it a parameter of the kernel: `{name}_t* {name}`."
+        elif name in kernel_file.let:
+            yield (
+                f"`{name}` is a [let] expression: make it a parameter of the kernel: `int {name}`. Only those in "
+                "capitals that depend on knobs and `constants` alone are compiled in."
+            )
+        elif name in ("SMS", "RESIDENT"):
+            yield f"`{name}` is known to the launch plan only: take `int SMS` as a parameter, or read `gridDim.x`."
+        elif name.endswith("_t"):
+            yield f"`{name}`: {did_you_mean(name, [f'{known}_t' for known in (*tensors, *buffers)])}"
+        elif name.isupper():
+            known = (*kernel_file.knobs, *kernel_file.constants)
+            yield f"`{name}` is no knob: add `{name} = [64]` under [tune]. {did_you_mean(name, known)}".strip()
+
+
+def _redeclared(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    for match in _REDECLARED.finditer(message):
+        name = match.group(1) or match.group(2)
+        if name in kernel_file.knobs or name in kernel_file.constants or name in kernel_file.let:
+            yield f"`{name}` is defined already, from the head block: delete your own definition of it."
+        elif name.endswith("_t") and name[:-2] in {tensor.name for tensor in tensors_of(task)}:
+            yield f"`{name}` is defined already, as the element type of `{name[:-2]}`: delete your own definition."
+
+
+def _not_constant(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if _NOT_CONSTANT.search(message):
+        fixed = f" or a fixed dimension ({', '.join(task.fixed)}) listed in `constants`" if task.fixed else ""
+        yield (
+            f"Sizes of arrays and template arguments must be known when compiling: use a knob{fixed}, or dynamic "
+            "shared memory (`extern __shared__`, with `shared` in the [[launch]])."
+        )
+
+
+def _linkage(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if _C_LINKAGE.search(message):
+        yield 'Remove `extern "C"`: kernels are found by their C++ names, and a template cannot have it.'
+
+
+def _narrow(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if _NARROW.search(message):
+        yield (
+            "16-bit and 8-bit floats convert through the prelude, whatever the workload's dtype: "
+            "`ws::to_float(x[i])` to read, `ws::from_float<y_t>(sum)` to write."
+        )
+
+
+def _shared(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if _SHARED.search(message):
+        yield (
+            "Static shared memory ends at 48 KiB: declare `extern __shared__ unsigned char tile[];` and give its "
+            'bytes as `shared = "..."` in the [[launch]].'
+        )
+
+
+def _header(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    for match in _MISSING_HEADER.finditer(message):
+        yield f"`{match.group(1) or match.group(2)}` is not available: remove the `#include`."
+
+
+_EXPLAINERS: tuple[Callable[[str, Task, KernelFile], Iterable[str]], ...] = (
+    _undefined,
+    _redeclared,
+    _not_constant,
+    _linkage,
+    _narrow,
+    _shared,
+    _header,
+)

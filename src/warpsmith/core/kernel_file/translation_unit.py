@@ -1,0 +1,173 @@
+"""The texts a CUDA kernel file compiles from: aliases and constants before it, checks of every launch behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from warpsmith.core.candidate import TranslationUnit
+from warpsmith.core.digest import digest_json, digest_text
+from warpsmith.core.dtype import DType
+from warpsmith.core.kernel_file.check import check, pointer_name
+from warpsmith.core.kernel_file.dims import tensors_of
+from warpsmith.core.kernel_file.model import Argument, KernelFile, Launch
+from warpsmith.core.kernel_file.names import buffer_dtype, names_of
+from warpsmith.core.kernel_file.parse import TAKEN_TYPES
+from warpsmith.core.kernel_file.triton_build import triton_builds
+from warpsmith.core.task import Role, Task, Tensor, Workload
+
+_VECTORS = ["float2", "float4", "double2", "int2", "int4", "uint2", "uint4", "longlong2", "ulonglong2"]
+"""Types through which any element may be moved in 8 or 16 bytes."""
+_FITTING: dict[DType, tuple[str, ...]] = {
+    DType.FLOAT64: (),
+    DType.FLOAT32: ("float3",),
+    DType.FLOAT16: ("__half2", "unsigned short"),
+    DType.BFLOAT16: ("__nv_bfloat162", "unsigned short"),
+    DType.FLOAT8_E4M3: ("__nv_fp8x2_e4m3", "__nv_fp8x4_e4m3", "unsigned char"),
+    DType.FLOAT8_E5M2: ("__nv_fp8x2_e5m2", "__nv_fp8x4_e5m2", "unsigned char"),
+    DType.INT64: ("long", "unsigned long", "unsigned long long"),
+    DType.INT32: ("unsigned", "int3", "uint3"),
+    DType.INT16: ("unsigned short", "short2", "short4", "ushort2", "ushort4"),
+    DType.INT8: ("char", "unsigned char", "char2", "char4", "uchar2", "uchar4", "int", "unsigned"),
+    DType.UINT8: ("char", "signed char", "char2", "char4", "uchar2", "uchar4", "int", "unsigned"),
+    DType.BOOL: ("unsigned char", "signed char", "char"),
+}
+"""Further element types a pointer to each dtype may have."""
+
+_TRAITS = """\
+namespace ws_plan {
+template <class T> struct bare { using type = T; };
+template <class T> struct bare<const T> { using type = T; };
+template <class T> struct bare<volatile T> { using type = T; };
+template <class T> struct bare<const volatile T> { using type = T; };
+template <class T, class U> constexpr bool same = false;
+template <class T> constexpr bool same<T, T> = true;
+template <class T> constexpr bool is_const = false;
+template <class T> constexpr bool is_const<const T> = true;
+template <class T> constexpr bool is_const<const volatile T> = true;
+template <int I, class... T> struct nth { using type = void; };
+template <class H, class... T> struct nth<0, H, T...> { using type = H; };
+template <int I, class H, class... T> struct nth<I, H, T...> : nth<I - 1, T...> {};
+template <class F> struct of { static constexpr int count = -1; template <int I> using at = void; };
+template <class... P> struct of<void (*)(P...)> {
+    static constexpr int count = sizeof...(P);
+    template <int I> using at = typename bare<typename nth<I, P...>::type>::type;
+};
+template <class... P> struct of<void (*)(P...) noexcept> : of<void (*)(P...)> {};
+template <class P, class... E> struct pointer { static constexpr bool fits = false, writes = false; };
+template <class T, class... E> struct pointer<T*, E...> {
+    static constexpr bool fits = (same<typename bare<T>::type, E> || ...);
+    static constexpr bool writes = !is_const<T>;
+};
+template <class T> constexpr bool integer = same<T, int> || same<T, unsigned> || same<T, long> || same<T, unsigned long>
+    || same<T, long long> || same<T, unsigned long long>;
+}  // namespace ws_plan
+"""
+
+
+def translation_unit(
+    kernel_file: KernelFile, task: Task, workload: Workload, knobs: Mapping[str, int]
+) -> TranslationUnit:
+    """Texts of one build key of a CUDA file: the workload gives dtypes and the values of `constants`.
+
+    `preamble` includes the headers the file asks for, then has an alias `<tensor>_t` for each tensor and buffer, then a
+    `constexpr` integer for each knob, constant, and `[let]` expression that depends on those alone.
+    `appendix` holds static_asserts; it expects `#line 1 "launch-plan"` before it.
+    """
+    kernel_file.check_knobs(knobs)
+    check(kernel_file, task)
+    names = tuple(dict.fromkeys(launch.kernel for launch in kernel_file.launches))
+    preamble = [f"#include <{header}>" for header in kernel_file.includes]
+    for name, dtype in _elements(kernel_file, task, workload).items():
+        if f"{name}_t" not in TAKEN_TYPES:
+            preamble.append(f"using {name}_t = {dtype.c_type};")
+    for name, value in compiled_in(kernel_file, task, workload, knobs).items():
+        c_type = "int" if -(2**31) <= value < 2**31 else "long long"
+        preamble.append(f"constexpr {c_type} {name} = {value};")
+    checks = [line for launch in kernel_file.launches for line in _checks(launch, kernel_file, task, workload)]
+    return TranslationUnit(
+        text=kernel_file.text,
+        preamble="\n".join(preamble) + "\n",
+        appendix=_TRAITS + "\n".join(checks) + "\n",
+        names=names,
+    )
+
+
+def compiled_in(kernel_file: KernelFile, task: Task, workload: Workload, knobs: Mapping[str, int]) -> dict[str, int]:
+    """Value of every name the source may use as a constant: knobs, `constants`, and `[let]` names over those."""
+    names = names_of(kernel_file, task, workload, knobs, sms=None)
+    known = {name: names[name] for name in (*kernel_file.knobs, *kernel_file.constants)}
+    for name, expression in kernel_file.let.items():
+        if name.isupper() and expression.names <= set(known):
+            known[name] = names[name]
+    return known
+
+
+def build_key(
+    kernel_file: KernelFile, task: Task, workload: Workload, knobs: Mapping[str, int], *, sms: int | None = None
+) -> str:
+    """Name what the workload compiles to: equal keys give equal code.
+
+    A digest over the text, knobs, dtypes and values of `constants`; for Triton over the specialised builds (`sms` is
+    needed where a constexpr reads `SMS`).
+    """
+    elements = _elements(kernel_file, task, workload)
+    parts: dict[str, object] = {
+        "text": digest_text(kernel_file.text),
+        "dtypes": {name: dtype.value for name, dtype in elements.items()},
+    }
+    if kernel_file.language == "triton":
+        parts["builds"] = sorted(build.entry for build in triton_builds(kernel_file, task, workload, knobs, sms=sms))
+    else:
+        parts["constants"] = compiled_in(kernel_file, task, workload, knobs)
+    return digest_json(parts)
+
+
+def _elements(kernel_file: KernelFile, task: Task, workload: Workload) -> dict[str, DType]:
+    elements = {tensor.name: task.dtype_of(tensor, workload) for tensor in tensors_of(task)}
+    return elements | {buffer.name: buffer_dtype(buffer, task, workload) for buffer in kernel_file.buffers}
+
+
+def _checks(launch: Launch, kernel_file: KernelFile, task: Task, workload: Workload) -> list[str]:
+    """static_asserts of one launch: arity first, then each argument."""
+    elements = _elements(kernel_file, task, workload)
+    kernel, count = launch.kernel, len(launch.arguments)
+    plan = f"ws_plan::of<decltype(&{kernel})>"
+    arity = f"{launch.label}: {kernel} does not take {count} arguments: write its parameters out, without macros."
+    lines = [f'static_assert({plan}::count == {count}, "{arity}");']
+    for index, argument in enumerate(launch.arguments):
+        name = pointer_name(argument)
+        place = f"{launch.label}: argument {index + 1} (`{argument.expression.text}`) of {kernel}"
+        parameter = f"{plan}::at<{index}>"
+        if name not in elements:
+            message = f"{place} is an integer: declare the parameter `int {argument.parameter.name}` or `long long`."
+            lines.append(f'static_assert(ws_plan::integer<{parameter}>, "{_quoted(message)}");')
+            continue
+        lines += _pointer_checks(
+            place, parameter, argument, elements[name], _read_only(name, launch, kernel_file, task)
+        )
+    return lines
+
+
+def _pointer_checks(place: str, parameter: str, argument: Argument, dtype: DType, read_only: bool) -> list[str]:
+    name = argument.expression.text.strip()
+    declared = f"{'const ' if read_only else ''}{name}_t* {argument.parameter.name}"
+    fitting = ", ".join((dtype.c_type, "void", *_FITTING[dtype], *_VECTORS))
+    message = f"{place} does not fit: `{name}` holds {dtype.value}; declare the parameter `{declared}`."
+    lines = [f'static_assert(ws_plan::pointer<{parameter}, {fitting}>::fits, "{_quoted(message)}");']
+    if read_only:
+        message = f"{place} is read-only: declare the parameter `{declared}`."
+        lines.append(f'static_assert(!ws_plan::pointer<{parameter}, {fitting}>::writes, "{_quoted(message)}");')
+    return lines
+
+
+def _read_only(name: str, launch: Launch, kernel_file: KernelFile, task: Task) -> bool:
+    """Inputs always, prepared buffers outside `[[prepare]]`; in-place inputs are written."""
+    for buffer in kernel_file.buffers:
+        if buffer.name == name:
+            return buffer.prepared and not launch.prepare
+    tensor = task.tensor(name)
+    return isinstance(tensor, Tensor) and tensor.role is not Role.INPLACE
+
+
+def _quoted(message: str) -> str:
+    return message.replace("\\", "\\\\").replace('"', '\\"')
