@@ -222,7 +222,15 @@ def _builds(entry: Entry, task: Task) -> Builds:
     from warpsmith.core.arch import find_architecture
     from warpsmith.core.kernel_file import parse_kernel_file
     from warpsmith.sandbox.builds import Builds
-    from warpsmith.sandbox.compile import compile_cuda
+    from warpsmith.sandbox.compile import CompileCache, compile_cuda
+    from warpsmith.settings import read_settings
 
+    cache = CompileCache(read_settings().cache / "compiled")
     kernel = parse_kernel_file(entry.text, file=str(entry.kernel))
-    return Builds(kernel, task, dict(entry.manifest.knobs), find_architecture(entry.manifest.target), compile_cuda)
+    return Builds(
+        kernel,
+        task,
+        dict(entry.manifest.knobs),
+        find_architecture(entry.manifest.target),
+        lambda unit, target: compile_cuda(unit, target, cache=cache),
+    )

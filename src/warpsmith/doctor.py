@@ -11,6 +11,7 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -139,24 +140,42 @@ def _triton() -> Finding:
     return Finding(name="triton", state=State.OK, detail=found)
 
 
+def gpu_trouble() -> str:
+    """Why no GPU can be used here; empty where one can."""
+    gpus = _find_gpus()
+    return gpus if isinstance(gpus, str) else ""
+
+
 def _gpu() -> Finding:
+    gpus = _find_gpus()
+    if isinstance(gpus, str):
+        detail = f"{gpus} Kernels run on the emulator and times are modelled."
+        return Finding(name="gpu", state=State.WARNING, detail=detail, remedy="Measured times need an NVIDIA driver.")
+    return Finding(name="gpu", state=State.OK, detail=f"{', '.join(gpus.names)}; driver {gpus.driver}")
+
+
+class _Gpus(NamedTuple):
+    names: tuple[str, ...]
+    driver: str
+
+
+def _find_gpus() -> _Gpus | str:
+    """The GPUs NVML shows, or a sentence why there are none."""
     import pynvml
 
-    lacking = "none: kernels run on the emulator and times are modelled"
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        detail = f"{lacking} ({error})"
-        return Finding(name="gpu", state=State.WARNING, detail=detail, remedy="Measured times need an NVIDIA driver.")
+        return f"No NVIDIA driver answers (NVML: {error})."
     try:
-        count = pynvml.nvmlDeviceGetCount()
-        names = [pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(count)]
-        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        names = tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles)
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError as error:
+        return f"The NVIDIA driver fails (NVML: {error})."
     finally:
         pynvml.nvmlShutdown()
-    if not names:
-        return Finding(name="gpu", state=State.WARNING, detail=f"{lacking} (driver {driver} sees no device)")
-    return Finding(name="gpu", state=State.OK, detail=f"{', '.join(names)}; driver {driver}")
+    return _Gpus(names, driver) if names else f"The NVIDIA driver {driver} shows no device."
 
 
 def _on_path(tool: str, purpose: str) -> Callable[[], Finding]:

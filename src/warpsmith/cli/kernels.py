@@ -34,7 +34,7 @@ def _by_digest(digits: str, library: Path) -> tuple[Path, dict[str, int] | None]
         entry
         for folder in search_path(library)
         for entry in list_entries(folder).entries
-        if entry.manifest.candidate.startswith(digits)
+        if entry.manifest.candidate.startswith(digits) or entry.digest.startswith(digits)
     ]
     folders = {entry.manifest.candidate: entry for entry in reversed(found)}
     if not folders:
