@@ -59,3 +59,10 @@ def widened(tensor: HostTensor) -> NDArray[np.float64]:
 
     array: NDArray[np.float64] = to_torch(tensor).to(torch.float64).numpy()
     return array
+
+
+def unit_roundoff(dtype: DType) -> float:
+    """The largest relative error of rounding to a floating dtype: 2^-11 for float16, 2^-8 for bfloat16."""
+    import torch
+
+    return float(torch.finfo(torch_dtype(dtype)).eps) / 2

@@ -10,12 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from warpsmith.tasks.blame import task_error
-from warpsmith.tasks.validate import validate
-
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
+from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.validate import validate
 
 SHIPPED = Path(__file__).resolve().parent
 

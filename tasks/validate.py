@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from warpsmith.tasks.binding import dims_of, evaluate, shape_of
-from warpsmith.tasks.blame import task_error
-
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Cost, Output, Task, Tensor, Workload
+from warpsmith.tasks.binding import dims_of, evaluate, shape_of
+from warpsmith.tasks.blame import task_error
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset({"SMS", "RESIDENT", "SHARED_MAX", "i"})

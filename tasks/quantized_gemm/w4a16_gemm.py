@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+
 from warpsmith.tasks import Cost, Output, Role, Task, Tensor, Tolerance, Workload, intermediate
 
 CODE_RMS = 4.64

@@ -1,0 +1,90 @@
+"""Guesses why an output is wrong, where the values themselves say so."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.sandbox.verify.regions import Mask
+
+Floats = NDArray[np.float64]
+
+_MATCH = 1e-2
+"""Relative distance at which two vectors are the same but for rounding."""
+
+
+def likely_cause(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> str:
+    """Name the likeliest mistake in a sentence or two, or say that the values do not tell.
+
+    Args:
+        got: Finite matrix.
+        expected: Finite matrix of the same shape.
+        wrong: Elements that are grossly wrong, at least one.
+        tail: They end where the matrix does.
+    """
+    bad, good = got[wrong], expected[wrong]
+    if not bad.any():
+        return (
+            "They are exactly zero: their sum is never added, or a guard skips them."
+            if not tail
+            else "They are exactly zero: the last, partial tile is skipped."
+        )
+    factor = _factor(bad, good)
+    if factor is not None:
+        return f"They are {factor:.4g} times what is expected: a scale or a count of terms is off by that factor."
+    moved = _moved(got, expected, wrong, "row") or _moved(got.T, expected.T, wrong.T, "column")
+    if moved:
+        return moved
+    if _own_factors(got, expected, wrong):
+        return "Each column is off by a factor of its own: a value per column, such as its scale, is read wrongly."
+    if tail:
+        return "The last, partial tile is handled wrongly: mask its loads, and guard its stores."
+    likeness = _likeness(bad, good)
+    if likeness > 0.6:
+        return (
+            f"They resemble what is expected (correlation {likeness:.2f}): a part of the sum is missing, "
+            "counted twice, or scaled wrongly."
+        )
+    if likeness < -0.6:
+        return "They resemble what is expected with the sign turned."
+    return "They are unrelated to what is expected: check how operands are indexed and unpacked."
+
+
+def _factor(got: Floats, expected: Floats) -> float | None:
+    """The one factor between both, where there is one."""
+    power = float(expected @ expected)
+    if got.size < 2 or power == 0:
+        return None
+    factor = float(got @ expected) / power
+    rest = got - factor * expected
+    near = float(rest @ rest) <= (_MATCH**2) * float(got @ got)
+    return factor if near and abs(factor - 1) > _MATCH else None
+
+
+def _likeness(got: Floats, expected: Floats) -> float:
+    norm = float(np.linalg.norm(got) * np.linalg.norm(expected))
+    return float(got @ expected) / norm if norm else 0.0
+
+
+def _moved(got: Floats, expected: Floats, wrong: Mask, word: str) -> str | None:
+    """Whether wrong lines hold other lines' values."""
+    lines = np.flatnonzero(wrong.any(axis=1))[:4]
+    if got.shape[1] < 4 or got.shape[0] > 4096:
+        return None
+    found = []
+    for line in lines:
+        distance = np.linalg.norm(expected - got[line], axis=1)
+        source = int(distance.argmin())
+        if source == line or distance[source] > _MATCH * np.linalg.norm(got[line]):
+            return None
+        found.append(f"{word} {line} holds what {word} {source} should")
+    return f"{'; '.join(found[:2])}: {word}s are permuted, or an index is off." if found else None
+
+
+def _own_factors(got: Floats, expected: Floats, wrong: Mask) -> bool:
+    """Whether every wrong column is its expected one times a factor of its own."""
+    columns = np.flatnonzero(wrong.any(axis=0))
+    if got.shape[0] < 4 or columns.size < 4:
+        return False
+    factors = [_factor(got[:, column], expected[:, column]) for column in columns[:16]]
+    return all(factor is not None for factor in factors)

@@ -1,0 +1,185 @@
+"""Holds a run's outputs against the float64 oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.outcome import Stage, WorkloadCheck, Wrong
+from warpsmith.core.task import Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.causes import likely_cause
+from warpsmith.sandbox.verify.measure import Floats, Measure, as_matrix, measure
+from warpsmith.sandbox.verify.regions import Mask, describe, unfold
+from warpsmith.tasks.convert import finite_limit, widened
+from warpsmith.tasks.oracle import checked_tensors
+
+_PASS = (0.0, 0.0, 0.0)
+
+
+def compare(
+    task: Task,
+    workload: Workload,
+    got: Mapping[str, HostTensor],
+    expected: Mapping[str, NDArray[Any]],
+    honest: Mapping[str, HostTensor],
+    *,
+    seed: int = 0,
+) -> WorkloadCheck | Wrong:
+    """Decide whether outputs are right, and say what is wrong where they are not.
+
+    Names, shapes and dtypes match exactly; integers are equal; NaN and Inf stand exactly where the honest result has
+    them (an element within a rounding of the dtype's largest value may be either); and the error of every floating
+    output, whole and by regions, is at most `tolerance.k` times the honest result's plus the floor.
+
+    Args:
+        task: Its tolerance decides.
+        workload: Of the run.
+        got: The run's outputs, and in-place inputs the reference returns.
+        expected: `oracle(...)` on the same inputs.
+        honest: `honest(...)` on the same inputs.
+        seed: Of the inputs; recorded in the check.
+    """
+    refusal = _layout(task, workload, got, expected)
+    if refusal is not None:
+        return refusal
+    worst = _PASS
+    for name in sorted(expected, key=lambda name: expected[name].dtype.kind == "f"):
+        rows = _valid_rows(task, name, expected)
+        output = _Compared(task, workload, name, rows)
+        verdict = output.verdict(got[name], expected[name], honest[name])
+        if isinstance(verdict, Wrong):
+            return verdict
+        worst = max(worst, verdict)
+    error, relative_l2, largest = worst
+    return WorkloadCheck(workload=workload.name, seed=seed, error=error, relative_l2=relative_l2, largest=largest)
+
+
+def _layout(
+    task: Task, workload: Workload, got: Mapping[str, HostTensor], expected: Mapping[str, NDArray[Any]]
+) -> Wrong | None:
+    declared = checked_tensors(task, workload)
+    if set(got) != set(expected):
+        names = f"{sorted(got)} where {sorted(expected)} are expected"
+        return _wrong(workload, f"The run gave the outputs {names}.")
+    for name in expected:
+        dtype, shape = declared[name]
+        if (got[name].dtype, got[name].shape) != (dtype, shape):
+            found = f"{got[name].dtype} of shape {got[name].shape}"
+            return _wrong(workload, f"{name} is {found}; it must be {dtype} of shape {shape}.")
+    return None
+
+
+def _valid_rows(task: Task, name: str, expected: Mapping[str, NDArray[Any]]) -> int | None:
+    """How many leading rows count; None for all."""
+    valid = getattr(task.tensor(name), "valid", None)
+    return int(expected[valid].reshape(-1)[0]) if valid else None
+
+
+def _wrong(workload: Workload, message: str, *details: str) -> Wrong:
+    return Wrong(stage=Stage.COMPARE, message=message, workload=workload.name, details=details)
+
+
+class _Compared:
+    """One output under comparison."""
+
+    def __init__(self, task: Task, workload: Workload, name: str, rows: int | None) -> None:
+        self.task, self.workload, self.name, self.rows = task, workload, name, rows
+        self.shape: tuple[int, ...] = ()
+
+    def verdict(
+        self, got: HostTensor, expected: NDArray[Any], honest: HostTensor
+    ) -> Wrong | tuple[float, float, float]:
+        """Error ratio, relative L2 and largest error; or what is wrong."""
+        floating = got.dtype.is_floating
+        values, ideal = (widened(got), widened(honest)) if floating else (got.array, honest.array)
+        if self.rows is not None:
+            values, expected, ideal = (array[: self.rows] for array in (values, expected, ideal))
+        self.shape = expected.shape
+        if expected.size == 0:
+            return _PASS
+        if not floating:
+            return self._integers(values, expected)
+        special = self._special(values, expected, ideal, finite_limit(got.dtype))
+        if special is not None:
+            return special
+        finite = np.isfinite(values) & np.isfinite(expected) & np.isfinite(ideal)
+        values, expected, ideal = (np.where(finite, array, 0.0) for array in (values, expected, ideal))
+        result = measure(values, expected, ideal, got.dtype, self.task.tolerance)
+        if result.passed:
+            return result.ratio, result.relative_l2, result.largest
+        return self._too_far(as_matrix(values), as_matrix(expected), result)
+
+    def _integers(self, got: NDArray[Any], expected: NDArray[Any]) -> Wrong | tuple[float, float, float]:
+        differs: Mask = as_matrix(got) != as_matrix(expected)
+        if not differs.any():
+            return _PASS
+        where = describe(differs, self.name, self.shape)
+        row, column = (int(i) for i in np.argwhere(differs)[0])
+        first = self._element(as_matrix(got), as_matrix(expected), row, column)
+        return _wrong(self.workload, f"Integers are wrong in {where.text}; {first}. Integer outputs match exactly.")
+
+    def _special(self, got: Floats, expected: Floats, honest: Floats, limit: float) -> Wrong | None:
+        """NaN and Inf where the honest result has none, or the other way round."""
+        # Two roundings decide on which side of the largest finite value an element falls.
+        borderline = np.isfinite(expected) & (np.abs(np.abs(expected) / limit - 1) < 1 / 128)
+        alike = (got == honest) | (np.isnan(got) & np.isnan(honest)) | (np.isfinite(got) & np.isfinite(honest))
+        differs: Mask = np.asarray(as_matrix(~alike & ~(borderline & ~np.isnan(got))), dtype=np.bool_)
+        if not differs.any():
+            return None
+        where = describe(differs, self.name, self.shape)
+        row, column = (int(i) for i in np.argwhere(differs)[0])
+        value = as_matrix(got)[row, column]
+        element = self._element(as_matrix(got), as_matrix(honest), row, column)
+        if np.isnan(value):
+            cause = "Something it was computed from was never written, or it is 0/0 or Inf - Inf."
+        elif np.isinf(value):
+            cause = f"A value above {limit:g} was rounded to the dtype too early: keep sums in float32."
+        else:
+            cause = "The reference overflows or is undefined there."
+        return _wrong(self.workload, f"Not finite where it should be, or the reverse: {where.text}. {cause}", element)
+
+    def _too_far(self, got: Floats, expected: Floats, result: Measure) -> Wrong:
+        figures = (
+            f"relative L2 error {result.relative_l2:.3g}, allowed {result.limits.relative_l2:.3g}",
+            f"largest error over RMS {result.largest:.3g}, allowed {result.limits.largest:.3g}",
+        )
+        region = result.worst_region
+        box = np.zeros(got.shape, dtype=np.bool_)
+        box[slice(*region.rows), slice(*region.columns)] = True
+        wrong = _gross(got, expected)
+        if not wrong.any():
+            where = describe(box, self.name, self.shape)
+            cause = "Every value is slightly off: a sum or an intermediate is kept in too low a precision; use float32."
+            worst = self._worst(got, expected, box)
+            return _wrong(
+                self.workload, f"Too inaccurate, worst in {where.text}: {figures[0]}. {cause}", worst, *figures
+            )
+        where = describe(wrong, self.name, self.shape)
+        cause = likely_cause(got, expected, wrong, tail=where.tail)
+        details = (self._worst(got, expected, wrong), *figures)
+        return _wrong(self.workload, f"Wrong values in {where.text}: {figures[0]}. {cause}", *details)
+
+    def _worst(self, got: Floats, expected: Floats, among: Mask) -> str:
+        error = np.where(among, np.abs(got - expected), -1.0)
+        row, column = (int(i) for i in np.unravel_index(int(error.argmax()), error.shape))
+        return f"worst element: {self._element(got, expected, row, column)}"
+
+    def _element(self, got: NDArray[Any], expected: NDArray[Any], row: int, column: int) -> str:
+        index = list(unfold(row, column, self.shape))
+        return f"{self.name}{index} is {got[row, column]:.6g}, expected {expected[row, column]:.6g}"
+
+
+def _gross(got: Floats, expected: Floats) -> Mask:
+    """Elements that no rounding explains: off by a twentieth of themselves and of their row's or column's RMS.
+
+    None where they are only chance: elements that cancel, while most of the error lies elsewhere.
+    """
+    squares, error = np.square(expected), np.square(got - expected)
+    lines = [squares.mean(axis=axis, keepdims=True) for axis in (0, 1) if squares.shape[axis] >= 8]
+    scale = np.sqrt(np.minimum.reduce([np.broadcast_to(line, squares.shape) for line in lines or [squares.mean()]]))
+    wrong: Mask = np.sqrt(error) > 0.05 * (np.abs(expected) + scale)
+    return wrong if error[wrong].sum() > 0.5 * error.sum() else np.zeros_like(wrong)

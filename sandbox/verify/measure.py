@@ -1,0 +1,147 @@
+"""How far a floating output is from the oracle, and how far it may be: whole, and by regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.dtype import DType
+from warpsmith.core.task import Tolerance
+from warpsmith.tasks.convert import unit_roundoff
+
+Floats = NDArray[np.float64]
+
+REGION = 256
+"""Elements of a region, where the output has as many."""
+REGION_SLACK = 2.0
+"""A region may err by this much more than the whole: few elements scatter more, and one wrong element of a region of
+256 still shows as six per cent."""
+REGION_SHAPES = ((16, 16), (1, REGION), (REGION, 1))
+
+# The least that float32 done in tf32, and float64 done in float32, shows is ten times these.
+_CAPS = {DType.FLOAT32: (2e-5, 1e-4), DType.FLOAT64: (1e-9, 1e-8)}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Relative to the output's RMS."""
+
+    relative_l2: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the output seen as a matrix: every leading dimension folded into rows."""
+
+    rows: tuple[int, int]
+    """First row, and one past the last."""
+    columns: tuple[int, int]
+    ratio: float
+    """Its RMS error over what it may have: above 1 is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One output's error."""
+
+    relative_l2: float
+    largest: float
+    limits: Limits
+    worst_region: Region
+
+    @property
+    def ratio(self) -> float:
+        """The larger of both figures over its own limit."""
+        return max(self.relative_l2 / self.limits.relative_l2, self.largest / self.limits.largest)
+
+    @property
+    def passed(self) -> bool:
+        return self.ratio <= 1 and self.worst_region.ratio <= 1
+
+
+def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance) -> Measure:
+    """Compare finite values.
+
+    Args:
+        got: The kernel's output, at least one element.
+        expected: The oracle's, unrounded.
+        honest: What a careful kernel of the declared precision gives.
+        dtype: Of the output, for the roundings that no kernel avoids.
+        tolerance: The task's.
+    """
+    error, honest_error = np.abs(got - expected), np.abs(honest - expected)
+    scale = max(_rms(expected), np.finfo(np.float64).tiny)
+    cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
+    unit = unit_roundoff(dtype)
+    floor = min(tolerance.floor, cap) + 2 * unit / expected.size**0.5
+    floor_largest = min(tolerance.floor_largest, cap_largest) + unit * float(np.abs(expected).max()) / scale
+    limits = Limits(
+        relative_l2=tolerance.k * _rms(honest_error) / scale + floor,
+        largest=tolerance.k * float(honest_error.max()) / scale + floor_largest,
+    )
+    return Measure(
+        relative_l2=_rms(error) / scale,
+        largest=float(error.max()) / scale,
+        limits=limits,
+        worst_region=_worst_region(error, honest_error, expected, tolerance.k, floor),
+    )
+
+
+def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
+    """The last dimension as columns, all others folded into rows; a scalar is one by one."""
+    return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+
+
+def _worst_region(error: Floats, honest_error: Floats, expected: Floats, k: float, floor: float) -> Region:
+    """The region whose error is largest against its own limit, so that nothing small hides behind something large."""
+    squares = [as_matrix(np.square(values)) for values in (error, honest_error, expected)]
+    whole = float(np.sqrt(squares[2].mean()))
+    rows, columns = squares[0].shape
+    found: list[Region] = []
+    for height, width in sorted({_adapted(shape, rows, columns) for shape in REGION_SHAPES}):
+        row_edges, column_edges = _edges(rows, height), _edges(columns, width)
+        actual, honest, size = (_region_rms(values, row_edges, column_edges) for values in squares)
+        # The last term forgives dust where exact zeros are expected.
+        limit = REGION_SLACK * (k * honest + floor * size) + 1e-6 * whole + np.finfo(np.float64).tiny
+        ratio = actual / limit
+        row, column = np.unravel_index(int(ratio.argmax()), ratio.shape)
+        found.append(
+            Region(
+                rows=(row_edges[row], row_edges[row + 1]),
+                columns=(column_edges[column], column_edges[column + 1]),
+                ratio=float(ratio[row, column]),
+            )
+        )
+    return max(found, key=lambda region: region.ratio)
+
+
+def _adapted(shape: tuple[int, int], rows: int, columns: int) -> tuple[int, int]:
+    """A region of about as many elements that fits the matrix."""
+    height = min(shape[0], rows)
+    width = min(max(shape[1], REGION // height), columns)
+    return min(max(height, REGION // width), rows), width
+
+
+def _edges(extent: int, step: int) -> list[int]:
+    """Where regions begin, and the end; a rest of less than half a region joins its neighbour."""
+    edges = list(range(0, extent, step))
+    if len(edges) > 1 and extent - edges[-1] < step / 2:
+        edges.pop()
+    return [*edges, extent]
+
+
+def _region_rms(squares: Floats, row_edges: list[int], column_edges: list[int]) -> Floats:
+    sums = np.add.reduceat(np.add.reduceat(squares, row_edges[:-1], axis=0), column_edges[:-1], axis=1)
+    heights = [after - before for before, after in pairwise(row_edges)]
+    widths = [after - before for before, after in pairwise(column_edges)]
+    result: Floats = np.sqrt(sums / np.outer(heights, widths))
+    return result
