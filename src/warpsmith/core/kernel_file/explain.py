@@ -19,7 +19,8 @@ _NOT_CONSTANT = re.compile(
 )
 _C_LINKAGE = re.compile(r'may not have extern "C" linkage|template .*linkage', re.IGNORECASE)
 _NARROW = re.compile(
-    r'operand types are: .*(?:__half|__nv_bfloat16|__nv_fp8)|(?:__half|__nv_bfloat16|__nv_fp8\w+)" .*(?:float|double|int)"'
+    r"operand types are: .*(?:__half|__nv_bfloat16|__nv_fp8)"
+    r'|(?:__half|__nv_bfloat16|__nv_fp8\w+)" .*(?:float|double|int)"'
 )
 _SHARED = re.compile(r"uses too much shared data|shared memory.*(?:too large|exceed)", re.IGNORECASE)
 _MISSING_HEADER = re.compile(r'could not open source file "([^"]+)"|cannot open source file "([^"]+)"')

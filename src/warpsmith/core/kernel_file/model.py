@@ -118,8 +118,6 @@ class KernelFile:
     """The `[[prepare]]` launches, in file order."""
     signatures: Mapping[str, Signature]
     """Every kernel of the source, by name."""
-    includes: tuple[str, ...]
-    """Allow-listed headers the source asks for, each once: `mma.h`."""
     head: Head = field(repr=False)
 
     @property

@@ -12,7 +12,7 @@ from warpsmith.core.expression import Expression
 from warpsmith.core.expression_syntax import ARITIES, KEYWORDS
 from warpsmith.core.kernel_file.cpp_signatures import cpp_signatures
 from warpsmith.core.kernel_file.head import Head, find_head
-from warpsmith.core.kernel_file.host_code import screen_directives, screen_tokens
+from warpsmith.core.kernel_file.host_code import refuse_host_code
 from warpsmith.core.kernel_file.launches import parse_prepares, parse_steps
 from warpsmith.core.kernel_file.lexer import lex
 from warpsmith.core.kernel_file.model import TRITON_OPTIONS, Buffer, KernelFile, Signature
@@ -90,7 +90,7 @@ def _parse(text: str, file: str) -> KernelFile:
     values = head.table()
     top = Table(head, "", 0, values)
     _check_top(top)
-    signatures, includes = _read_source(text, head.language)
+    signatures = _read_source(text, head.language)
     knobs, where = _tune(head, values.get("tune", {}), head.language)
     kernel_file = KernelFile(
         text=text,
@@ -107,7 +107,6 @@ def _parse(text: str, file: str) -> KernelFile:
         steps=parse_steps(tables(top, "launch"), signatures, head.language),
         prepares=parse_prepares(tables(top, "prepare"), signatures, head.language),
         signatures=signatures,
-        includes=includes,
         head=head,
     )
     _check_names(kernel_file)
@@ -150,13 +149,12 @@ def tables(top: Table, name: str) -> list[Table]:
     return [Table(top.head, name, index, item) for index, item in enumerate(value)]
 
 
-def _read_source(text: str, language: str) -> tuple[dict[str, Signature], tuple[str, ...]]:
+def _read_source(text: str, language: str) -> dict[str, Signature]:
     if language == "triton":
-        return triton_signatures(text), ()
+        return triton_signatures(text)
     source = lex(text)
-    headers = screen_directives(source)
-    screen_tokens(source.tokens)
-    return cpp_signatures(source.tokens), headers
+    refuse_host_code(source)
+    return cpp_signatures(source.tokens)
 
 
 def _single(head: Head, name: str, values: object) -> Table:

@@ -69,14 +69,14 @@ def translation_unit(
 ) -> TranslationUnit:
     """Texts of one build key of a CUDA file: the workload gives dtypes and the values of `constants`.
 
-    `preamble` includes the headers the file asks for, then has an alias `<tensor>_t` for each tensor and buffer, then a
-    `constexpr` integer for each knob, constant, and `[let]` expression that depends on those alone.
-    `appendix` holds static_asserts; it expects `#line 1 "launch-plan"` before it.
+    `preamble` has an alias `<tensor>_t` for each tensor and buffer, then a `constexpr` integer for each knob, constant
+    and `[let]` expression that depends on those alone. It stands behind the headers the file includes, which an alias
+    or constant could break. `appendix` holds static_asserts; it stands behind the file, under a `#line` of its own.
     """
     kernel_file.check_knobs(knobs)
     check(kernel_file, task)
     names = tuple(dict.fromkeys(launch.kernel for launch in kernel_file.launches))
-    preamble = [f"#include <{header}>" for header in kernel_file.includes]
+    preamble: list[str] = []
     for name, dtype in _elements(kernel_file, task, workload).items():
         if f"{name}_t" not in TAKEN_TYPES:
             preamble.append(f"using {name}_t = {dtype.c_type};")
