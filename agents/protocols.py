@@ -69,7 +69,8 @@ class Acceptance:
 class Coder(Protocol):
     """Writes candidates."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def propose(self, state: RunState, move: Move) -> Proposal | None:
         """The next candidate, or None where there is nothing new to propose."""
@@ -79,7 +80,8 @@ class Coder(Protocol):
 class Judge(Protocol):
     """Reads evaluations."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def critique(self, candidate: Candidate, evaluation: Evaluation, history: tuple[Attempt, ...]) -> Critique:
         """One bottleneck, what proves it, one action.
@@ -93,7 +95,8 @@ class Judge(Protocol):
 class Strategy(Protocol):
     """Chooses what to build on. Holds no state of its own: a resumed run must choose alike."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def select(self, state: RunState) -> Move | Stop:
         """The next move. Called between rounds: the last attempt is evaluated and judged."""

@@ -109,7 +109,8 @@ def test_each_round_is_proposed_evaluated_and_judged_and_the_end_is_confirmed(st
 
 def test_no_candidate_is_proposed_twice(store: Store) -> None:
     state = loop_over(store, ScriptedEvaluator(valley), Shelf()).start(with_settings(rounds=50, patience=50))
-    assert state.finished.reason == StopReason.EXHAUSTED if state.finished else None
+    assert state.finished is not None
+    assert state.finished.reason == StopReason.EXHAUSTED
     assert 13 == len(state.attempts) == len(state.tried)
 
 
