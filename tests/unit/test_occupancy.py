@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from warpsmith.profiler.occupancy import ResourceExceeded, check_resources, occupancy
 
 from warpsmith.core.arch import find_architecture
 from warpsmith.core.artifact import Resources
 from warpsmith.core.profile import Occupancy
+from warpsmith.profiler.occupancy import ResourceExceeded, check_resources, occupancy
 
 KIB = 1024
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from warpsmith.profiler.roofline import speed_of_light
 
 from warpsmith.core.arch import ARCHITECTURES, Architecture, find_architecture
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Cost
+from warpsmith.profiler.roofline import speed_of_light
 
 H200 = find_architecture("h200")
 
