@@ -4,6 +4,18 @@ A task file says `from warpsmith.tasks import Task, Tensor, ...`; importing this
 """
 
 from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Tolerance, Workload
+from warpsmith.tasks.load import find_tasks, load_task
 from warpsmith.tasks.precision import intermediate
 
-__all__ = ["Cost", "Output", "Role", "Task", "Tensor", "Tolerance", "Workload", "intermediate"]
+__all__ = [
+    "Cost",
+    "Output",
+    "Role",
+    "Task",
+    "Tensor",
+    "Tolerance",
+    "Workload",
+    "find_tasks",
+    "intermediate",
+    "load_task",
+]

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Output, Role, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.tasks.binding import dims_of, shape_of
+from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import task_error
 from warpsmith.tasks.convert import from_torch, to_torch, torch_dtype
 from warpsmith.tasks.precision import rounding

@@ -6,14 +6,14 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from warpsmith.core.dtype import DType
-from warpsmith.core.errors import TaskError
+from warpsmith.core.errors import KernelFileError, TaskError
+from warpsmith.core.expression import Expression
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Cost, Output, Task, Tensor, Workload
-from warpsmith.tasks.binding import dims_of, evaluate, shape_of
 from warpsmith.tasks.blame import task_error
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -153,28 +153,27 @@ class _Check:
 
     def expressions(self, workload: Workload) -> None:
         """Derived dimensions, constraints and shapes evaluate at the workload."""
-        task = self.task
+        task, dims = self.task, dict(workload.dims)
         for name, text in task.derived.items():
-            self.attempt(partial(dims_of, task, workload), f"the derived dimension {name}", text)
-        dims = dims_of(task, workload)
+            dims[name] = self.value(text, dims, f"the derived dimension {name}")
         for text in task.constraints:
-            if not self.attempt(partial(evaluate, text, dims), "a constraint", text):
+            if not self.value(text, dims, "a constraint"):
                 bound = ", ".join(f"{name} = {extent}" for name, extent in dims.items())
                 message = f"workload '{workload.name}' breaks the constraint '{text}'."
                 raise self.fail(message, f"It binds {bound}.", at=workload.name)
         for item in self.tensors():
             for text in item.shape:
-                self.attempt(partial(evaluate, text, dims), f"the shape of {item.name}", text)
-            shape_of(task, item, workload)
+                if self.value(text, dims, f"the shape of {item.name}") < 0:
+                    raise self.fail(f"'{text}' is negative at workload '{workload.name}'.", at=text)
             if isinstance(item, Output) and item.valid and not item.shape:
                 raise self.fail(f"{item.name} has no rows to count by '{item.valid}'.", at=item.valid)
 
-    def attempt(self, evaluation: Callable[[], object], what: str, text: str) -> object:
+    def value(self, text: str, dims: Mapping[str, int], what: str) -> int:
         try:
-            return evaluation()
-        except TaskError as error:
-            known = ", ".join((*self.task.dims, *self.task.derived))
-            raise self.fail(f"{what}, '{text}': {error}", f"Dimensions: {known}.", at=text) from error
+            return Expression.parse(text).evaluate(dims)
+        except KernelFileError as error:
+            remedy = f"{error.remedy} Dimensions: {', '.join(dims)}.".strip()
+            raise self.fail(f"{what}, '{text}': {error.message}", remedy, at=text) from error
 
     def cost(self) -> None:
         """The cost function gives finite, non-negative work at every bench workload."""
