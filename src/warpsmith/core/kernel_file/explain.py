@@ -10,17 +10,15 @@ from warpsmith.core.kernel_file.model import KernelFile
 from warpsmith.core.nearest import did_you_mean
 from warpsmith.core.task import Task
 
+_PLAN = re.compile(r'[\w-]+\(\d+\): error: static assertion failed with "((?:launch|prepare) \d+: [^"]*)"')
 _UNDEFINED = re.compile(r'identifier "(\w+)" is undefined|name must be a type|namespace "ws" has no member "(\w+)"')
-_REDECLARED = re.compile(
-    r'"?(\w+)"?(?: \(declared at .*?\))? (?:has already been declared|already defined)|redefinition of "?(\w+)'
-)
+_REDECLARED = re.compile(r'"(\w+)" has already been (?:declared|defined)|redefinition of "?(\w+)')
 _NOT_CONSTANT = re.compile(
     r"expression must have a constant value|the value of (?:parameter|variable) .* cannot be used as a constant"
 )
 _C_LINKAGE = re.compile(r'may not have extern "C" linkage|template .*linkage', re.IGNORECASE)
 _NARROW = re.compile(
-    r"operand types are: .*(?:__half|__nv_bfloat16|__nv_fp8)"
-    r'|(?:__half|__nv_bfloat16|__nv_fp8\w+)" .*(?:float|double|int)"'
+    r'(?:more than one|no) operator "[^"]+" matches these operands|"(?:\w+_t|__half|__nv_\w+)" to "(?:float|double)"'
 )
 _SHARED = re.compile(r"uses too much shared data|shared memory.*(?:too large|exceed)", re.IGNORECASE)
 _MISSING_HEADER = re.compile(r'could not open source file "([^"]+)"|cannot open source file "([^"]+)"')
@@ -28,6 +26,7 @@ _MISSING_HEADER = re.compile(r'could not open source file "([^"]+)"|cannot open 
 
 def explain_compile_error(message: str, task: Task, kernel_file: KernelFile) -> str:
     """Append to a compiler's log what to write instead, one remedy for each mistake it recognises."""
+    message = _PLAN.sub(lambda match: re.sub(r"'([^']*)'", r"`\1`", match.group(1)), message)
     remedies = dict.fromkeys(remedy for explain in _EXPLAINERS for remedy in explain(message, task, kernel_file))
     return "\n".join([message.rstrip(), *remedies]) if remedies else message
 
@@ -103,6 +102,16 @@ def _header(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
         yield f"`{match.group(1) or match.group(2)}` is not available: remove the `#include`."
 
 
+def _function(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if "host functions are not allowed" in message:
+        yield (
+            "Write `__device__` before a helper. Host code is not part of a kernel file: delete a launcher and describe "
+            "its launch as a [[launch]] in the head block."
+        )
+    if "which instance of overloaded function" in message:
+        yield "Kernels are found by name: give each its own."
+
+
 _EXPLAINERS: tuple[Callable[[str, Task, KernelFile], Iterable[str]], ...] = (
     _undefined,
     _redeclared,
@@ -111,4 +120,5 @@ _EXPLAINERS: tuple[Callable[[str, Task, KernelFile], Iterable[str]], ...] = (
     _narrow,
     _shared,
     _header,
+    _function,
 )

@@ -83,7 +83,9 @@ def translation_unit(
     for name, value in compiled_in(kernel_file, task, workload, knobs).items():
         c_type = "int" if -(2**31) <= value < 2**31 else "long long"
         preamble.append(f"constexpr {c_type} {name} = {value};")
-    checks = [line for launch in kernel_file.launches for line in _checks(launch, kernel_file, task, workload)]
+    checks: list[str] = []
+    for number, launch in enumerate(kernel_file.launches, start=1):
+        checks += _checks(number, launch, kernel_file, task, workload)
     return TranslationUnit(
         text=kernel_file.text,
         preamble="\n".join(preamble) + "\n",
@@ -127,37 +129,44 @@ def _elements(kernel_file: KernelFile, task: Task, workload: Workload) -> dict[s
     return elements | {buffer.name: buffer_dtype(buffer, task, workload) for buffer in kernel_file.buffers}
 
 
-def _checks(launch: Launch, kernel_file: KernelFile, task: Task, workload: Workload) -> list[str]:
-    """static_asserts of one launch: arity first, then each argument."""
+def _checks(number: int, launch: Launch, kernel_file: KernelFile, task: Task, workload: Workload) -> list[str]:
+    """static_asserts of one launch: arity first, and each argument where the arity is right.
+
+    Names stand in single quotes, since NVRTC prints a backtick as a question mark.
+    """
     elements = _elements(kernel_file, task, workload)
-    kernel, count = launch.kernel, len(launch.arguments)
-    plan = f"ws_plan::of<decltype(&{kernel})>"
-    arity = f"{launch.label}: {kernel} does not take {count} arguments: write its parameters out, without macros."
-    lines = [f'static_assert({plan}::count == {count}, "{arity}");']
+    kernel, count, plan = launch.kernel, len(launch.arguments), f"ws_plan_launch_{number}"
+    message = f"{launch.label}: {kernel} does not take {count} arguments. Write its parameters out, without macros."
+    lines = [
+        f"using {plan} = ws_plan::of<decltype(&{kernel})>;",
+        f'static_assert({plan}::count == {count}, "{_quoted(message)}");',
+    ]
     for index, argument in enumerate(launch.arguments):
         name = pointer_name(argument)
-        place = f"{launch.label}: argument {index + 1} (`{argument.expression.text}`) of {kernel}"
+        place = f"{launch.label}: argument {index + 1} ('{argument.expression.text}') of {kernel}"
         parameter = f"{plan}::at<{index}>"
-        if name not in elements:
-            message = f"{place} is an integer: declare the parameter `int {argument.parameter.name}` or `long long`."
-            lines.append(f'static_assert(ws_plan::integer<{parameter}>, "{_quoted(message)}");')
-            continue
-        lines += _pointer_checks(
-            place, parameter, argument, elements[name], _read_only(name, launch, kernel_file, task)
-        )
+        if name is None or name not in elements:
+            message = f"{place} is an integer. Declare the parameter 'int {argument.parameter.name}' or 'long long'."
+            asserts = [(f"ws_plan::integer<{parameter}>", message)]
+        else:
+            read_only = _read_only(name, launch, kernel_file, task)
+            asserts = _pointer_checks(place, parameter, argument, elements[name], read_only)
+        lines += [f'static_assert({plan}::count != {count} || {test}, "{_quoted(text)}");' for test, text in asserts]
     return lines
 
 
-def _pointer_checks(place: str, parameter: str, argument: Argument, dtype: DType, read_only: bool) -> list[str]:
+def _pointer_checks(
+    place: str, parameter: str, argument: Argument, dtype: DType, read_only: bool
+) -> list[tuple[str, str]]:
+    """(condition, message) of an argument that is a tensor or buffer."""
     name = argument.expression.text.strip()
     declared = f"{'const ' if read_only else ''}{name}_t* {argument.parameter.name}"
-    fitting = ", ".join((dtype.c_type, "void", *_FITTING[dtype], *_VECTORS))
-    message = f"{place} does not fit: `{name}` holds {dtype.value}; declare the parameter `{declared}`."
-    lines = [f'static_assert(ws_plan::pointer<{parameter}, {fitting}>::fits, "{_quoted(message)}");']
+    trait = f"ws_plan::pointer<{', '.join((parameter, dtype.c_type, 'void', *_FITTING[dtype], *_VECTORS))}>"
+    remedy = f"Declare the parameter '{declared}'."
+    checks = [(f"{trait}::fits", f"{place} does not fit: '{name}' holds {dtype.value}. {remedy}")]
     if read_only:
-        message = f"{place} is read-only: declare the parameter `{declared}`."
-        lines.append(f'static_assert(!ws_plan::pointer<{parameter}, {fitting}>::writes, "{_quoted(message)}");')
-    return lines
+        checks.append((f"!{trait}::writes", f"{place} is read-only. {remedy}"))
+    return checks
 
 
 def _read_only(name: str, launch: Launch, kernel_file: KernelFile, task: Task) -> bool:
