@@ -105,8 +105,8 @@ def _header(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
 def _function(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
     if "host functions are not allowed" in message:
         yield (
-            "Write `__device__` before a helper. Host code is not part of a kernel file: delete a launcher and describe "
-            "its launch as a [[launch]] in the head block."
+            "Write `__device__` before a helper. Host code is not part of a kernel file: delete a launcher and "
+            "describe its launch as a [[launch]] in the head block."
         )
     if "which instance of overloaded function" in message:
         yield "Kernels are found by name: give each its own."
