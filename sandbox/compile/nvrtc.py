@@ -27,7 +27,6 @@ OPTIONS = (
     "-std=c++17",
     "-lineinfo",
     "--ptxas-options=-v",
-    "--no-source-include",
     # `#if STAGES > 2` where STAGES is a constexpr, not a macro: 0 in silence, unless it is a warning.
     "--diag-warn=193",
     "--pre-include=ws_prelude.cuh",

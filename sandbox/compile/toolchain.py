@@ -68,7 +68,8 @@ def _version() -> str:
 
 
 def _prelude_digest() -> str:
-    texts = [f"{path.name}\n{path.read_text()}" for path in sorted(PRELUDE.iterdir()) if path.is_file()]
+    headers = sorted(path for path in PRELUDE.rglob("*") if path.is_file())
+    texts = [f"{path.relative_to(PRELUDE)}\n{path.read_text()}" for path in headers]
     if not texts:
         raise ToolchainError(f"The prelude's headers are missing from {PRELUDE}.", remedy=_REMEDY)
     return digest_text("\0".join(texts))

@@ -29,6 +29,8 @@ def build(cursor: Cursor, body: Body) -> tuple[tuple[Instr, ...], tuple[Block, .
         targets = tuple(block_at[_position(cursor, name, scope, token)] for name in names)
         if instructions[at].opcode == "bra":
             instructions[at] = replace(instructions[at], target=targets[0])
+        else:
+            instructions[at] = replace(instructions[at], targets=targets)
         tables[at] = targets
     blocks = []
     for index, start in enumerate(order):

@@ -103,6 +103,8 @@ class _ModuleParser:
         if word == ".version":
             self._read_version()
         elif word == ".target":
+            if self._target:
+                raise cursor.error("a second .target", cursor.at - 1)
             self._target = cursor.name("a target")
             while cursor.take(","):
                 cursor.name("a target")
