@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from warpsmith.profiler.time_model import ModelledLaunch, model_workload
-from warpsmith.sandbox.builds import Builds
-from warpsmith.tasks.sample import empty_outputs, make_inputs
-
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Failure, Outcome
+from warpsmith.core.plan import BoundFill, BoundPlan
 from warpsmith.core.profile import Profile, WorkloadProfile
 from warpsmith.core.protocols import Launcher, RunRequest
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
+from warpsmith.profiler.time_model import ModelledLaunch, model_workload
+from warpsmith.sandbox.builds import Builds
+from warpsmith.sandbox.trials import static_inputs
+from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 SAMPLED_BLOCKS = 16
 """Blocks counted of each launch, corners included; a launch that feeds indices to a later one runs whole."""
@@ -71,6 +73,7 @@ def _profile_workload(
             plan=plan,
             inputs=_INPUTS.get(task, workload),
             outputs=empty_outputs(task, workload),
+            static=static_inputs(task),
             seed=seed,
             checks=False,
             sample_blocks=SAMPLED_BLOCKS,
@@ -82,5 +85,15 @@ def _profile_workload(
     launches = [
         ModelledLaunch(counters, artifact.resources[artifact.entries[step.kernel]], step.shared)
         for step, counters in zip(plan.launches, reply.counters, strict=True)
+        if not step.prepare
     ]
-    return model_workload(workload.name, launches, task.cost(workload.dims), builds.arch)
+    cost = task.cost(dims_of(task, workload))
+    return model_workload(workload.name, launches, cost, builds.arch, fills=memset_bytes(plan, task, workload))
+
+
+def memset_bytes(plan: BoundPlan, task: Task, workload: Workload) -> list[int]:
+    """Bytes of each memset inside the timed call: buffers with `init`, and `fill` steps."""
+    outputs = empty_outputs(task, workload)
+    return [buffer.nbytes for buffer in plan.buffers if buffer.init is not None] + [
+        outputs[step.tensor].nbytes for step in plan.steps if isinstance(step, BoundFill)
+    ]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
 from warpsmith.core.arch import Architecture
+from warpsmith.core.counters import LaunchCounters
+from warpsmith.core.errors import KernelFileError
+from warpsmith.core.outcome import Outcome, Stage, Unsupported
+from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, FloatArg, IntArg, TensorArg
+from warpsmith.core.protocols import RunReply, RunRequest
+from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.counting import count_launch
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import (
@@ -23,13 +31,6 @@ from warpsmith.sandbox.emulator.program import Entry, Param
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.sampling import choose_blocks
-
-from warpsmith.core.counters import LaunchCounters
-from warpsmith.core.errors import KernelFileError
-from warpsmith.core.outcome import Outcome, Stage, Unsupported
-from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, FloatArg, IntArg, TensorArg
-from warpsmith.core.protocols import RunReply, RunRequest
-from warpsmith.core.tensor import HostTensor
 
 WARP_BUDGET = 1 << 28
 """Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""
@@ -118,11 +119,28 @@ class _Call:
             place.valid[:] = 1
 
     def _launch(self, step: BoundLaunch) -> Outcome | None:
-        module = load_ptx(self.request.artifact.ptx)
-        entry = module.module.entry(self.request.artifact.entries[step.kernel])
+        with self._mapped_for(step):
+            return self._run(step)
+
+    @contextmanager
+    def _mapped_for(self, step: BoundLaunch) -> Iterator[None]:
+        """Prepare launches see static inputs only and may write prepared buffers; the others may only read those."""
         for buffer in self.request.plan.buffers:
             if buffer.prepared:
                 self.places[buffer.name].writable = step.prepare
+        hidden = set(self.request.inputs) - self.request.static if step.prepare else set()
+        kept = {name: self.places[name].data for name in hidden}
+        for name in hidden:
+            self.places[name].data = np.empty(0, np.uint8)
+        try:
+            yield
+        finally:
+            for name, data in kept.items():
+                self.places[name].data = data
+
+    def _run(self, step: BoundLaunch) -> Outcome | None:
+        module = load_ptx(self.request.artifact.ptx)
+        entry = module.module.entry(self.request.artifact.entries[step.kernel])
         spec = LaunchSpec(
             grid=step.grid,
             block=step.block,

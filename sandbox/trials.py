@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, Unwritten, WorkloadCheck, Wrong
+from warpsmith.core.protocols import Launcher, RunReply, RunRequest
+from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import empty_outputs, make_inputs
-
-from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, Unwritten, WorkloadCheck, Wrong
-from warpsmith.core.protocols import Launcher, RunReply, RunRequest
-from warpsmith.core.task import Task, Workload
-from warpsmith.core.tensor import HostTensor
 
 SCHEDULES = 2
 """Runs of each workload that differ in poison, warp order and base address and must agree bit for bit."""
@@ -42,6 +42,7 @@ class Trials:
                     plan=self.builds.plan(workload),
                     inputs=inputs,
                     outputs=empty_outputs(self.task, workload),
+                    static=static_inputs(self.task),
                     seed=self.seed * SCHEDULES + schedule,
                 )
             )
@@ -86,6 +87,11 @@ class Trials:
             message=f"{name} differs between two runs on the same inputs under other poison, warp order and addresses.",
             workload=workload.name,
         )
+
+
+def static_inputs(task: Task) -> frozenset[str]:
+    """Names of inputs whose values stay over many calls: what a prepare launch may read."""
+    return frozenset(tensor.name for tensor in task.inputs if tensor.role is Role.STATIC)
 
 
 def _first_difference(replies: list[RunReply]) -> str | None:

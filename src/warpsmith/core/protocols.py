@@ -60,6 +60,8 @@ class RunRequest:
     """By name; absent optional tensors are left out."""
     outputs: Mapping[str, HostTensor]
     """Shape and dtype of each output; the bytes are ignored and poisoned."""
+    static: frozenset[str] = frozenset()
+    """Inputs that prepare launches may read; the others are unmapped while those run."""
     seed: int = 0
     """Poison, schedule and base addresses."""
     checks: bool = True
