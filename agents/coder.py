@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from warpsmith.agents.judge import normalised
 from warpsmith.agents.protocols import Improve, Move, Proposal
 from warpsmith.agents.state import Attempt, RunState
 from warpsmith.core.candidate import Candidate
-from warpsmith.core.kernel_file.model import KernelFile
-from warpsmith.core.kernel_file.parse import parse_kernel_file
+from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
 from warpsmith.core.profile import Critique
+from warpsmith.seeds import Seed
 
 NAIVE = "naive"
 """Tag of the seed a run begins with: the straightforward kernel, the first to beat."""
-
-
-class Seed(Protocol):
-    """A starting kernel, as data."""
-
-    @property
-    def name(self) -> str:
-        """Its file's name."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """The kernel file, whole."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +28,10 @@ class ParsedSeed:
     @property
     def tags(self) -> frozenset[str]:
         return normalised(self.kernel.tags)
+
+
+def parsed(seed: Seed, by: str) -> ParsedSeed:
+    return ParsedSeed(seed.name, parse_kernel_file(seed.text, file=str(seed.path or seed.name)), by)
 
 
 class BuiltinCoder:
@@ -59,10 +48,10 @@ class BuiltinCoder:
         Raises:
             KernelFileError: one of them is no kernel file.
         """
-        starts = [ParsedSeed(seed.name, parse_kernel_file(seed.text), self.name) for seed in seeds]
+        starts = [parsed(seed, self.name) for seed in seeds]
         starts.sort(key=lambda start: NAIVE not in start.tags)
         if user_kernel:
-            starts.insert(0, ParsedSeed(user_kernel.name, parse_kernel_file(user_kernel.text), "user"))
+            starts.insert(0, parsed(user_kernel, "user"))
         self._starts = tuple(starts)
 
     def propose(self, state: RunState, move: Move) -> Proposal | None:

@@ -9,8 +9,7 @@ from warpsmith.agents.reading import Reading, read
 from warpsmith.agents.rules import RULES, Rule
 from warpsmith.agents.state import Attempt
 from warpsmith.core.candidate import Candidate
-from warpsmith.core.kernel_file.model import KernelFile
-from warpsmith.core.kernel_file.parse import parse_kernel_file
+from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
 from warpsmith.core.outcome import Failure
 from warpsmith.core.profile import Critique
 from warpsmith.core.protocols import Evaluation

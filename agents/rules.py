@@ -44,8 +44,9 @@ DEPTH = ("STAGE", "UNROLL", "DEPTH", "PIPELINE")
 
 
 def starved(reading: Reading) -> bool:
-    """Whether the grid is too small to fill the chip."""
-    return reading.launch.waves < 1 and reading.launch.occupancy.limiter == "grid"
+    """Whether the grid is too small to fill even half of the chip's warps: more blocks would hide more latency."""
+    occupancy = reading.launch.occupancy
+    return reading.launch.waves < 1 and occupancy.limiter == "grid" and occupancy.fraction < 0.5
 
 
 RULES: tuple[Rule, ...] = (
@@ -76,8 +77,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "atomics on one address run one after another",
-        ANY,
-        lambda it: it.atomic_passes > 4,
+        frozenset({"atomics", "l2", "latency"}),
+        lambda it: it.limiter == "atomics" or it.atomic_passes > 4,
         "Reduce within the warp and the block first, then add once per block.",
         ("serial passes per atomic",),
         techniques=("warp_reduce", "privatized", "split_k"),

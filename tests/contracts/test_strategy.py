@@ -5,7 +5,7 @@ import pytest
 from warpsmith.agents.protocols import Improve, Start, Stop, Strategy
 from warpsmith.agents.refine import Refine
 from warpsmith.agents.scripted import ScriptedEvaluator
-from warpsmith.agents.state import RunState
+from warpsmith.agents.state import RunState, fold
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import Evaluated, Event, Judged, Proposed, RunSettings, RunStarted, StopReason
 from warpsmith.core.outcome import Stage, Unsupported, Wrong
@@ -24,22 +24,26 @@ def state_of(*answers: float | Wrong | Unsupported, rounds: int = 20, patience: 
     events: list[Event] = [
         RunStarted(run="r", task="toy", task_digest="d", target="h200", device="emulator", settings=settings)
     ]
-    state = RunState().advance(events[0], str)
+    texts = {}
     for number, answer in enumerate(answers):
         candidate = Candidate(task="toy", language="cuda", text=f"kernel {number}")
-        proposed = Proposed(
-            round=number + 1,
-            candidate=candidate.identity,
-            language="cuda",
-            text_digest=candidate.text_digest,
-            idea="idea",
-            by="test",
-        )
-        evaluation = ScriptedEvaluator(lambda _, answer=answer: answer).evaluate(candidate, seed=0)
-        critique = Critique(candidate=candidate.identity, bottleneck="b", evidence=(), action="a", judge="test")
-        for event in (proposed, Evaluated(evaluation=evaluation), Judged(critique=critique)):
-            state = state.advance(event, lambda _, candidate=candidate: candidate.text)
-    return state
+        texts[candidate.text_digest] = candidate.text
+        events += round_of(number + 1, candidate, answer)
+    return fold(events, texts.__getitem__)
+
+
+def round_of(number: int, candidate: Candidate, answer: float | Wrong | Unsupported) -> list[Event]:
+    proposed = Proposed(
+        round=number,
+        candidate=candidate.identity,
+        language=candidate.language,
+        text_digest=candidate.text_digest,
+        idea="idea",
+        by="test",
+    )
+    evaluation = ScriptedEvaluator(lambda _: answer).evaluate(candidate, seed=0)
+    critique = Critique(candidate=candidate.identity, bottleneck="b", evidence=(), action="a", judge="test")
+    return [proposed, Evaluated(evaluation=evaluation), Judged(critique=critique)]
 
 
 @every_strategy

@@ -1,7 +1,5 @@
 """The builtin Coder picks seeds and knobs by the critique, nearest first, and never repeats itself."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from warpsmith.agents.coder import BuiltinCoder
@@ -12,22 +10,17 @@ from warpsmith.core.errors import KernelFileError
 from warpsmith.core.events import Evaluated, Judged, Proposed, RunSettings, RunStarted
 from warpsmith.core.outcome import Stage, Wrong
 from warpsmith.core.profile import Critique
+from warpsmith.seeds import Seed
 
 SETTINGS = RunSettings(coder="builtin", judge="builtin", strategy="refine", rounds=9, library="out")
 STARTED = RunStarted(run="r", task="toy", task_digest="d", target="h200", device="emulator", settings=SETTINGS)
 
 
-@dataclass(frozen=True)
-class Text:
-    name: str
-    text: str
-
-
-def seed(name: str, tags: str, knobs: str = "") -> Text:
+def seed(name: str, tags: str, knobs: str = "") -> Seed:
     tune = "".join(f"// {line}\n" for line in knobs.splitlines())
     head = f'// /// kernel\n// task = "toy"\n// tags = [{tags}]\n// [tune]\n{tune}'
     launch = '// [[launch]]\n// kernel = "k"\n// grid = 1\n// block = 32\n// ///\n'
-    return Text(name, f"{head}{launch}__global__ void k(float* y) {{}}\n")
+    return Seed(name, f"{head}{launch}__global__ void k(float* y) {{}}\n")
 
 
 NAIVE = seed("naive.cu", '"naive"')
@@ -151,4 +144,4 @@ def test_equal_states_give_equal_proposals() -> None:
 
 def test_a_seed_that_is_no_kernel_file_is_refused_when_the_coder_is_made() -> None:
     with pytest.raises(KernelFileError):
-        BuiltinCoder((Text("bad.cu", "int main() {}"),))
+        BuiltinCoder((Seed("bad.cu", "int main() {}"),))

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,8 @@ from warpsmith.core.candidate import Candidate
 from warpsmith.core.errors import KernelFileError, SettingsError, ToolchainError
 from warpsmith.core.events import Evaluated, Event, Proposed, RunSettings, RunStarted, StopReason
 from warpsmith.core.outcome import Rejected, Stage, Wrong
+from warpsmith.seeds import Seed
 from warpsmith.store import Store
-
-
-@dataclass(frozen=True)
-class Text:
-    name: str
-    text: str
 
 
 def kernel(tags: str, knobs: str = "") -> str:
@@ -44,8 +39,8 @@ __global__ void k(float* y) {{}}
 """
 
 
-NAIVE = Text("naive.cu", kernel('"naive"'))
-TUNED = Text("tuned.cu", kernel('"tuned"', "BM = [16, 8, 32, 64]\nSPLIT = [1, 2, 4]"))
+NAIVE = Seed("naive.cu", kernel('"naive"'))
+TUNED = Seed("tuned.cu", kernel('"tuned"', "BM = [16, 8, 32, 64]\nSPLIT = [1, 2, 4]"))
 SETTINGS = RunSettings(coder="builtin", judge="builtin", strategy="refine", rounds=8, patience=8, library="out")
 STARTED = RunStarted(run="r", task="toy", task_digest="d", target="h200", device="emulator", settings=SETTINGS)
 
@@ -72,7 +67,7 @@ class Shelf:
         return Acceptance(kernel=attempt.identity, path=f"out/{attempt.identity[:12]}")
 
 
-def loop_over(store: Store, evaluator: ScriptedEvaluator, shelf: Shelf, *seeds: Text) -> Loop:
+def loop_over(store: Store, evaluator: ScriptedEvaluator, shelf: Shelf, *seeds: Seed) -> Loop:
     coder = BuiltinCoder(seeds or (TUNED, NAIVE))
     return Loop(store, coder, BuiltinJudge(), Refine(), evaluator, shelf)
 

@@ -11,6 +11,8 @@ from warpsmith.core.errors import StoreError
 from warpsmith.store.schema import APPLICATION_ID, TABLES, VERSION
 
 BUSY_SECONDS = 30
+OLDEST_SQLITE = (3, 37)
+"""STRICT tables."""
 CHOOSE_ANOTHER = "Choose another file with --store FILE or WARPSMITH_STORE."
 
 
@@ -47,8 +49,14 @@ def connect(path: Path) -> sqlite3.Connection:
     keeps it through loss of power as well, for one fsync an event (https://sqlite.org/pragma.html).
 
     Raises:
-        StoreError: the path cannot be written, or holds something else, something damaged or a newer schema.
+        StoreError: the path cannot be written, or holds something else, something damaged or a newer schema,
+            or SQLite is too old.
     """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"this Python has SQLite {sqlite3.sqlite_version}; the store needs 3.37.",
+            remedy="Use a Python that brings its own, such as uv's or conda's.",
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

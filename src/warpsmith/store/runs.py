@@ -35,7 +35,7 @@ class StoredRun:
 
 SUMMARIES = """
 SELECT runs.run, runs.task, runs.target, runs.device, count(*), min(recorded_at), max(recorded_at),
-       (SELECT CASE kind WHEN 'RunFinished' THEN payload ->> 'reason' END
+       (SELECT CASE kind WHEN 'RunFinished' THEN json_extract(payload, '$.reason') END
         FROM events AS last WHERE last.run = runs.run ORDER BY seq DESC LIMIT 1)
 FROM runs JOIN events USING (run)
 GROUP BY runs.run ORDER BY runs.position DESC
