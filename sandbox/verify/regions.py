@@ -78,7 +78,8 @@ def _range(flags: Mask, word: str) -> Where | None:
         hit[where % period] = True
         if not hit.all() and flags[hit[np.arange(extent) % period]].mean() > 0.9:
             rest = np.flatnonzero(hit)
-            shown = f"{rest[0]} to {rest[-1]}" if rest.size == rest[-1] - rest[0] + 1 else _some(rest)
+            whole = rest.size > 1 and rest.size == rest[-1] - rest[0] + 1
+            shown = f"{rest[0]} to {rest[-1]}" if whole else _some(rest)
             return Where(f"every {word} whose index modulo {period} is {shown}")
     return None
 

@@ -1,0 +1,155 @@
+"""Tries a task before any kernel: wrong results must fail its comparison, honest ones pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.errors import TaskError
+from warpsmith.core.kernel_file import dims_of
+from warpsmith.core.kernel_file.dims import tensors_of
+from warpsmith.core.outcome import WorkloadCheck, Wrong
+from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.mutants import input_mutants, output_mutants
+from warpsmith.tasks.binding import shape_of
+from warpsmith.tasks.convert import from_torch, torch_dtype
+from warpsmith.tasks.oracle import checked_tensors, honest, oracle
+from warpsmith.tasks.sample import make_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A wrong result that the comparison accepted at one workload."""
+
+    workload: str
+    mutant: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What the gate found."""
+
+    problems: tuple[str, ...]
+    """What makes the task unsound, each with what to do; empty where it is sound."""
+    survivors: tuple[Survivor, ...]
+    """Every accepted wrong result. A changed input may survive where another workload catches it."""
+    tried: int
+    """Wrong results held against the comparison."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+
+def check_task(task: Task, *, seed: int = 0) -> TaskReport:
+    """Run the gate on every verify workload.
+
+    Wrong outputs (zeros, the mean, shuffled rows, an input, the next lower precision) must fail at every workload.
+    Changed inputs (an operand ignored, a tail dropped, lower precision) must fail at one workload at least. The honest
+    result and the rounded oracle must pass. An empty workload proves nothing and is skipped.
+
+    Raises:
+        TaskError: the reference or a distribution raised, or does not fit what the task declares.
+    """
+    trials = _Trials(task)
+    for workload in task.verify:
+        trials.try_workload(workload, seed)
+    problems = [*trials.problems, *trials.never_caught(), *_costs(task)]
+    return TaskReport(tuple(problems), tuple(trials.survivors), trials.tried)
+
+
+class _Trials:
+    """What became of the wrong results so far."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.problems: list[str] = []
+        self.survivors: list[Survivor] = []
+        self.caught: dict[str, bool] = {}
+        self.tried = 0
+
+    def try_workload(self, workload: Workload, seed: int) -> None:
+        task = self.task
+        inputs = make_inputs(task, workload, seed)
+        expected, ideal = oracle(task, workload, inputs), honest(task, workload, inputs)
+        if not any(array.size for array in expected.values()):
+            return
+        self._honest(workload, inputs, expected, ideal)
+        for mutant, outputs in output_mutants(ideal, inputs):
+            if self._survives(workload, mutant, outputs, expected, ideal):
+                remedy = "Draw inputs that spread the outputs, or tighten the tolerance."
+                self.problems.append(f"'{workload.name}' accepts {mutant} as a result. {remedy}")
+        for mutant, changed in input_mutants(inputs):
+            try:
+                outputs = honest(task, workload, changed)
+            except TaskError:
+                continue  # The reference refuses such inputs, as it may; a kernel that behaves so is caught elsewhere.
+            survives = self._survives(workload, mutant, outputs, expected, ideal)
+            self.caught[mutant] = self.caught.get(mutant, False) or not survives
+
+    def never_caught(self) -> list[str]:
+        """Input mutants that no workload tells from a right kernel."""
+        remedy = "Add a workload or a distribution where it matters."
+        return [f"No workload fails with {mutant}. {remedy}" for mutant, caught in self.caught.items() if not caught]
+
+    def _honest(
+        self,
+        workload: Workload,
+        inputs: Mapping[str, HostTensor],
+        expected: Mapping[str, NDArray[Any]],
+        ideal: Mapping[str, HostTensor],
+    ) -> None:
+        again = oracle(self.task, workload, inputs)
+        if any(not np.array_equal(expected[name], again[name], equal_nan=True) for name in expected):
+            self.problems.append(f"The reference gives other values when called again at '{workload.name}'.")
+        right = {"honest result": ideal, "rounded oracle": _rounded(self.task, workload, expected)}
+        for name, outputs in right.items():
+            verdict = compare(self.task, workload, outputs, expected, ideal)
+            if isinstance(verdict, Wrong):
+                self.problems.append(f"'{workload.name}' refuses the {name}: {verdict.message}")
+
+    def _survives(
+        self,
+        workload: Workload,
+        mutant: str,
+        outputs: Mapping[str, HostTensor],
+        expected: Mapping[str, NDArray[Any]],
+        ideal: Mapping[str, HostTensor],
+    ) -> bool:
+        self.tried += 1
+        survives = isinstance(compare(self.task, workload, outputs, expected, ideal), WorkloadCheck)
+        if survives:
+            self.survivors.append(Survivor(workload.name, mutant))
+        return survives
+
+
+def _rounded(task: Task, workload: Workload, expected: Mapping[str, NDArray[Any]]) -> dict[str, HostTensor]:
+    import torch
+
+    dtypes = {name: dtype for name, (dtype, _) in checked_tensors(task, workload).items()}
+    values = {name: torch.from_numpy(array).to(torch_dtype(dtypes[name])) for name, array in expected.items()}
+    return {name: from_torch(value, dtypes[name]) for name, value in values.items()}
+
+
+def _costs(task: Task) -> list[str]:
+    """A cost that counts more bytes than the tensors hold would make the speed of light too slow."""
+    problems = []
+    for workload in task.bench:
+        held = 0
+        for tensor in tensors_of(task):
+            twice = 2 if getattr(tensor, "role", None) is Role.INPLACE else 1
+            elements = int(np.prod(shape_of(task, tensor, workload), dtype=np.int64))
+            held += twice * elements * task.dtype_of(tensor, workload).itemsize
+        counted = task.cost(dims_of(task, workload)).bytes
+        if counted > 1.001 * held:
+            problems.append(
+                f"cost counts {counted:.4g} bytes at '{workload.name}', more than the {held:.4g} all tensors hold. "
+                "Count every byte once."
+            )
+    return problems

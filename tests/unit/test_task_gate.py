@@ -1,0 +1,79 @@
+"""The task gate: sound tasks pass, degenerate ones are named."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from warpsmith.core.dtype import DType
+from warpsmith.core.task import Cost, Task, Tolerance
+from warpsmith.sandbox.verify.mutants import lowered
+from warpsmith.sandbox.verify.task_gate import check_task
+from warpsmith.tasks import find_tasks, load_task
+from warpsmith.tasks.convert import from_torch, to_torch
+
+W4A16 = load_task("w4a16_gemm")
+SMALL = replace(W4A16, verify=W4A16.verify[1:3])
+
+
+@pytest.mark.parametrize("name", [task.name for task in find_tasks()])
+def test_every_shipped_task_is_sound(name: str) -> None:
+    report = check_task(load_task(name))
+    assert report.problems == ()
+    assert report.tried > 20
+
+
+def test_w4a16_catches_every_wrong_result_at_every_workload() -> None:
+    assert check_task(W4A16, seed=1).survivors == ()
+
+
+def problems(**change: Any) -> str:
+    return "\n".join(check_task(altered(**change)).problems)
+
+
+def altered(**change: Any) -> Task:
+    return replace(SMALL, **change)
+
+
+def test_a_tolerance_that_accepts_zeros_is_named() -> None:
+    assert "accepts zeros" in problems(tolerance=Tolerance(k=3.0, floor=1.5, floor_largest=50.0))
+
+
+def test_a_tolerance_that_accepts_fp8_is_named() -> None:
+    said = problems(tolerance=Tolerance(k=3.0, floor=0.2, floor_largest=5.0))
+    assert "accepts outputs in the next lower precision" in said
+    assert "accepts zeros" not in said
+
+
+def test_an_operand_without_effect_is_named() -> None:
+    def reference(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        return x @ torch.ones(x.shape[1], qweight.shape[1], dtype=x.dtype) + scales.mean()
+
+    assert "No workload fails with qweight read as zeros" in problems(reference=reference)
+
+
+def test_a_reference_that_draws_at_random_is_named() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def reference(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        noise = torch.rand(x.shape[0], qweight.shape[1], generator=generator, dtype=x.dtype)
+        return noise + x.sum() * 0
+
+    assert "gives other values when called again" in problems(reference=reference)
+
+
+def test_a_cost_of_more_bytes_than_there_are_is_named() -> None:
+    assert "more than the" in problems(cost=lambda dims: Cost(flops=1, bytes=1e12))
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(DType.FLOAT16, 2**-4), (DType.BFLOAT16, 2**-4), (DType.FLOAT32, 2**-11)])
+def test_lowering_rounds_to_the_next_precision(dtype: DType, error: float) -> None:
+    values = torch.linspace(1.0, 2.0, 1000, dtype=torch.float64).to(getattr(torch, dtype.value))
+    off = (to_torch(lowered(from_torch(values, dtype))).double() / values.double() - 1).abs().max()
+    assert error / 2 < float(off) <= error * 1.1
+
+
+def test_integers_have_no_lower_precision() -> None:
+    tensor = from_torch(torch.arange(4, dtype=torch.int32), DType.INT32)
+    assert lowered(tensor) is tensor
