@@ -52,7 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     except WarpsmithError as error:
         return report_error(error, as_json=as_json)
     except typer.TyperException as error:
-        report_failure("UsageError", error.format_message(), "See warpsmith --help.", as_json=as_json)
+        message = error.format_message().rstrip(".") + "."
+        report_failure("UsageError", message, "See warpsmith --help.", as_json=as_json)
         return BAD_INPUT
     except typer.Abort:
         return UNHAPPY

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 program = typer.Typer(
     help="List, show and check tasks: what kernels have to compute.",
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

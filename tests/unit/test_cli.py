@@ -1,0 +1,155 @@
+"""The command line: one message an error, one object with --json, exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from warpsmith.cli.kernels import find_kernel
+from warpsmith.cli.options import parse_knobs
+from warpsmith.cli.program import run
+from warpsmith.core.errors import SettingsError
+from warpsmith.settings import API_KEYS, VARIABLES, api_keys, read_settings
+
+Captured = pytest.CaptureFixture[str]
+
+
+def run_json(captured: Captured, *arguments: str) -> tuple[int, dict[str, object]]:
+    code = run([*arguments, "--json"])
+    out = captured.readouterr().out
+    assert 1 == out.count("\n")
+    found = json.loads(out)
+    assert isinstance(found, dict)
+    return code, found
+
+
+def test_help_names_every_command(capsys: Captured) -> None:
+    assert 0 == run(["--help"])
+    shown = capsys.readouterr().out
+    for command in ("optimize", "resume", "verify", "profile", "tasks", "leaderboard", "doctor"):
+        assert command in shown
+
+
+def test_version_is_the_installed_one(capsys: Captured) -> None:
+    assert 0 == run(["--version"])
+    assert capsys.readouterr().out.startswith("warpsmith 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["optimise"], "Did you mean 'optimize'?"),
+        (["optimize"], "TASK"),
+        (["optimize", "w4a16_gemm", "--rounds", "0"], "--rounds"),
+        (["verify", "x.cu", "--device", "quantum"], "quantum"),
+        (["tasks"], "Missing command"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(capsys: Captured, arguments: list[str], message: str) -> None:
+    assert 2 == run(arguments)
+    shown = capsys.readouterr()
+    assert "" == shown.out
+    assert message in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_wrong_usage_with_json_is_one_object(capsys: Captured) -> None:
+    code, found = run_json(capsys, "optimise")
+    assert 2 == code
+    assert "UsageError" == found["error"]["kind"]  # type: ignore[index]
+
+
+def test_an_unknown_task_ends_with_2_and_a_remedy(capsys: Captured) -> None:
+    code, found = run_json(capsys, "tasks", "show", "w4a16_gem")
+    assert (2, "TaskError") == (code, found["error"]["kind"])  # type: ignore[index]
+    assert "w4a16_gemm" in found["error"]["remedy"]  # type: ignore[index]
+
+
+def test_tasks_are_listed_and_shown(capsys: Captured) -> None:
+    code, found = run_json(capsys, "tasks", "list")
+    assert 0 == code
+    names = [item["name"] for item in found["tasks"]]  # type: ignore[attr-defined]
+    assert "w4a16_gemm" in names
+    code, found = run_json(capsys, "tasks", "show", "w4a16_gemm")
+    assert (0, "w4a16_gemm", "quantized_gemm") == (code, found["name"], found["family"])
+    assert 0 == run(["tasks", "show", "w4a16_gemm"])
+    assert "[K // 8, N] (static)" in capsys.readouterr().out
+
+
+def test_an_empty_library_has_an_empty_leaderboard(capsys: Captured, tmp_path: Path) -> None:
+    code, found = run_json(capsys, "leaderboard", "no_such_task", "--library", str(tmp_path))
+    assert (0, []) == (code, found["boards"])
+
+
+def test_a_missing_kernel_ends_with_2(capsys: Captured, tmp_path: Path) -> None:
+    code, found = run_json(capsys, "verify", str(tmp_path / "absent.cu"))
+    assert (2, "SettingsError") == (code, found["error"]["kind"])  # type: ignore[index]
+
+
+def test_a_kernel_file_without_head_block_names_the_file(capsys: Captured, tmp_path: Path) -> None:
+    path = tmp_path / "bare.cu"
+    path.write_text("__global__ void f() {}\n")
+    assert 2 == run(["verify", str(path)])
+    assert str(path) in capsys.readouterr().err
+
+
+def test_resuming_in_an_empty_store_ends_with_2(capsys: Captured, tmp_path: Path) -> None:
+    code, found = run_json(capsys, "resume", "--store", str(tmp_path / "store.sqlite"))
+    assert (2, "SettingsError") == (code, found["error"]["kind"])  # type: ignore[index]
+
+
+def test_a_gpu_that_is_not_there_ends_with_3_and_a_way_on(capsys: Captured, tmp_path: Path) -> None:
+    store = str(tmp_path / "store.sqlite")
+    code, found = run_json(capsys, "optimize", "w4a16_gemm", "--device", "cuda", "--store", store)
+    assert (3, "DeviceError") == (code, found["error"]["kind"])  # type: ignore[index]
+    assert "--device emulator" in found["error"]["remedy"]  # type: ignore[index]
+
+
+def test_a_kernel_is_a_file_or_the_digits_of_a_digest(tmp_path: Path) -> None:
+    path = tmp_path / "mine.cu"
+    path.write_text("// text")
+    assert (path, None) == find_kernel(str(path), tmp_path)
+    with pytest.raises(SettingsError, match="no kernel in"):
+        find_kernel("abcdef", tmp_path)
+    with pytest.raises(SettingsError, match="no kernel file abc"):
+        find_kernel("abc", tmp_path)
+
+
+def test_knobs_read_as_assignments() -> None:
+    assert {"BN": 64, "LOW": -1} == parse_knobs(["BN=64", "LOW=-1"])
+    assert None is parse_knobs([])
+    for wrong in ("BN", "BN=", "=4", "BN=x", "BN=1.5"):
+        with pytest.raises(SettingsError, match="is no assignment"):
+            parse_knobs([wrong])
+
+
+def test_settings_come_from_the_environment_then_the_checkout_then_the_user(tmp_path: Path) -> None:
+    chosen = {
+        "WARPSMITH_STORE": str(tmp_path / "s"),
+        "WARPSMITH_LIBRARY": str(tmp_path / "l"),
+        "WARPSMITH_THREADS": "3",
+    }
+    settings = read_settings(chosen, folder=tmp_path)
+    assert (tmp_path / "s", tmp_path / "l", 3) == (settings.store, settings.library, settings.threads)
+    root = Path(__file__).parents[2]
+    assert root / "kernels_generated" == read_settings({}, folder=root / "tests").library
+    assert tmp_path not in read_settings({}, folder=tmp_path).library.parents
+    assert "warpsmith.sqlite" == read_settings({}, folder=tmp_path).store.name
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
+def test_a_thread_count_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="WARPSMITH_THREADS"):
+        read_settings({"WARPSMITH_THREADS": text})
+
+
+def test_api_keys_are_named_and_never_shown() -> None:
+    assert () == api_keys(dict.fromkeys(API_KEYS, ""))
+    assert ("OPENAI_API_KEY",) == api_keys({"OPENAI_API_KEY": "secret"})
+
+
+def test_every_variable_is_documented() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "cli-json.md").read_text()
+    assert [] == [name for name in VARIABLES if name not in documented]
