@@ -111,7 +111,7 @@ def _refused(unit: TranslationUnit) -> CompileFailed | None:
 def _compile(
     source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain, limits: CompileLimits
 ) -> Artifact | CompileFailed:
-    reply = call(_request(source, names, arch, toolchain), limits)
+    reply = call(request_for(source, names, arch, toolchain), limits)
     if isinstance(reply, TimedOut):
         return _failed(
             f"compiling takes more than {reply.seconds} seconds. Unroll less, or instantiate fewer templates."
@@ -132,7 +132,8 @@ def _compile(
     return _artifact(reply, arch, toolchain, limits)
 
 
-def _request(source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain) -> dict[str, Any]:
+def request_for(source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain) -> dict[str, Any]:
+    """What the child is asked, limits apart."""
     return {
         "library": str(toolchain.library),
         "preload": [str(library) for library in toolchain.builtins],
@@ -147,7 +148,7 @@ def _request(source: str, names: tuple[str, ...], arch: str, toolchain: CudaTool
 
 def _prove_the_compiler_works(arch: str, toolchain: CudaToolchain, limits: CompileLimits) -> None:
     """Tell a candidate that breaks the compiler from a compiler that is broken."""
-    reply = call(_request("__global__ void k() {}\n", ("k",), arch, toolchain), limits)
+    reply = call(request_for("__global__ void k() {}\n", ("k",), arch, toolchain), limits)
     if isinstance(reply, TimedOut | Died) or reply["status"] != _SUCCESS:
         raise ToolchainError(
             f"{toolchain.name} cannot compile an empty kernel for {arch}: "
