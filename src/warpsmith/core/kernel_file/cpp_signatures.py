@@ -27,6 +27,7 @@ _TYPE_WORDS = frozenset(
     {"const", "volatile", "unsigned", "signed", "int", "char", "short", "long", "float", "double", "bool", "void"}
     | {"auto", "struct", "constexpr", "__restrict__", "__restrict", "__grid_constant__"}
 )
+_ENDS = frozenset({";", "{", "}", "__global__"})
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 
 
@@ -53,7 +54,7 @@ def _signature(tokens: Sequence[CppToken], at: int) -> Signature | None:
     index = at + 1
     while index + 1 < len(tokens):
         token, following = tokens[index], tokens[index + 1]
-        if token.text in (";", "{", "}"):
+        if token.text in _ENDS:
             return None
         if following.text == "(" and token.text in _ATTRIBUTES:
             index = _matching(tokens, index + 1) + 1
@@ -136,7 +137,7 @@ def _parameter(tokens: list[CppToken], kernel: CppToken, number: int) -> Paramet
 def _before(tokens: Sequence[CppToken], at: int) -> tuple[tuple[str, ...] | None, bool]:
     """Template parameters and `extern "C"` of the declaration that `tokens[at]` belongs to."""
     start = at
-    while start > 0 and tokens[start - 1].text not in (";", "{", "}"):
+    while start > 0 and tokens[start - 1].text not in _ENDS:
         start -= 1
     declaration = tokens[start:at]
     extern_c = any(
@@ -149,10 +150,11 @@ def _before(tokens: Sequence[CppToken], at: int) -> tuple[tuple[str, ...] | None
 
 
 def _template_names(tokens: Sequence[CppToken]) -> list[str]:
-    angle = 1
+    angle, depth = 1, 0
     inside: list[CppToken] = []
     for token in tokens:
-        angle += {"<": 1, ">": -1}.get(token.text, 0)
+        depth += (token.text in _OPEN) - (token.text in _CLOSE)
+        angle += {"<": 1, ">": -1}.get(token.text, 0) if depth == 0 else 0
         if angle == 0:
             break
         inside.append(token)

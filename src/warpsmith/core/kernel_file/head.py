@@ -9,6 +9,8 @@ from typing import Any
 
 from warpsmith.core.errors import KernelFileError
 
+MOST_LINES, MOST_CHARACTERS = 1000, 65536
+"""Lines and characters a head block may have."""
 MARKERS = {"//": "cuda", "#": "triton"}
 _OPENING = re.compile(r"^(//|#) /// kernel\s*$")
 _CLOSING = re.compile(r"^(//|#) ///\s*$")
@@ -154,6 +156,9 @@ def _read(lines: list[str], start: int, marker: str) -> Head:
         if (closing := _CLOSING.match(line)) and closing.group(1) == marker:
             if not toml:
                 raise KernelFileError("The head block is empty.", remedy=SMALLEST, line=start + 1)
+            if len(toml) > MOST_LINES or sum(map(len, toml)) > MOST_CHARACTERS:
+                message = f"The head block has more than {MOST_LINES} lines or {MOST_CHARACTERS} characters."
+                raise KernelFileError(message, remedy="Say it shorter.", line=start + 1)
             return Head(MARKERS[marker], start + 2, tuple(toml), tuple(indents))
         if not line.startswith(marker):
             break
