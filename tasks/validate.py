@@ -172,8 +172,7 @@ class _Check:
         try:
             return Expression.parse(text).evaluate(dims)
         except KernelFileError as error:
-            remedy = f"{error.remedy} Dimensions: {', '.join(dims)}.".strip()
-            raise self.fail(f"{what}, '{text}': {error.message}", remedy, at=text) from error
+            raise self.fail(f"{what}: {error.message}", error.remedy, at=text) from error
 
     def cost(self) -> None:
         """The cost function gives finite, non-negative work at every bench workload."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from warpsmith.tasks.load import find_tasks, load_task
 
 from warpsmith.core.errors import TaskError
+from warpsmith.tasks.load import find_tasks, load_task
 
 GOOD = """
 import torch
@@ -73,8 +73,8 @@ def test_a_missing_file_is_named() -> None:
         ("TASK = Task(", "ONE = Task(\n    name='x',", r"mine\.py.*SyntaxError"),
         ("import torch", "import torhc", r"mine\.py:2: the task file does not load: ModuleNotFoundError"),
         ('"mine"', '"mine", colour=1', r"mine\.py:14: the task file does not load: TypeError"),
-        ('Output("y", ("N",)', 'Output("y", ("M",)', r"mine\.py:17: the shape of y, 'M'.*`M` is unknown"),
-        ('Output("y", ("N",)', 'Output("y", ("N +",)', r"mine\.py:17: the shape of y, 'N \+'"),
+        ('Output("y", ("N",)', 'Output("y", ("M",)', r"mine\.py:17: the shape of y: In `M`: `M` is unknown"),
+        ('Output("y", ("N",)', 'Output("y", ("N +",)', r"mine\.py:17: the shape of y: In `N \+`"),
         ('Output("y", ("N",)', 'Output("y", ("N")', r"mine\.py:17: the shape of y is no tuple"),
         ('Output("y"', 'Output("a"', r"mine\.py:16: 'a' is declared twice"),
         ('Tensor("b"', 'Tensor("b c"', r"'b c' is no identifier"),
