@@ -66,7 +66,16 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library = tmp_path_factory.mktemp("lanes") / "lanes.so"
     source = Path(__file__).with_name("lane_harness.cpp")
     headers = Path(vm.__file__).parent
-    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC", "-Wall", "-Wno-unused-function"]
+    flags = [
+        "-std=c++17",
+        "-O1",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-shared",
+        "-fPIC",
+        "-Wall",
+        "-Wno-unused-function",
+    ]
     subprocess.run(["g++", *flags, "-I", headers, "-o", library, source], check=True)
     loaded = ctypes.CDLL(str(library))
     loaded.row_name.restype = ctypes.c_char_p

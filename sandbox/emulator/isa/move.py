@@ -49,6 +49,8 @@ def _address_spaces() -> Iterator[LaneRow]:
     """Generic addresses: global ones as they are, the other spaces at windows of `machine.py`."""
     for width in (32, 64):
         kind = f"u{width}"
+        for to in ("", ".to"):
+            yield LaneRow(f"cvta{to}.global.{kind}", kind, (kind,), lambda a: a, "a", Pipe.NONE)
         for space, window in WINDOWS.items():
 
             def into(a: int, window: int = window, width: int = width) -> int:

@@ -28,13 +28,19 @@ def _as_written(modifiers: Modifiers) -> Modifiers:
     return modifiers
 
 
+_WIDTHS = {f"{letter}{width}": f"b{width}" for letter in "bus" for width in (8, 16, 32, 64)} | {
+    "f16": "b16",
+    "bf16": "b16",
+    "f16x2": "b32",
+    "bf16x2": "b32",
+    "f32": "b32",
+    "f64": "b64",
+}
+
+
 def bits(type_name: str) -> str:
-    """The untyped spelling: `s32`, `u32` and `f32` become `b32`."""
-    if type_name == "pred":
-        return "pred"
-    if type_name.endswith("x2"):
-        return "b32"
-    return "b" + type_name.lstrip("bfsu")
+    """The untyped spelling: `s32`, `u32` and `f32` become `b32`. A type without one keeps its name."""
+    return _WIDTHS.get(type_name, type_name)
 
 
 def _untyped(modifiers: Modifiers) -> Modifiers:
@@ -81,12 +87,14 @@ def _without_half_flush(modifiers: Modifiers) -> Modifiers:
 
 
 def _shift_right(modifiers: Modifiers) -> Modifiers:
-    return (modifiers[-1].replace("b", "u"),)
+    return (*modifiers[:-1], modifiers[-1].replace("b", "u"))
 
 
 def _comparison(modifiers: Modifiers) -> Modifiers:
     """setp.CMP[.BOOL][.ftz].type, without BOOL, which `steps` deals with."""
     order, *middle, kind = modifiers
+    if not set(middle) <= {"and", "or", "xor", "ftz"}:
+        return modifiers
     kept = [word for word in middle if word == "ftz" and kind == "f32"]
     if kind in FLOAT_TYPES:
         return (order, *kept, kind)
@@ -102,6 +110,8 @@ def _conversion(modifiers: Modifiers) -> Modifiers:
     integral = next((w for w in words if w in INTEGRAL_ROUNDINGS), "")
     sat, ftz = "sat" in words, "ftz" in words
     others = [w for w in words if w in ("relu", "satfinite")]
+    if not set(words) <= ROUNDINGS | INTEGRAL_ROUNDINGS | {"sat", "ftz", "relu", "satfinite"}:
+        return modifiers
     if target in INTEGER_TYPES:
         if source in INTEGER_TYPES:
             saturates = sat and not _contains(target, source)
@@ -142,12 +152,8 @@ def _space_test(modifiers: Modifiers) -> Modifiers:
 
 
 def _selection(modifiers: Modifiers) -> Modifiers:
-    """slct[.ftz].dtype.ctype."""
-    return (bits(modifiers[-2]), modifiers[-1])
-
-
-def _carryless(modifiers: Modifiers) -> Modifiers:
-    return (bits(modifiers[-1]),)
+    """slct.dtype.ctype."""
+    return (bits(modifiers[0]), modifiers[-1]) if len(modifiers) == 2 else modifiers
 
 
 _RULES: dict[str, Callable[[Modifiers], Modifiers]] = {
@@ -171,7 +177,4 @@ _RULES: dict[str, Callable[[Modifiers], Modifiers]] = {
     "cvt": _conversion,
     "cvta": _address_conversion,
     "isspacep": _space_test,
-    "popc": _carryless,
-    "clz": _carryless,
-    "brev": _carryless,
 }

@@ -10,12 +10,13 @@ row's result is `s…`, else with zeros (PTX ISA, "Operand Size Exceeding Instru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..machine import UnsupportedInstruction
-from ..program import Instr, Operand, Pair, Register, Sink, Vector
+from ..program import Immediate, Instr, Operand, Pair, Register, Sink, Vector
 from .lanes import lane_rows
+from .number import FORMATS
 from .row import LaneRow
 from .spelling import FLOAT_TYPES, name_of
 
@@ -44,10 +45,29 @@ class Step:
 def steps(instr: Instr) -> tuple[Step, ...]:
     """The rows that carry out `instr`; empty where nobody keeps the result.
 
+    Floating literals come out as bits of the type they are used as.
+
     Raises:
         UnsupportedInstruction: no row has its name.
     """
-    return tuple(_steps(instr))
+    return tuple(_with_literals(instr, step) for step in _steps(instr))
+
+
+def _with_literals(instr: Instr, step: Step) -> Step:
+    if not any(isinstance(source, Immediate) and source.type in ("f32", "f64") for source in step.sources):
+        return step
+    sources = (_literal(instr, s, kind) for s, kind in zip(step.sources, step.row.args, strict=True))
+    return replace(step, sources=tuple(sources))
+
+
+def _literal(instr: Instr, source: Source, kind: str) -> Source:
+    """`1.5` is an f64 literal in the text whatever the instruction's type."""
+    if not isinstance(source, Immediate) or source.type not in ("f32", "f64"):
+        return source
+    wanted = kind if kind in FORMATS else instr.modifiers[-1]
+    if wanted not in ("f32", "f64") or wanted == source.type:
+        return source
+    return Immediate(FORMATS[source.type].convert(source.bits, FORMATS[wanted]), wanted)
 
 
 def is_lane_instruction(instr: Instr) -> bool:

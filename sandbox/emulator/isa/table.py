@@ -6,12 +6,15 @@ touches memory, other lanes or control is one `WarpRow`. What has neither is `Un
 
 from __future__ import annotations
 
+from ..machine import UnsupportedInstruction
 from ..program import Instr
 from .lanes import lane_rows
-from .row import Row
+from .row import LaneRow, Row, WarpRow
+from .spelling_warp import warp_name
 from .steps import Scratch, Step, is_lane_instruction, steps
+from .warps import warp_rows
 
-__all__ = ["Scratch", "Step", "all_rows", "is_lane_instruction", "lookup", "steps"]
+__all__ = ["Scratch", "Step", "all_rows", "is_lane_instruction", "lookup", "steps", "warp_row"]
 
 
 def lookup(instr: Instr) -> Row:
@@ -20,8 +23,24 @@ def lookup(instr: Instr) -> Row:
     Raises:
         UnsupportedInstruction: there is none.
     """
-    return steps(instr)[0].row
+    if not is_lane_instruction(instr):
+        return warp_row(instr)
+    carried_out = steps(instr)
+    # A result that nobody keeps has no step; it still is a move.
+    return carried_out[0].row if carried_out else _first_lane_row()
+
+
+def warp_row(instr: Instr) -> WarpRow:
+    row = warp_rows().get(warp_name(instr) or "")
+    if row is None:
+        raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+    return row
+
+
+def _first_lane_row() -> LaneRow:
+    return lane_rows()["mov.b32"]
 
 
 def all_rows() -> tuple[Row, ...]:
-    return tuple(lane_rows().values())
+    """Lane rows in the order of `vm/lane_rows.inc`, then warp rows."""
+    return (*lane_rows().values(), *warp_rows().values())

@@ -1,0 +1,242 @@
+"""The readable executor: what a launch does, one thread at a time. It is the definition the VM is checked against.
+
+Every thread has its own position. Of a warp's ready threads those at the lowest position run next, together; text
+order is layout order, so threads that fell behind catch up and meet. Blocks take turns when one runs long, so that
+blocks that wait for each other can.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..machine import (
+    Fault,
+    FaultKind,
+    LaunchResult,
+    LaunchSpec,
+    Memory,
+    Options,
+    SiteCounters,
+    UnsupportedInstruction,
+)
+from ..program import Entry, Instr, Module, Special
+from .block import Block, Layout
+from .meeting import Prepared, meet, must_wait, stuck
+from .special import is_emulated
+from .spelling_warp import member_mask_operand
+from .state import Faulted, Thread, Warp
+from .steps import is_lane_instruction, steps
+from .symbols import place_symbols
+from .table import warp_row
+
+TURN = 1024
+"""Backward branches after which a group of lanes lets others of its warp go first: spin locks need that."""
+QUANTUM = 1 << 14
+"""Warp instructions after which a block lets others run."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a launch counts."""
+
+    budget: int
+    block_warps: np.ndarray
+    block_threads: np.ndarray
+    guarded: np.ndarray
+    requests: dict[int, int] = field(default_factory=dict)
+    lanes: dict[int, int] = field(default_factory=dict)
+    warp_instructions: int = 0
+    thread_instructions: int = 0
+
+
+def launch(
+    module: Module, entry_name: str, spec: LaunchSpec, memory: Memory, options: Options | None = None
+) -> LaunchResult:
+    """Run an entry over a grid; outputs land in `memory`.
+
+    Sites have requests and lanes only: sectors and wavefronts are the VM's.
+
+    Raises:
+        UnsupportedInstruction: before anything runs, where the table has no row.
+        KeyError: the module has no such entry.
+    """
+    entry, options = module.entry(entry_name), options or Options()
+    program = [_prepare(instr) for instr in entry.instructions]
+    tally = Tally(
+        options.budget,
+        np.zeros(len(entry.blocks), np.uint64),
+        np.zeros(len(entry.blocks), np.uint64),
+        np.zeros(len(program), np.uint64),
+    )
+    printed: list[str] = []
+    layout = place_symbols(module, entry, memory)
+    order = _block_order(spec, options)
+    found = _run_blocks(entry, spec, options, layout, order, program, tally, printed)
+    sites = {i: SiteCounters(tally.requests[i], tally.lanes[i], 0, 0, 0) for i in sorted(tally.requests)}
+    return LaunchResult(
+        found,
+        tally.block_warps,
+        tally.block_threads,
+        tally.guarded,
+        sites,
+        len(order),
+        tally.warp_instructions,
+        tally.thread_instructions,
+        tuple(printed),
+    )
+
+
+def _prepare(instr: Instr) -> Prepared:
+    for operand in instr.operands:
+        if isinstance(operand, Special) and not is_emulated(operand.name):
+            raise UnsupportedInstruction(operand.name, instr.line, instr.ptx_line)
+    if is_lane_instruction(instr):
+        return Prepared(instr, steps(instr), None, None, is_memory=False)
+    row = warp_row(instr)
+    memory = instr.opcode in ("ld", "st", "atom", "red", "ldmatrix", "stmatrix") or row.name in ("cp.async",)
+    return Prepared(instr, None, row, member_mask_operand(instr), memory)
+
+
+def _block_order(spec: LaunchSpec, options: Options) -> list[int]:
+    x, y, z = spec.grid
+    order = list(spec.blocks if spec.blocks is not None else range(x * y * z))
+    if options.seed:
+        random.Random(options.seed).shuffle(order)  # noqa: S311 - a schedule, not a secret
+    return order
+
+
+def _run_blocks(
+    entry: Entry,
+    spec: LaunchSpec,
+    options: Options,
+    layout: Layout,
+    order: list[int],
+    program: list[Prepared],
+    tally: Tally,
+    printed: list[str],
+) -> Fault | None:
+    """Blocks in order; one that runs long goes behind the others. Returns the first fault."""
+    waiting = deque(order)
+    started: dict[int, Block] = {}
+    try:
+        while waiting:
+            linear = waiting.popleft()
+            if linear not in started:
+                started[linear] = Block(entry, spec, options, layout, linear, printed)
+            if _run_block(started[linear], program, tally):
+                del started[linear]
+            else:
+                waiting.append(linear)
+    except Faulted as faulted:
+        return faulted.fault
+    return None
+
+
+def _run_block(block: Block, program: list[Prepared], tally: Tally) -> bool:
+    """Run until every thread has exited (True) or the quantum is spent."""
+    spent = 0
+    while True:
+        progressed = False
+        for warp in block.warps:
+            ran = _run_warp(warp, program, tally, QUANTUM - spent)
+            spent += ran
+            progressed |= ran > 0
+        if not block.live_count():
+            return True
+        if not progressed and not any(meet(warp) for warp in block.warps):
+            raise stuck(block, program)
+        if spent >= QUANTUM:
+            return False
+
+
+def _run_warp(warp: Warp, program: list[Prepared], tally: Tally, quantum: int) -> int:
+    """Instructions executed until no thread is ready, a turn ends or the quantum is spent."""
+    ran = 0
+    while ran < max(quantum, 1):
+        group = _next_group(warp)
+        if not group:
+            break
+        ran += 1
+        if _execute(warp, program, group, tally):
+            break
+    return ran
+
+
+def _next_group(warp: Warp) -> list[Thread]:
+    """The ready threads at the lowest position, those that had their turn last."""
+    ready = [thread for thread in warp.threads if thread.ready]
+    candidates = [thread for thread in ready if thread.lane not in warp.yielded]
+    if not candidates:
+        warp.yielded.clear()
+        candidates = ready
+    if not candidates:
+        return []
+    position = min(thread.pc for thread in candidates)
+    return [thread for thread in ready if thread.pc == position]
+
+
+def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Tally) -> bool:
+    """One instruction for a group. True where the warp should let others run: it turned in a loop for long."""
+    pc = group[0].pc
+    prepared = program[pc]
+    block, instr = warp.block, prepared.instr
+    if tally.warp_instructions >= tally.budget:
+        message = f"the launch exceeded its budget of {tally.budget} warp instructions"
+        raise block.fault(FaultKind.BUDGET, message, instr, group[0])
+    acting = [thread for thread in group if block.holds(thread, instr)]
+    if prepared.members is not None and acting and must_wait(warp, prepared, acting):
+        for thread in group:
+            if thread not in acting:
+                thread.pc += 1
+        return False
+    _count(block.entry, tally, pc, group, acting, prepared)
+    for thread in group:
+        thread.pc = pc + 1
+    if not acting:
+        return False
+    if prepared.steps is not None:
+        for step in prepared.steps:
+            for thread in acting:
+                bits = block.apply(step.row, thread, step.sources, instr)
+                block.write(thread, step.target, bits, step.row.result)
+        return False
+    assert prepared.row is not None
+    _declare_call_parameters(prepared, acting, block)
+    prepared.row.meaning(warp, instr, acting)
+    return acting[0].pc <= pc and not acting[0].exited and _turn_ends(warp, acting)
+
+
+def _turn_ends(warp: Warp, group: list[Thread]) -> bool:
+    warp.turns += 1
+    if warp.turns < TURN:
+        return False
+    warp.turns = 0
+    warp.yielded = {thread.lane for thread in group}
+    return True
+
+
+def _count(entry: Entry, tally: Tally, pc: int, group: list[Thread], acting: list[Thread], prepared: Prepared) -> None:
+    tally.warp_instructions += 1
+    tally.thread_instructions += len(group)
+    for index, basic in enumerate(entry.blocks):
+        if basic.start == pc:
+            tally.block_warps[index] += 1
+            tally.block_threads[index] += len(group)
+    if prepared.instr.guard is not None and acting:
+        tally.guarded[pc] += 1
+    if prepared.is_memory and acting:
+        tally.requests[pc] = tally.requests.get(pc, 0) + 1
+        tally.lanes[pc] = tally.lanes.get(pc, 0) + len(acting)
+
+
+def _declare_call_parameters(prepared: Prepared, threads: list[Thread], block: Block) -> None:
+    """`.param` variables of calls exist from their first use."""
+    if prepared.instr.opcode not in ("ld", "st", "call"):
+        return
+    for thread in threads:
+        if not thread.call_params:
+            thread.call_params = {v.name: bytearray(v.size) for v in block.entry.variables if v.space == "param"}

@@ -1,0 +1,95 @@
+"""Meetings of the lanes of a warp, and what it means when nobody can go on.
+
+An instruction with a member mask runs once every live lane of the mask is at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..machine import FaultKind
+from ..program import Instr
+from .block import Block
+from .row import WarpRow
+from .state import LANES, Faulted, Thread, Warp
+from .steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An instruction with its rows looked up."""
+
+    instr: Instr
+    steps: tuple[Step, ...] | None
+    """None for a warp row."""
+    row: WarpRow | None
+    members: int | None
+    """Operand index of the member mask (`member_mask_operand`)."""
+    is_memory: bool
+
+
+def _members(warp: Warp, prepared: Prepared, thread: Thread) -> int:
+    """The lanes an instruction waits for."""
+    assert prepared.members is not None
+    if prepared.members < 0:
+        return 0xFFFFFFFF
+    operand = prepared.instr.operands[prepared.members]
+    return warp.block.read(thread, operand, 32, prepared.instr)
+
+
+def must_wait(warp: Warp, prepared: Prepared, acting: list[Thread]) -> bool:
+    """Whether lanes of the member mask are elsewhere; then `acting` waits where it is."""
+    mask = _members(warp, prepared, acting[0])
+    outsider = next((thread for thread in acting if not mask >> thread.lane & 1), None)
+    if outsider is not None:
+        message = (
+            f"lane {outsider.lane} executes {prepared.instr.text} with member mask {mask:#010x}, which leaves it out"
+        )
+        raise warp.block.fault(FaultKind.BARRIER, message, prepared.instr, outsider)
+    if prepared.members == -1 and len(acting) < LANES and len(acting) == warp.alive_mask().bit_count():
+        message = f"{prepared.instr.text} needs all {LANES} lanes of the warp; {len(acting)} take part"
+        raise warp.block.fault(FaultKind.BARRIER, message, prepared.instr, acting[0])
+    here = sum(1 << thread.lane for thread in acting)
+    if not mask & warp.alive_mask() & ~here:
+        return False
+    for thread in acting:
+        thread.meeting = mask
+    return True
+
+
+def meet(warp: Warp) -> bool:
+    """Let lanes go on that wait at one instruction with everybody their mask names."""
+    for thread in warp.threads:
+        if thread.meeting is None:
+            continue
+        together = [other for other in warp.threads if other.meeting is not None and other.pc == thread.pc]
+        here = sum(1 << other.lane for other in together)
+        if not thread.meeting & warp.alive_mask() & ~here:
+            for other in together:
+                other.meeting = None
+            return True
+    return False
+
+
+def stuck(block: Block, program: list[Prepared]) -> Faulted:
+    """Nobody can go on: lanes that wait for lanes, threads at different barriers, or too few threads."""
+    threads = [thread for thread in block.threads() if not thread.exited]
+    for thread in threads:
+        if thread.meeting is not None:
+            instr = program[thread.pc].instr
+            message = f"{instr.text} waits for lanes of mask {thread.meeting:#010x} that never arrive"
+            return block.fault(FaultKind.BARRIER, message, instr, thread)
+    first = threads[0]
+    instr = program[first.barrier_pc - 1].instr
+    for other in threads[1:]:
+        if other.barrier != first.barrier:
+            elsewhere = program[other.barrier_pc - 1].instr
+            message = (
+                f"threads wait at different barriers, {first.barrier} (line {instr.line}) "
+                f"and {other.barrier} (line {elsewhere.line})"
+            )
+            details = {"other_line": elsewhere.line, "other_thread": other.position}
+            return block.fault(FaultKind.BARRIER, message, instr, first, **details)
+    barrier = block.barriers[first.barrier or 0]
+    message = f"{barrier.arrived} threads wait at barrier {first.barrier} for {barrier.expected} that cannot all arrive"
+    return block.fault(FaultKind.DEADLOCK, message, instr, first)

@@ -1,0 +1,183 @@
+"""Row names of instructions that touch memory, other lanes or control; None where a word is unknown.
+
+A word that no list here has makes the instruction unsupported: an emulator that skipped one would lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..program import Instr
+from .spelling import bits
+
+Words = tuple[str, ...]
+
+ORDERS = frozenset(("weak", "relaxed", "acquire", "release", "acq_rel", "sc", "volatile", "cta", "gpu", "sys"))
+CACHES = frozenset(
+    ("nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt", "evict_first", "evict_last", "evict_normal", "no_allocate")
+)
+SPACES = {
+    "global": "global",
+    "shared": "shared",
+    "shared::cta": "shared",
+    "local": "local",
+    "const": "const",
+    "param": "param",
+    "param::entry": "param",
+    "param::func": "param",
+}
+VECTORS = ("v2", "v4", "v8")
+
+
+def warp_name(instr: Instr) -> str | None:
+    """Name of the row, whether or not the table has it; None where the instruction has words of unknown effect."""
+    rule = _RULES.get(instr.opcode)
+    return rule(instr.opcode, instr.modifiers) if rule else None
+
+
+def member_mask_operand(instr: Instr) -> int | None:
+    """Which operand is the member mask; -1 where every lane must take part (`.aligned`); None where there is none."""
+    if instr.opcode in ("shfl", "vote", "match", "redux", "elect"):
+        return len(instr.operands) - 1
+    if instr.opcode == "bar" and instr.modifiers[:2] == ("warp", "sync"):
+        return 0
+    return -1 if instr.opcode in ("mma", "wmma", "ldmatrix", "stmatrix") else None
+
+
+def _ignored(word: str) -> bool:
+    return word in ORDERS or word in CACHES or word.startswith(("L1::", "L2::"))
+
+
+def _access(opcode: str, words: Words) -> str | None:
+    *middle, kind = words
+    space, vector = "generic", ""
+    for word in middle:
+        if word in SPACES:
+            space = SPACES[word]
+        elif word in VECTORS:
+            vector = f".{word}"
+        elif not _ignored(word):
+            return None
+    keeps_sign = opcode == "ld" and kind in ("s8", "s16", "s32")
+    return f"{opcode}.{space}{vector}.{kind if keeps_sign else bits(kind)}"
+
+
+def _atomic(opcode: str, words: Words) -> str | None:
+    *middle, kind = words
+    space, operations = "generic", []
+    for word in middle:
+        if word in SPACES:
+            space = SPACES[word]
+        elif not _ignored(word) and word != "noftz":
+            operations.append(word)
+    if len(operations) != 1:
+        return None
+    operation = operations[0]
+    typed = kind[0] == "f" or kind[:2] == "bf" or operation in ("min", "max", "inc", "dec")
+    return f"{opcode}.{space}.{operation}.{kind if typed else bits(kind)}"
+
+
+def _copy(opcode: str, words: Words) -> str | None:
+    if words in (("async", "commit_group"), ("async", "wait_group"), ("async", "wait_all")):
+        return f"cp.{'.'.join(words)}"
+    expected = words[:2] in (("async", "ca"), ("async", "cg")) and words[2:4] in (
+        ("shared", "global"),
+        ("shared::cta", "global"),
+    )
+    return "cp.async" if expected and all(map(_ignored, words[4:])) else None
+
+
+def _matrix_move(opcode: str, words: Words) -> str | None:
+    """ldmatrix.sync.aligned.m8n8.num{.trans}{.space}.b16."""
+    if words[:3] != ("sync", "aligned", "m8n8") or words[-1] != "b16":
+        return None
+    count, *rest = words[3:-1]
+    trans = ".trans" if "trans" in rest else ""
+    spaces = [word for word in rest if word != "trans"]
+    if spaces and spaces[0] not in ("shared", "shared::cta"):
+        return None
+    return f"{opcode}.{count}{trans}.{'shared' if spaces else 'generic'}"
+
+
+def _matrix_multiply(opcode: str, words: Words) -> str | None:
+    """mma.sync.aligned.shape.row.col[.satfinite].d.a.b.c."""
+    if words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col") or len(words) < 9:
+        return None
+    shape, saturate, (d, a, b, c) = words[2], words[5:-4], words[-4:]
+    if d != c or (a != b and d != "s32"):
+        return None
+    kinds = f"{d}.{a}.{b}" if d == "s32" else f"{d}.{a}"
+    return ".".join(("mma", shape, kinds, *saturate))
+
+
+def _wmma(opcode: str, words: Words) -> str | None:
+    if words[0] in ("load", "store"):
+        if words[2:4] != ("sync", "aligned") or words[4] not in ("row", "col"):
+            return None
+        if any(word not in SPACES for word in words[6:-1]):
+            return None
+        return f"wmma.{words[0]}.{words[1]}.{words[5]}.{words[-1]}"
+    if words[:3] != ("mma", "sync", "aligned"):
+        return None
+    shape, *kinds = words[5:]
+    kinds = [word for word in kinds if word != "satfinite" or "s32" not in kinds]
+    if len(kinds) == 2:
+        return f"wmma.mma.{shape}.{kinds[0]}.f16.{kinds[1]}"
+    return f"wmma.mma.{shape}.{kinds[0]}.{kinds[1]}.{kinds[3]}" if len(kinds) == 4 else None
+
+
+def _shuffle(opcode: str, words: Words) -> str | None:
+    return f"{opcode}.{words[1]}" if words[0] == "sync" else None
+
+
+def _match(opcode: str, words: Words) -> str | None:
+    return f"match.{words[0]}.{words[2]}" if len(words) == 3 and words[1] == "sync" else None
+
+
+def _reduction(opcode: str, words: Words) -> str | None:
+    return f"redux.{words[1]}.{words[2]}" if len(words) == 3 and words[0] == "sync" else None
+
+
+def _barrier(opcode: str, words: Words) -> str | None:
+    kept = [word for word in words if word not in ("cta", "aligned", "uni")]
+    return ".".join((opcode, *kept))
+
+
+def _plain(opcode: str, words: Words) -> str | None:
+    return opcode
+
+
+_RULES: dict[str, Callable[[str, Words], str | None]] = {
+    "ld": _access,
+    "ldu": lambda opcode, words: _access("ld", words),
+    "st": _access,
+    "atom": _atomic,
+    "red": _atomic,
+    "cp": _copy,
+    "ldmatrix": _matrix_move,
+    "stmatrix": _matrix_move,
+    "mma": _matrix_multiply,
+    "wmma": _wmma,
+    "shfl": _shuffle,
+    "vote": _shuffle,
+    "match": _match,
+    "redux": _reduction,
+    "elect": _plain,
+    "activemask": _plain,
+    "bar": _barrier,
+    "barrier": _barrier,
+    "membar": _plain,
+    "fence": lambda opcode, words: _plain(opcode, words) if not any("::" in w or "proxy" in w for w in words) else None,
+    "bra": _plain,
+    "brx": _barrier,
+    "ret": _plain,
+    "exit": _plain,
+    "trap": _plain,
+    "call": _plain,
+    "nanosleep": _plain,
+    "prefetch": _plain,
+    "prefetchu": _plain,
+    "griddepcontrol": _plain,
+    "setmaxnreg": _plain,
+    "pmevent": _plain,
+}

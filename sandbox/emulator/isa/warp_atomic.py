@@ -1,0 +1,82 @@
+"""atom and red: lanes act one after another in lane order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..program import Instr
+from .address import BadAccess
+from .block import width_of
+from .number import BF16, F16, F32, F64, packed, signed, wrap
+from .row import Pipe, WarpRow
+from .state import Thread, Warp
+from .warp_memory import space_in
+
+Update = Callable[[int, int, int], int]
+"""(old value, operand, second operand) -> new value, all bits."""
+
+
+def _signed_choice(choose: Callable[[int, int], int], width: int) -> Update:
+    return lambda old, b, c: wrap(choose(signed(old, width), signed(b, width)), width)
+
+
+def _wrapping_add(width: int) -> Update:
+    return lambda old, b, c: wrap(old + b, width)
+
+
+UPDATES: dict[str, Update] = {
+    "inc.u32": lambda old, b, c: 0 if old >= b else old + 1,
+    "dec.u32": lambda old, b, c: b if old == 0 or old > b else old - 1,
+    "add.f32": lambda old, b, c: F32.add(old, b),
+    "add.f64": lambda old, b, c: F64.add(old, b),
+    "add.f16": lambda old, b, c: F16.add(old, b),
+    "add.bf16": lambda old, b, c: BF16.add(old, b),
+    "add.f16x2": lambda old, b, c: packed(F16.add)(old, b),
+    "add.bf16x2": lambda old, b, c: packed(BF16.add)(old, b),
+    "cas.b16": lambda old, b, c: c if old == b else old,
+}
+for _width in (32, 64):
+    UPDATES |= {
+        f"add.b{_width}": _wrapping_add(_width),
+        f"and.b{_width}": lambda old, b, c: old & b,
+        f"or.b{_width}": lambda old, b, c: old | b,
+        f"xor.b{_width}": lambda old, b, c: old ^ b,
+        f"exch.b{_width}": lambda old, b, c: b,
+        f"cas.b{_width}": lambda old, b, c: c if old == b else old,
+        f"min.u{_width}": lambda old, b, c: min(old, b),
+        f"max.u{_width}": lambda old, b, c: max(old, b),
+        f"min.s{_width}": _signed_choice(min, _width),
+        f"max.s{_width}": _signed_choice(max, _width),
+    }
+
+
+def _update(warp: Warp, instr: Instr, threads: list[Thread], update: Update) -> None:
+    block, width = warp.block, width_of(instr.modifiers[-1])
+    returns = instr.opcode == "atom"
+    where, *values = instr.operands[1:] if returns else instr.operands
+    for thread in threads:
+        address = block.address(thread, where, instr)
+        b, c = (block.read(thread, v, width, instr) for v in (values[0], values[min(1, len(values) - 1)]))
+        try:
+            place = block.place(thread, space_in(instr), address, width // 8, write=True)
+            old = int.from_bytes(place.load(checked=block.options.checks), "little")
+        except BadAccess as bad:
+            raise block.access_fault(bad, instr, thread) from None
+        place.store(update(old, b, c).to_bytes(width // 8, "little"))
+        if returns:
+            block.write(thread, instr.operands[0], old, instr.modifiers[-1])
+
+
+def _rows() -> Iterator[WarpRow]:
+    for space in ("generic", "global", "shared"):
+        for name, update in UPDATES.items():
+
+            def meaning(warp: Warp, instr: Instr, threads: list[Thread], update: Update = update) -> None:
+                _update(warp, instr, threads, update)
+
+            yield WarpRow(f"atom.{space}.{name}", meaning, Pipe.LSU)
+            if not name.startswith(("cas", "exch")):
+                yield WarpRow(f"red.{space}.{name}", meaning, Pipe.LSU)
+
+
+ROWS: tuple[WarpRow, ...] = tuple(_rows())
