@@ -193,10 +193,27 @@ _VALUES = st.recursive(
     max_leaves=4,
 )
 _KEYS = st.sampled_from(
-    ["task", "requires", "constants", "tags", "tune", "let", "kernel", "grid", "block", "shared", "args", "name", "shape", "dtype", "init", "prepared", "fill", "value", "repeat", "when", "where", "constexpr", "num_warps", "BM", "launch"]
+    [
+        "task",
+        "requires",
+        "constants",
+        "tune",
+        "let",
+        "kernel",
+        "grid",
+        "block",
+        "shared",
+        "args",
+        "name",
+        "shape",
+        "dtype",
+    ]
+)
+_MORE_KEYS = st.sampled_from(
+    ["init", "prepared", "fill", "value", "repeat", "when", "where", "constexpr", "num_warps", "BM", "launch", "tags"]
 )
 _LINES = st.one_of(
-    st.tuples(_KEYS, _VALUES).map(lambda pair: f"{pair[0]} = {str(pair[1]).lower()}"),
+    st.tuples(_KEYS | _MORE_KEYS, _VALUES).map(lambda pair: f"{pair[0]} = {str(pair[1]).lower()}"),
     st.sampled_from(["[tune]", "[let]", "[[buffer]]", "[[launch]]", "[[prepare]]", 'task = "copy"', 'kernel = "copy"']),
 )
 

@@ -71,7 +71,7 @@ def parse_prepares(tables: list[Table], signatures: Mapping[str, Signature], lan
 
 def _fill(table: Table) -> Fill:
     remedies = dict.fromkeys(_COMMON, "A step is either a `fill` or a `kernel`: write two [[launch]] blocks.")
-    table.only(_FILL, remedies | _TOP, {})
+    table.only(_FILL, remedies, {})
     value = table.values.get("value")
     if isinstance(value, bool) or value not in (0, -1):
         remedy = "Write `value = 0` or `value = -1`: every byte becomes 0x00 or 0xFF."
@@ -107,13 +107,13 @@ def _check_keys(table: Table, language: str) -> None:
             raise table.fail(message, "Remove it.", key)
     if language == "cuda":
         foreign = dict.fromkeys(_TRITON, "It belongs to Triton kernel files; a CUDA launch has `block`.")
-        table.only((*_COMMON, *_CUDA), foreign | _TOP, _RENAMED)
+        table.only((*_COMMON, *_CUDA), foreign, _RENAMED)
     else:
         foreign = {
             "block": "A Triton launch has `num_warps = 4` (or a knob of that name) instead.",
             "shared": "Triton computes shared memory itself.",
         }
-        table.only((*_COMMON, *_TRITON), foreign | _TOP, {**_RENAMED, "block": "", "threads": "num_warps"})
+        table.only((*_COMMON, *_TRITON), foreign, {**_RENAMED, "block": "", "threads": "num_warps"})
 
 
 def _signature(table: Table, kernel: str, signatures: Mapping[str, Signature], language: str) -> Signature:

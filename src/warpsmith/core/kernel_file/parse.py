@@ -89,6 +89,7 @@ def _parse(text: str, file: str) -> KernelFile:
     head = find_head(text)
     values = head.table()
     top = Table(head, "", 0, values)
+    _refuse_misplaced(top)
     _check_top(top)
     signatures = _read_source(text, head.language)
     knobs, where = _tune(head, values.get("tune", {}), head.language)
@@ -164,13 +165,17 @@ def _single(head: Head, name: str, values: object) -> Table:
     return Table(head, name, 0, values)
 
 
-def _misplaced(table: Table, key: str) -> KernelFileError | None:
-    """A top-level key below a table's header: TOML makes it part of that table."""
-    if key not in _TOP or _KNOB.fullmatch(key):
-        return None
-    what = "a knob" if table.name == "tune" else "a named expression"
-    message = f"`{key}` stands below [{table.name}], where TOML makes it {what}."
-    return table.fail(message, "Move it above the first [table], next to `task`.", key)
+def _refuse_misplaced(top: Table) -> None:
+    """A top-level key below a table's header, which TOML makes part of that table."""
+    for name in _TABLES:
+        value = top.values.get(name)
+        for index, items in enumerate(value if isinstance(value, list) else [value]):
+            for key in items if isinstance(items, dict) else ():
+                if key in _TOP:
+                    table = Table(top.head, name, index, items)
+                    what = {"tune": "a knob", "let": "a named expression"}.get(name, "a part of it")
+                    message = f"`{key}` stands below {table.shown}, where TOML makes it {what}."
+                    raise table.fail(message, "Move it above the first [table], next to `task`.", key)
 
 
 def _tune(head: Head, values: object, language: str) -> tuple[dict[str, tuple[int, ...]], Expression | None]:
@@ -179,8 +184,6 @@ def _tune(head: Head, values: object, language: str) -> tuple[dict[str, tuple[in
     for key, value in table.values.items():
         if key == "where":
             continue
-        if misplaced := _misplaced(table, key):
-            raise misplaced
         option = language == "triton" and key in TRITON_OPTIONS
         if not option and (not _KNOB.fullmatch(key) or key in RESERVED or _MACRO.fullmatch(key)):
             message = f"`{key}` cannot be the name of a knob."
@@ -214,8 +217,6 @@ def _let(head: Head, values: object) -> dict[str, Expression]:
     table = _single(head, "let", values)
     let: dict[str, Expression] = {}
     for key, value in table.values.items():
-        if misplaced := _misplaced(table, key):
-            raise misplaced
         if not _IDENTIFIER.fullmatch(key) or key in RESERVED or _MACRO.fullmatch(key):
             raise table.fail(f"`{key}` cannot name an expression.", "Choose an identifier of your own.", key)
         let[key] = table.parse(value, key)
@@ -223,9 +224,8 @@ def _let(head: Head, values: object) -> dict[str, Expression]:
 
 
 def _buffer(table: Table) -> Buffer:
-    misplaced = dict.fromkeys(_TOP, "Move it above the first [table], next to `task`.")
     renamed = {"size": "shape", "type": "dtype", "zero": "init", "value": "init"}
-    table.only(("name", "shape", "dtype", "init", "prepared"), misplaced, renamed)
+    table.only(("name", "shape", "dtype", "init", "prepared"), {}, renamed)
     name = table.text("name", '"partial"')
     if not _IDENTIFIER.fullmatch(name) or name in RESERVED or f"{name}_t" in TAKEN_TYPES:
         raise table.fail(f"`{name}` cannot be the name of a buffer.", "Choose another identifier.", "name")
