@@ -32,6 +32,7 @@ OPTIONS = (
     "--pre-include=ws_prelude.cuh",
 )
 _UNDEFINED_MACRO = 193
+_MAX_HEADLINES = 3
 _SUCCESS, _OUT_OF_MEMORY, _COMPILATION_ERROR = 0, 1, 6
 _NAME = re.compile(r"[A-Za-z_][\w:<>, ()+\-*/%&|!=.]{0,399}", re.ASCII)
 _FILE = re.compile(r'^(\s*\.file\s+\d+\s+)"([^"]*)"', re.MULTILINE)
@@ -166,8 +167,8 @@ def _explained(reply: Mapping[str, Any], toolchain: CudaToolchain) -> CompileFai
     errors = [diagnostic for diagnostic in found if diagnostic.is_error]
     if not errors:
         return _failed("the text does not compile, and the compiler does not say where.")
-    first = errors[0]
-    return _failed(first.headline, first.candidate_line, diagnostics.rendered(errors))
+    headlines = list(dict.fromkeys(error.headline for error in errors))[:_MAX_HEADLINES]
+    return _failed("\n".join(headlines), errors[0].candidate_line, diagnostics.rendered(errors))
 
 
 def _artifact(
