@@ -4,6 +4,7 @@ import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
 

@@ -4,6 +4,7 @@ import struct
 import time
 
 import pytest
+
 from warpsmith.sandbox.emulator.program import (
     Address,
     Block,
