@@ -1,8 +1,75 @@
 """Maps the folders at the repository root under the `warpsmith` namespace and builds the emulator's VM."""
 
-from setuptools import find_packages, setup
+import importlib.util
+import platform
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 FOLDERS = ["agents", "kernels_generated", "profiler", "sandbox", "seeds", "tasks"]
+VM = Path("sandbox/emulator/vm")
+
+COMMON_FLAGS = [
+    "-std=c++17",
+    "-O2",
+    "-ftree-vectorize",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    # One rounding an instruction, on every machine.
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-g0",
+]
+MACHINE_FLAGS = ["-fno-exceptions", "-fno-rtti"]
+AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt"]
+AVX512_FLAGS = [*AVX2_FLAGS, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+FLAGS = {
+    "host.cpp": [],
+    "machine_portable.cpp": MACHINE_FLAGS,
+    "machine_avx2.cpp": [*MACHINE_FLAGS, *AVX2_FLAGS],
+    "machine_avx512.cpp": [*MACHINE_FLAGS, *AVX512_FLAGS],
+}
+"""Each build of the VM is one file with its own instruction-set flags."""
+
+
+def source_digest() -> str:
+    spec = importlib.util.spec_from_file_location("digest", VM / "digest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.source_digest(VM)
+
+
+class BuildVm(build_ext):
+    """Compiles every source with its own flags, which setuptools' extensions cannot say."""
+
+    def build_extension(self, ext: Extension) -> None:
+        objects = []
+        for source in ext.sources:
+            objects += self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                macros=[*ext.define_macros, ("WS_SOURCE_DIGEST", f'"{source_digest()}"')],
+                include_dirs=ext.include_dirs,
+                extra_postargs=[*COMMON_FLAGS, *FLAGS[Path(source).name]],
+                depends=ext.depends,
+            )
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.compiler.link_shared_object(objects, str(target), extra_postargs=["-pthread"], target_lang="c++")
+
+
+def vm_extension() -> Extension:
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    files = [name for name in FLAGS if x86 or "avx" not in name]
+    return Extension(
+        "warpsmith.sandbox.emulator.vm._vm",
+        [str(VM / name) for name in files],
+        depends=[str(path) for path in sorted(VM.iterdir()) if path.suffix in (".h", ".inc")],
+        py_limited_api=True,
+    )
+
 
 package_dir = {"": "src"}
 packages = find_packages("src")
@@ -10,4 +77,10 @@ for folder in FOLDERS:
     package_dir[f"warpsmith.{folder}"] = folder
     packages += [f"warpsmith.{folder}", *(f"warpsmith.{folder}.{name}" for name in find_packages(folder))]
 
-setup(package_dir=package_dir, packages=packages)
+setup(
+    package_dir=package_dir,
+    packages=packages,
+    ext_modules=[vm_extension()],
+    cmdclass={"build_ext": BuildVm},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -97,6 +97,8 @@ class Instr:
     """Line of the PTX text, from 1."""
     target: int = -1
     """Basic block a `bra` goes to; -1 for everything else."""
+    targets: tuple[int, ...] = ()
+    """Basic blocks a `brx.idx` chooses from, by index."""
 
     @property
     def text(self) -> str:

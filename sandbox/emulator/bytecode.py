@@ -1,0 +1,114 @@
+"""What lowering produces: operations over virtual values, and the constants that values start with.
+
+A value is a register of the text, a temporary or a constant; `allocate.py` gives each a place in the register
+file. Handlers and operand roles are those of `vm/*.h`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+
+from warpsmith.sandbox.emulator.program import Instr
+
+
+class Flag(IntFlag):
+    """`WsFlag` of vm/interface.h."""
+
+    BACKWARD = 1
+    NEGATED = 2
+    WIDE = 4
+    SYNCHRONISES = 16
+
+
+class Space(IntEnum):
+    """`WsSpace` of vm/interface.h."""
+
+    GLOBAL = 0
+    SHARED = 1
+    LOCAL = 2
+    GENERIC = 3
+    CONST = 4
+    PARAM = 5
+
+
+class SlotKind(IntEnum):
+    """How a constant gets its bits; the first three are `WsSlotKind` of vm/interface.h."""
+
+    IMMEDIATE = 0
+    PARAM = 1
+    SPECIAL = 2
+    GLOBAL_VARIABLE = 3
+    """Becomes an immediate once a launch has placed the module's variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    kind: SlotKind
+    index: int = 0
+    """PARAM: byte offset in the parameter buffer. SPECIAL: its number. GLOBAL_VARIABLE: position in the module."""
+    bits: int = 0
+    """IMMEDIATE: the value. PARAM: its size in bytes. GLOBAL_VARIABLE: offset into the variable."""
+
+
+@dataclass(slots=True)
+class Value:
+    """Something a lane holds: `width` is 4 or 8 bytes."""
+
+    width: int
+    constant: Constant | None = None
+    offset: int = -1
+    """Place in the register file, once allocated."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """One operation before its values have places."""
+
+    handler: str
+    site: int
+    d: Value | None = None
+    a: Value | None = None
+    b: Value | None = None
+    c: Value | None = None
+    e: Value | int | None = None
+    items: tuple[Value | int, ...] = ()
+    """The operation's list: places of values, or plain numbers."""
+    written: tuple[Value, ...] = ()
+    """Values of `items` that the operation writes; the rest it reads."""
+    flags: int = 0
+    port: int = 0
+    target: int = 0
+    bytes: int = 0
+    imm: int = 0
+    partial: bool = False
+    """Under a guard: what it writes keeps its old value in some lanes."""
+
+    def reads(self) -> list[Value]:
+        found = [v for v in (self.a, self.b, self.c, self.e) if isinstance(v, Value)]
+        written = {id(v) for v in self.written}
+        found += [v for v in self.items if isinstance(v, Value) and id(v) not in written]
+        if self.partial:
+            found += self.writes()
+        return found
+
+    def writes(self) -> list[Value]:
+        return [*([self.d] if self.d is not None else []), *self.written]
+
+
+@dataclass(slots=True)
+class DraftBlock:
+    operations: list[Draft] = field(default_factory=list)
+    successors: tuple[int, ...] = ()
+    instructions: int = 0
+
+
+@dataclass(slots=True)
+class DraftProgram:
+    """An entry in operations, one list a basic block."""
+
+    blocks: list[DraftBlock]
+    constants: list[Value]
+    ports: list[int]
+    """Instruction index of each memory instruction."""
+    instructions: tuple[Instr, ...]

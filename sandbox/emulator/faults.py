@@ -1,0 +1,126 @@
+"""What went wrong, in a sentence a kernel engineer can act on, from the VM's record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from warpsmith.sandbox.emulator.bytecode import Space
+from warpsmith.sandbox.emulator.machine import Allocation, Fault, FaultKind, LaunchSpec
+from warpsmith.sandbox.emulator.program import Entry, Instr
+from warpsmith.sandbox.emulator.vm.bindings import FaultRecord
+
+KINDS = (
+    None,
+    FaultKind.OUT_OF_BOUNDS,
+    FaultKind.READ_ONLY,
+    FaultKind.MISALIGNED,
+    FaultKind.UNINITIALISED,
+    FaultKind.RACE,
+    FaultKind.BARRIER,
+    FaultKind.DEADLOCK,
+    FaultKind.BUDGET,
+    FaultKind.TRAP,
+)
+"""In the order of `WsFaultKind`."""
+
+BARRIER_DETAILS = (
+    "waits at one barrier while {other} waits at another ({there}), so neither can go on",
+    "reached the barrier by this instruction and {other} of the same warp by another ({there})",
+    "names another number of threads for the barrier than the instruction at {there} did",
+    "waits for lanes of its warp that never arrive",
+    "names a barrier or a number of threads that does not exist",
+    "executes the instruction without being in its own member mask",
+)
+"""In the order of `WsBarrierDetail`."""
+
+NAMES = {Space.GLOBAL: "global", Space.SHARED: "shared", Space.LOCAL: "local", Space.GENERIC: "generic",
+         Space.CONST: "const", Space.PARAM: "param"}  # fmt: skip
+
+
+def position(linear: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    return linear % shape[0], linear // shape[0] % shape[1], linear // (shape[0] * shape[1])
+
+
+def _place(instr: Instr) -> str:
+    return f"line {instr.line}" if instr.line else f"PTX line {instr.ptx_line}"
+
+
+def _thread(thread: tuple[int, int, int]) -> str:
+    return f"thread ({thread[0]}, {thread[1]}, {thread[2]})"
+
+
+def _where(record: FaultRecord, allocations: Sequence[Allocation]) -> tuple[str, str]:
+    """(name of the memory, the place in words)."""
+    space = NAMES[Space(record.space)]
+    if record.space != Space.GLOBAL:
+        return space, f"byte {record.address} of {space} memory"
+    if record.allocation < 0:
+        return "", f"address {record.address:#x}, which is in no buffer,"
+    hit = allocations[record.allocation]
+    return hit.name, f"byte {record.address - hit.address} of {hit.name} ({hit.data.size} bytes)"
+
+
+def _distance(record: FaultRecord) -> str:
+    if record.distance < 0:
+        return f", {-record.distance} bytes before its start"
+    return f", {record.distance} bytes past its end"
+
+
+def _access_sentence(kind: FaultKind, record: FaultRecord, place: str, other: str, there: str) -> str:
+    size = record.size
+    match kind:
+        case FaultKind.OUT_OF_BOUNDS:
+            known = record.space != Space.GLOBAL or record.allocation >= 0
+            return f"accesses {size} bytes at {place}" + (_distance(record) if known else "")
+        case FaultKind.READ_ONLY:
+            return f"writes {size} bytes at {place}, which is read-only"
+        case FaultKind.MISALIGNED:
+            return f"accesses {size} bytes at {place}: the address is not a multiple of {size}"
+        case FaultKind.UNINITIALISED:
+            return f"reads {size} bytes at {place} that were never written"
+        case _:
+            return f"accesses {size} bytes at {place}, unordered with {other} at {there}"
+
+
+def describe(
+    record: FaultRecord, entry: Entry, spec: LaunchSpec, allocations: Sequence[Allocation], asserted: str
+) -> Fault:
+    """The fault of a launch; `asserted` is the message of a failed assert, if that is what happened."""
+    kind = KINDS[record.kind]
+    assert kind is not None
+    instr, other_instr = entry.instructions[record.site], entry.instructions[record.other_site]
+    thread, other = position(record.thread, spec.block), position(record.other_thread, spec.block)
+    block = position(record.block, spec.grid)
+    there = f"{other_instr.text} at {_place(other_instr)}"
+    name, space = "", ""
+    match kind:
+        case FaultKind.BARRIER:
+            said = BARRIER_DETAILS[record.detail].format(other=_thread(other), there=there)
+        case FaultKind.DEADLOCK:
+            said = "waits for a barrier that the other threads of the block never reach"
+        case FaultKind.BUDGET:
+            said = "was running when the launch had executed its budget of warp instructions"
+        case FaultKind.TRAP:
+            said = f"failed an assertion: {asserted}" if asserted else "executed a trap"
+        case _:
+            name, place = _where(record, allocations)
+            space = NAMES[Space(record.space)]
+            said = _access_sentence(kind, record, place, _thread(other), there)
+    message = f"{instr.text} at {_place(instr)}: {_thread(thread)} of block {block} {said}"
+    has_other = kind in (FaultKind.RACE, FaultKind.BARRIER)
+    return Fault(
+        kind,
+        message,
+        instr.line,
+        instr.ptx_line,
+        instr.text,
+        block,
+        thread,
+        address=record.address if space else 0,
+        space=space,
+        allocation=name,
+        distance=record.distance,
+        size=record.size,
+        other_line=other_instr.line if has_other else 0,
+        other_thread=other if has_other else None,
+    )

@@ -1,0 +1,364 @@
+"""Runs kernels on the VM: `load` a parsed module, `launch` its entries. The records are those of `machine.py`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.sandbox.emulator.allocate import allocate
+from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftProgram, SlotKind, Value
+from warpsmith.sandbox.emulator.emitter import const_offsets
+from warpsmith.sandbox.emulator.faults import describe
+from warpsmith.sandbox.emulator.lower import lower
+from warpsmith.sandbox.emulator.machine import (
+    ADDRESS_BASE,
+    ADDRESS_STRIDE,
+    CONST_WINDOW,
+    LOCAL_WINDOW,
+    PARAM_WINDOW,
+    SHARED_WINDOW,
+    WINDOW_BYTES,
+    Allocation,
+    LaunchResult,
+    LaunchSpec,
+    Memory,
+    Options,
+    SiteCounters,
+    UnsupportedInstruction,
+)
+from warpsmith.sandbox.emulator.printing import format_printf
+from warpsmith.sandbox.emulator.program import Entry, Module
+from warpsmith.sandbox.emulator.vm import bindings
+
+PRINT_CAPACITY = 4096
+MAX_THREADS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An entry in bytecode."""
+
+    entry: Entry
+    operations: NDArray[np.void]
+    lists: NDArray[np.uint32]
+    slots: NDArray[np.void]
+    variables: tuple[tuple[int, Constant], ...]
+    """(slot, variable) of the addresses that a launch fills in."""
+    blocks: NDArray[np.void]
+    ports: tuple[int, ...]
+    register_bytes: int
+    prints: bool
+
+
+@dataclass(slots=True)
+class LoadedModule:
+    """A module whose entries are lowered when they are first asked for."""
+
+    module: Module
+    _programs: dict[str, Program] = field(default_factory=dict)
+
+    def program(self, name: str) -> Program:
+        """The entry's bytecode.
+
+        Raises:
+            UnsupportedInstruction: the emulator lacks something it uses.
+            KeyError: there is no such entry.
+        """
+        if name not in self._programs:
+            entry = self.module.entry(name)
+            self._programs[name] = _pack(entry, lower(self.module, entry))
+        return self._programs[name]
+
+
+def load(module: Module) -> LoadedModule:
+    """Prepare a parsed module for launches."""
+    return LoadedModule(module)
+
+
+def _pack(entry: Entry, draft: DraftProgram) -> Program:
+    register_bytes = allocate(draft)
+    flat = [operation for block in draft.blocks for operation in block.operations]
+    operations = np.zeros(len(flat), bindings.OPERATION)
+    lists: list[int] = []
+    handlers = bindings.handler_ids()
+    for row, operation in zip(operations, flat, strict=True):
+        if operation.handler not in handlers:
+            instr = entry.instructions[operation.site]
+            raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+        _pack_operation(row, operation, handlers[operation.handler], len(lists))
+        lists += [item.offset if isinstance(item, Value) else item for item in operation.items]
+    blocks = np.zeros(len(draft.blocks), bindings.BLOCK)
+    first = 0
+    for block_row, block in zip(blocks, draft.blocks, strict=True):
+        block_row["first"], block_row["instructions"] = first, block.instructions
+        first += len(block.operations)
+    slots, variables = _pack_slots(draft.constants)
+    prints = any(operation.handler in ("printf", "assert") for operation in flat)
+    return Program(
+        entry,
+        operations,
+        np.array([*lists, 0], np.uint32),
+        slots,
+        variables,
+        blocks,
+        tuple(draft.ports),
+        register_bytes,
+        prints,
+    )
+
+
+def _pack_operation(row: np.void, operation: Draft, handler: int, start: int) -> None:
+    row["handler"], row["list"], row["site"] = handler, start, operation.site
+    for name in "dabce":
+        value = getattr(operation, name)
+        row[name] = value.offset if isinstance(value, Value) else value or 0
+    for name in ("flags", "port", "target", "bytes"):
+        row[name] = getattr(operation, name)
+    row["imm"] = operation.imm
+
+
+def _pack_slots(constants: Sequence[Value]) -> tuple[NDArray[np.void], tuple[tuple[int, Constant], ...]]:
+    slots = np.zeros(len(constants), bindings.SLOT)
+    variables = []
+    for index, value in enumerate(constants):
+        constant = value.constant
+        assert constant is not None
+        kind = constant.kind
+        if kind is SlotKind.GLOBAL_VARIABLE:
+            variables.append((index, constant))
+            kind = SlotKind.IMMEDIATE
+        slots[index] = (value.offset, value.width, kind, constant.index, constant.bits)
+    return slots, tuple(variables)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A launch's memory: its allocations, then the module's variables."""
+
+    allocations: list[Allocation]
+    addresses: dict[int, int]
+    """By position in the module's variables."""
+    constants: bytes
+
+
+def _place(module: Module, memory: Memory) -> _Placed:
+    allocations = list(memory.allocations)
+    addresses: dict[int, int] = {}
+    offsets, size = const_offsets(module)
+    constants = bytearray(size)
+    for index, variable in enumerate(module.variables):
+        if variable.space == "const":
+            if variable.init:
+                constants[offsets[variable.name] : offsets[variable.name] + len(variable.init)] = variable.init
+        elif variable.space == "global":
+            data = np.zeros(variable.size, np.uint8)
+            if variable.init:
+                data[: len(variable.init)] = np.frombuffer(variable.init, np.uint8)
+            addresses[index] = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
+            allocations.append(Allocation(variable.name, data, None, False, addresses[index]))
+    return _Placed(allocations, addresses, bytes(constants))
+
+
+def _allocation_table(allocations: Sequence[Allocation]) -> NDArray[np.void]:
+    table = np.zeros(len(allocations) + 1, bindings.ALLOCATION)
+    for row, allocation in zip(table, allocations, strict=False):
+        data, valid = allocation.data, allocation.valid
+        if not data.flags.c_contiguous or (allocation.writable and not data.flags.writeable):
+            raise ValueError(f"{allocation.name} must be contiguous, and writable where the kernel writes it")
+        row["address"], row["size"] = allocation.address, data.size
+        row["data"], row["valid"] = data.ctypes.data, 0 if valid is None else valid.ctypes.data
+        row["writable"] = allocation.writable
+    return table
+
+
+def _check(spec: LaunchSpec, program: Program) -> None:
+    threads = spec.block[0] * spec.block[1] * spec.block[2]
+    if min(*spec.grid, *spec.block) < 1 or threads > MAX_THREADS:
+        raise ValueError(f"grid {spec.grid} of blocks {spec.block}: sizes are at least 1, threads at most {MAX_THREADS}")
+    if len(spec.params) < program.entry.param_bytes:
+        raise ValueError(f"{len(spec.params)} bytes of parameters where the entry has {program.entry.param_bytes}")
+    count = spec.grid[0] * spec.grid[1] * spec.grid[2]
+    if spec.blocks is not None and any(not 0 <= block < count for block in spec.blocks):
+        raise ValueError(f"a block to run lies outside the grid of {count}")
+
+
+def _order(spec: LaunchSpec, seed: int) -> NDArray[np.int64]:
+    count = spec.grid[0] * spec.grid[1] * spec.grid[2]
+    run = np.arange(count, dtype=np.int64) if spec.blocks is None else np.array(spec.blocks, np.int64)
+    if seed:
+        np.random.default_rng(seed).shuffle(run)
+    return run
+
+
+@dataclass(slots=True)
+class _Outputs:
+    """What a launch fills in."""
+
+    block_warps: NDArray[np.uint64]
+    block_threads: NDArray[np.uint64]
+    guarded_warps: NDArray[np.uint64]
+    counters: NDArray[np.void]
+    printed: NDArray[np.void]
+
+    @classmethod
+    def of(cls, program: Program) -> _Outputs:
+        blocks, sites = len(program.blocks), len(program.entry.instructions)
+        return cls(
+            np.zeros(blocks, np.uint64),
+            np.zeros(blocks, np.uint64),
+            np.zeros(sites, np.uint64),
+            np.zeros(len(program.ports) + 1, bindings.COUNTERS),
+            np.zeros(PRINT_CAPACITY if program.prints else 1, bindings.PRINTED),
+        )
+
+
+def launch(
+    loaded: LoadedModule | Module,
+    entry_name: str,
+    spec: LaunchSpec,
+    memory: Memory,
+    options: Options | None = None,
+    *,
+    isa: str | None = None,
+) -> LaunchResult:
+    """Run an entry over `memory`, in place; `isa` names a build of the VM (default: the processor's best).
+
+    Raises:
+        UnsupportedInstruction: the entry uses something the emulator lacks; nothing has run.
+        ValueError: the launch itself is malformed.
+        VmNotBuilt: the library is missing or stale.
+    """
+    options = options or Options()
+    loaded = loaded if isinstance(loaded, LoadedModule) else load(loaded)
+    program = loaded.program(entry_name)
+    _check(spec, program)
+    placed = _place(loaded.module, memory)
+    slots = program.slots.copy()
+    for index, constant in program.variables:
+        slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
+    outputs = _Outputs.of(program)
+    run = _order(spec, options.seed)
+    record = _record(program, spec, options, placed, slots, outputs, run, isa)
+    if bindings.library().ws_launch(ctypes.byref(record)):
+        raise MemoryError(f"no memory for {record.threads} host threads of the emulator")
+    return _result(program, spec, placed, outputs, record)
+
+
+def _record(
+    program: Program,
+    spec: LaunchSpec,
+    options: Options,
+    placed: _Placed,
+    slots: NDArray[np.void],
+    outputs: _Outputs,
+    run: NDArray[np.int64],
+    isa: str | None,
+) -> bindings.LaunchRecord:
+    entry = program.entry
+    table = _allocation_table(placed.allocations)
+    params = np.frombuffer(spec.params.ljust(8, b"\0"), np.uint8)
+    constants = np.frombuffer(placed.constants.ljust(8, b"\0"), np.uint8)
+    names = bindings.isa_names()
+    if isa is not None and isa not in names:
+        raise ValueError(f"this processor runs {', '.join(names)}, not {isa}")
+    record = bindings.LaunchRecord(
+        operations=program.operations.ctypes.data,
+        lists=program.lists.ctypes.data,
+        slots=slots.ctypes.data,
+        blocks=program.blocks.ctypes.data,
+        allocations=table.ctypes.data,
+        run=run.ctypes.data,
+        params=params.ctypes.data,
+        block_warps=outputs.block_warps.ctypes.data,
+        block_threads=outputs.block_threads.ctypes.data,
+        guarded_warps=outputs.guarded_warps.ctypes.data,
+        counters=outputs.counters.ctypes.data,
+        printed=outputs.printed.ctypes.data,
+        operation_count=len(program.operations),
+        slot_count=len(slots),
+        block_count=len(program.blocks),
+        allocation_count=len(placed.allocations),
+        site_count=len(entry.instructions),
+        port_count=len(program.ports),
+        register_bytes=program.register_bytes,
+        shared_bytes=entry.shared_bytes + spec.dynamic_shared,
+        dynamic_shared=spec.dynamic_shared,
+        local_bytes=entry.local_bytes,
+        print_capacity=len(outputs.printed) if program.prints else 0,
+        sms=options.sms,
+        grid=spec.grid,
+        block=spec.block,
+        run_count=len(run),
+        seed=options.seed,
+        address_base=ADDRESS_BASE,
+        address_stride_bits=ADDRESS_STRIDE.bit_length() - 1,
+        shared_window=SHARED_WINDOW,
+        local_window=LOCAL_WINDOW,
+        const_window=CONST_WINDOW,
+        param_window=PARAM_WINDOW,
+        window_bytes=WINDOW_BYTES,
+        constants=constants.ctypes.data,
+        constant_bytes=len(placed.constants),
+        param_bytes=len(spec.params),
+        threads=max(1, min(options.threads, len(run))),
+        checks=options.checks,
+        count=options.counters,
+        isa=0 if isa is None else names.index(isa),
+        budget=options.budget,
+        stop_after=len(run),
+    )
+    # ctypes keeps no reference to the arrays behind the pointers.
+    record.kept = (table, params, constants, slots, run)
+    return record
+
+
+def _string_at(allocations: Sequence[Allocation], address: int) -> str:
+    """The zero-terminated text at a global address; empty where there is none."""
+    index = (address - ADDRESS_BASE) // ADDRESS_STRIDE
+    if not 0 <= index < len(allocations):
+        return ""
+    hit = allocations[index]
+    tail = hit.data[max(address - hit.address, 0) :].tobytes()
+    return tail.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _printed(placed: _Placed, outputs: _Outputs, count: int) -> tuple[str, ...]:
+    rows = outputs.printed[: min(count, len(outputs.printed))]
+    return tuple(
+        format_printf(
+            _string_at(placed.allocations, int(row["format"])),
+            row["arguments"].tobytes(),
+            lambda address: _string_at(placed.allocations, address),
+        )
+        for row in rows
+    )
+
+
+def _result(
+    program: Program, spec: LaunchSpec, placed: _Placed, outputs: _Outputs, record: bindings.LaunchRecord
+) -> LaunchResult:
+    fault = None
+    if record.fault.kind:
+        instr = program.entry.instructions[record.fault.site]
+        asserted = _string_at(placed.allocations, record.fault.address) if instr.opcode == "call" else ""
+        fault = describe(record.fault, program.entry, spec, placed.allocations, asserted)
+    sizes = program.blocks["instructions"].astype(np.uint64)
+    sites = {
+        site: SiteCounters(**{name: int(row[name]) for name in bindings.COUNTERS.names or ()})
+        for site, row in zip(program.ports, outputs.counters, strict=False)
+    }
+    return LaunchResult(
+        fault=fault,
+        block_warps=outputs.block_warps,
+        block_threads=outputs.block_threads,
+        guarded_warps=outputs.guarded_warps,
+        sites=sites,
+        blocks_run=int(record.blocks_run),
+        warp_instructions=int((outputs.block_warps * sizes).sum()),
+        thread_instructions=int((outputs.block_threads * sizes).sum()),
+        printed=_printed(placed, outputs, record.print_count) if program.prints else (),
+    )

@@ -1,0 +1,158 @@
+"""From a parsed entry to the VM's bytecode.
+
+Raises `UnsupportedInstruction` before anything runs, so that an instruction outside the table is never a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from warpsmith.sandbox.emulator import lower_memory as memory
+from warpsmith.sandbox.emulator import lower_warp as warp
+from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
+from warpsmith.sandbox.emulator.emitter import Emitter, width_of
+from warpsmith.sandbox.emulator.isa.steps import is_lane_instruction, steps
+from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
+
+Lowering = Callable[[Emitter], None]
+
+LOWERINGS: dict[str, Lowering] = {
+    "ld": memory.load,
+    "ldu": memory.load,
+    "st": memory.store,
+    "atom": memory.atomic,
+    "red": memory.atomic,
+    "cp": memory.asynchronous_copy,
+    "ldmatrix": memory.rows,
+    "stmatrix": memory.rows,
+    "bar": warp.barrier,
+    "barrier": warp.barrier,
+    "shfl": warp.shuffle,
+    "vote": warp.vote,
+    "activemask": warp.active_mask,
+    "match": warp.match,
+    "redux": warp.reduction,
+    "elect": warp.elect,
+    "mma": warp.multiply,
+    "wmma": warp.wmma,
+    "call": warp.call,
+    "membar": warp.nothing,
+    "fence": warp.nothing,
+    "griddepcontrol": warp.nothing,
+    "setmaxnreg": warp.nothing,
+    "pmevent": warp.nothing,
+    "nanosleep": warp.hint,
+    "prefetch": warp.hint,
+    "prefetchu": warp.hint,
+    "discard": warp.hint,
+    "applypriority": warp.hint,
+}
+
+MAY_WAIT = frozenset(
+    ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "ldmatrix", "stmatrix")
+)
+"""Opcodes whose handlers may hold lanes back, so that a guard must send the others past them."""
+
+TERMINATORS = frozenset(("bra", "brx", "ret", "exit", "trap"))
+
+
+def lower(module: Module, entry: Entry) -> DraftProgram:
+    """One entry as operations over values without places yet."""
+    emitter = Emitter(module, entry)
+    blocks = []
+    for index, block in enumerate(entry.blocks):
+        emitter.operations = []
+        for i in range(block.start, block.stop):
+            instr = entry.instructions[i]
+            emitter.begin(i, instr)
+            if instr.opcode in TERMINATORS:
+                _leave(emitter, index)
+            elif instr.guard is None:
+                _straight(emitter)
+            else:
+                _guarded(emitter, instr.guard)
+        last = entry.instructions[block.stop - 1]
+        if last.opcode not in TERMINATORS:
+            emitter.emit("branch", target=index + 1)
+        blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
+    return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions)
+
+
+def _straight(emitter: Emitter) -> None:
+    instr = emitter.instr
+    lowering = LOWERINGS.get(instr.opcode)
+    if lowering is not None:
+        lowering(emitter)
+    elif is_lane_instruction(instr):
+        _lane(emitter, instr)
+    else:
+        emitter.unsupported()
+
+
+def _lane(emitter: Emitter, instr: Instr) -> None:
+    for step in steps(instr):
+        row = step.row
+        sources = [emitter.source(s, width_of(t)) for s, t in zip(step.sources, row.args, strict=True)]
+        target = emitter.target(step.target, row.result)
+        places = dict(zip("abce", sources, strict=False))
+        emitter.emit(f"lane.{row.name}", d=target, **places)
+        emitter.finish(step.target, target, row.result)
+
+
+def _guarded(emitter: Emitter, guard: Guard) -> None:
+    """Put a guard before each operation of the instruction, or one that splits the warp before one that may wait."""
+    outer = emitter.operations
+    emitter.operations = []
+    _straight(emitter)
+    inner, emitter.operations = emitter.operations, outer
+    predicate = emitter.register(guard.register)
+    flags = Flag.NEGATED if guard.negated else 0
+    if len(inner) > 1:
+        # A step may overwrite the guard itself.
+        kept = Value(4)
+        emitter.emit("copy32", d=kept, a=predicate)
+        predicate = kept
+    waits = emitter.instr.opcode in MAY_WAIT
+    counts = 1
+    for draft in inner:
+        draft.partial = True
+        handler = "split" if waits and draft.handler.split(".")[0] in MAY_WAIT else "guarded"
+        emitter.operations += [
+            Draft(handler, emitter.index, a=predicate, flags=flags, imm=counts),
+            draft,
+        ]
+        counts = 0
+
+
+def _leave(emitter: Emitter, index: int) -> None:
+    """The end of a block: a branch, an exit or a trap, perhaps for some lanes only."""
+    instr = emitter.instr
+    guard = instr.guard
+    predicate = emitter.register(guard.register) if guard else None
+    negated = Flag.NEGATED if guard and guard.negated else 0
+    if instr.opcode == "bra":
+        backward = Flag.BACKWARD if instr.target <= index else 0
+        if predicate is None:
+            emitter.emit("branch", target=instr.target, flags=backward)
+        else:
+            emitter.emit(
+                "branch_if", a=predicate, target=instr.target, bytes=index + 1, flags=backward | negated
+            )
+        return
+    if instr.opcode == "brx":
+        if predicate is not None or not instr.targets or not isinstance(instr.operands[0], Register):
+            emitter.unsupported()
+        backward = Flag.BACKWARD if min(instr.targets) <= index else 0
+        items = (len(instr.targets), *instr.targets)
+        emitter.emit("branch_indexed", a=emitter.register(instr.operands[0]), items=items, flags=backward)
+        return
+    if instr.opcode == "trap":
+        if predicate is not None:
+            emitter.emit("guarded", a=predicate, flags=negated, imm=1)
+        emitter.emit("trap")
+    elif predicate is None:
+        emitter.emit("exit")
+    else:
+        emitter.emit("exit_if", a=predicate, flags=negated)
+    if predicate is not None:
+        emitter.emit("branch", target=index + 1)

@@ -1,0 +1,266 @@
+"""Barriers, exchanges between lanes, matrix products and calls as operations."""
+
+from __future__ import annotations
+
+from warpsmith.sandbox.emulator.bytecode import Flag, Value
+from warpsmith.sandbox.emulator.emitter import Emitter, width_of
+from warpsmith.sandbox.emulator.lower_memory import space_of
+from warpsmith.sandbox.emulator.program import Not, Operand, Register, Sink, Symbol
+
+SHUFFLES = ("up", "down", "bfly", "idx")
+VOTES = ("all", "any", "uni", "ballot")
+REDUCTIONS = {
+    "add.u32": 0, "add.s32": 0, "min.u32": 1, "max.u32": 2, "min.s32": 3, "max.s32": 4,
+    "and.b32": 5, "or.b32": 6, "xor.b32": 7,
+}  # fmt: skip
+BARRIER_REDUCTIONS = {"popc": 1, "and": 2, "or": 3}
+
+
+def _predicate(emitter: Emitter, operand: Operand) -> tuple[Value, int]:
+    """A predicate source and the flag that inverts it."""
+    if isinstance(operand, Not):
+        return emitter.register(operand.register), Flag.NEGATED
+    return emitter.source(operand, 4), 0
+
+
+def barrier(emitter: Emitter) -> None:
+    """bar and barrier, without clusters."""
+    instr = emitter.instr
+    words = [word for word in instr.modifiers if word not in ("cta", "aligned")]
+    operands = list(instr.operands)
+    if instr.opcode == "bar" and words == ["warp", "sync"]:
+        emitter.emit("bar.warp.sync", a=emitter.source(operands[0], 4))
+        return
+    if words[0] not in ("sync", "arrive", "red"):
+        emitter.unsupported()
+    target: Operand = Sink()
+    written = held = None
+    flags = kind = 0
+    result = "pred"
+    if words[0] == "red":
+        kind = BARRIER_REDUCTIONS[words[1]]
+        result = words[-1]
+        target = operands.pop(0)
+        held, flags = _predicate(emitter, operands.pop())
+        written = emitter.target(target, result)
+    identity = emitter.source(operands[0], 4)
+    counted = len(operands) > 1
+    emitter.emit(
+        "bar.arrive" if words[0] == "arrive" else "bar.sync",
+        a=identity,
+        b=emitter.source(operands[1], 4) if counted else None,
+        c=held,
+        d=written,
+        bytes=int(counted),
+        imm=kind,
+        flags=flags,
+    )
+    if written is not None:
+        emitter.finish(target, written, result)
+
+
+def shuffle(emitter: Emitter) -> None:
+    instr = emitter.instr
+    if instr.modifiers[0] != "sync" or instr.modifiers[1] not in SHUFFLES:
+        emitter.unsupported()
+    target, a, b, c, members = instr.operands
+    kept, inside = emitter.pair(target)
+    written = emitter.target(kept, "b32")
+    predicate = None if inside is None or isinstance(inside, Sink) else emitter.target(inside, "pred")
+    emitter.emit(
+        f"shfl.{instr.modifiers[1]}",
+        d=written,
+        a=emitter.source(a, 4),
+        b=emitter.source(b, 4),
+        c=emitter.source(c, 4),
+        e=emitter.source(members, 4),
+        items=() if predicate is None else (predicate,),
+        written=() if predicate is None else (predicate,),
+        target=int(predicate is not None),
+    )
+    emitter.finish(kept, written, "b32")
+
+
+def vote(emitter: Emitter) -> None:
+    instr = emitter.instr
+    if instr.modifiers[0] != "sync" or instr.modifiers[1] not in VOTES:
+        emitter.unsupported()
+    target, source, members = instr.operands
+    predicate, flags = _predicate(emitter, source)
+    emitter.emit(
+        "vote",
+        d=emitter.target(target, "b32"),
+        a=predicate,
+        e=emitter.source(members, 4),
+        imm=VOTES.index(instr.modifiers[1]),
+        flags=flags,
+    )
+
+
+def active_mask(emitter: Emitter) -> None:
+    emitter.emit("activemask", d=emitter.target(emitter.instr.operands[0], "b32"))
+
+
+def match(emitter: Emitter) -> None:
+    instr = emitter.instr
+    if instr.modifiers[0] not in ("any", "all") or instr.modifiers[1] != "sync":
+        emitter.unsupported()
+    target, source, members = instr.operands
+    kept, same = emitter.pair(target)
+    width = width_of(instr.modifiers[-1])
+    predicate = None if same is None or isinstance(same, Sink) else emitter.target(same, "pred")
+    emitter.emit(
+        "match",
+        d=emitter.target(kept, "b32"),
+        a=emitter.source(source, width),
+        e=emitter.source(members, 4),
+        items=() if predicate is None else (predicate,),
+        written=() if predicate is None else (predicate,),
+        bytes=width,
+        imm=int(instr.modifiers[0] == "all"),
+        target=int(predicate is not None),
+    )
+
+
+def reduction(emitter: Emitter) -> None:
+    instr = emitter.instr
+    kind = ".".join(instr.modifiers[1:])
+    if kind not in REDUCTIONS:
+        emitter.unsupported()
+    target, source, members = instr.operands
+    emitter.emit(
+        "redux",
+        d=emitter.target(target, "b32"),
+        a=emitter.source(source, 4),
+        e=emitter.source(members, 4),
+        imm=REDUCTIONS[kind],
+    )
+
+
+def elect(emitter: Emitter) -> None:
+    kept, chosen = emitter.pair(emitter.instr.operands[0])
+    if chosen is None:
+        emitter.unsupported()
+    predicate = emitter.target(chosen, "pred")
+    emitter.emit(
+        "elect",
+        d=emitter.target(kept, "b32"),
+        e=emitter.source(emitter.instr.operands[1], 4),
+        items=(predicate,),
+        written=(predicate,),
+    )
+
+
+MMA_SHAPES = {
+    *(f"{shape}.f32.{kind}" for shape in ("m16n8k16", "m16n8k8") for kind in ("f16", "bf16")),
+    *("m16n8k16.f16.f16", "m16n8k8.f16.f16", "m16n8k8.f32.tf32", "m16n8k4.f32.tf32"),
+    *(f"{s}.s32.{a}.{b}" for s in ("m16n8k32", "m16n8k16") for a in ("s8", "u8") for b in ("s8", "u8")),
+}
+
+
+def multiply(emitter: Emitter) -> None:
+    """mma.sync.aligned.shape.row.col.dtype.atype.btype.ctype d, a, b, c."""
+    words = emitter.instr.modifiers
+    if len(words) != 9 or words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col"):
+        emitter.unsupported()
+    d, a, b, c = words[5:]
+    name = f"{words[2]}.{d}.{a}" if a == b and a not in ("s8", "u8") else f"{words[2]}.{d}.{a}.{b}"
+    if name not in MMA_SHAPES or d != c:
+        emitter.unsupported()
+    target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
+    results = tuple(emitter.target(item, "b32") for item in target)
+    values = tuple(emitter.source(item, 4) for group in sources for item in group)
+    emitter.emit(f"mma.{name}", items=(*results, *values), written=results)
+
+
+WMMA_SHAPES = {"m16n16k16": (16, 16, 16), "m32n8k16": (32, 8, 16), "m8n32k16": (8, 32, 16)}
+
+
+def wmma(emitter: Emitter) -> None:
+    words = emitter.instr.modifiers
+    shape = next((WMMA_SHAPES[word] for word in words if word in WMMA_SHAPES), None)
+    if shape is None:
+        emitter.unsupported()
+    if words[0] == "mma":
+        _wmma_multiply(emitter, shape)
+    else:
+        _wmma_move(emitter, shape)
+
+
+def _wmma_move(emitter: Emitter, shape: tuple[int, int, int]) -> None:
+    """wmma.load.{a,b,c} r, [p], stride and wmma.store.d [p], r, stride."""
+    instr = emitter.instr
+    words = instr.modifiers
+    kind = words[-1]
+    if kind not in ("f16", "bf16", "f32") or len(instr.operands) != 3:
+        emitter.unsupported()
+    m, n, k = shape
+    rows, columns = {"a": (m, k), "b": (k, n)}.get(words[1], (m, n))
+    reading = words[0] == "load"
+    registers, address = instr.operands[:2] if reading else instr.operands[1::-1]
+    space = space_of(words)
+    base, offset, flags = emitter.address(address, space)
+    items = emitter.items(registers)
+    values = tuple(emitter.target(item, "b32") if reading else emitter.source(item, 4) for item in items)
+    emitter.emit(
+        "wmma.load" if reading else "wmma.store",
+        a=base,
+        b=emitter.source(instr.operands[2], 4),
+        imm=offset,
+        items=(rows, columns, int("col" in words), 4 if kind == "f32" else 2, *values),
+        written=values if reading else (),
+        flags=flags,
+        port=emitter.port(),
+        bytes=int(space),
+    )
+
+
+def _wmma_multiply(emitter: Emitter, shape: tuple[int, int, int]) -> None:
+    """wmma.mma.sync.aligned.alayout.blayout.shape.{dtype.ctype | dtype.bf16.bf16.ctype} d, a, b, c."""
+    words = emitter.instr.modifiers
+    types = words[6:]
+    if len(types) == 2:
+        d, c, bf = types[0], types[1], 0
+    elif len(types) == 4 and types[1:3] == ("bf16", "bf16"):
+        d, c, bf = types[0], types[3], 1
+    else:
+        emitter.unsupported()
+    if {d, c} - {"f16", "f32"}:
+        emitter.unsupported()
+    target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
+    results = tuple(emitter.target(item, "b32") for item in target)
+    groups = [[emitter.source(item, 4) for item in group] for group in sources]
+    sizes = [len(group) for group in groups]
+    flat = [value for group in groups for value in group]
+    numbers = (*shape, bf, int(c == "f16"), int(d == "f16"), *sizes)
+    emitter.emit("wmma.mma", items=(*numbers, *flat, *results), written=results)
+
+
+def call(emitter: Emitter) -> None:
+    """Calls of the two functions the device runtime supplies."""
+    results, name, arguments = (None, *emitter.instr.operands)[-3:]
+    if not isinstance(name, Symbol):
+        emitter.unsupported()
+    params = [item.name for item in emitter.items(arguments) if isinstance(item, Symbol)]
+    if name.name == "vprintf" and len(params) == 2:
+        form, values = (emitter.call_param(param, 0, 8) for param in params)
+        emitter.emit("printf", a=form, b=values)
+        for item in emitter.items(results) if results is not None else ():
+            if isinstance(item, Symbol):
+                emitter.emit("copy32", d=emitter.call_param(item.name, 0, 4), a=emitter.constant(0))
+    elif name.name == "__assertfail" and params:
+        emitter.emit("assert", a=emitter.call_param(params[0], 0, 8))
+    else:
+        emitter.unsupported(f"a call of {name.name}")
+
+
+def nothing(emitter: Emitter) -> None:
+    """Fences, prefetches and hints: memory is sequentially consistent here."""
+    if any(isinstance(operand, Register) for operand in emitter.instr.operands):
+        emitter.unsupported()
+    emitter.emit("nothing")
+
+
+def hint(emitter: Emitter) -> None:
+    """Prefetches and sleeps may name registers, which they only read."""
+    emitter.emit("nothing")

@@ -1,0 +1,139 @@
+// cp.async: copies from global to shared memory that arrive when a wait asks for them, and not before.
+//
+// Arriving at the last moment the ISA allows shows a missing wait: the reader finds what was there before.
+#pragma once
+#include "loads.h"
+
+namespace WS_NS {
+namespace {
+
+struct Copy {
+    const Operation* op;
+    u32 mask;                // lanes whose copy is still to come
+    u32 group[LANES];        // the group it was committed to
+    u32 to[LANES];           // offset in shared memory
+    const u8* from[LANES];
+    u8 size[LANES];          // bytes that are read; the rest is zero
+};
+
+struct Copies {
+    Copy* queue;
+    u32 count, capacity;
+    u32 groups[LANES];  // groups committed by each lane
+};
+
+static Copy* next_copy(Copies* copies) {
+    if (copies->count == copies->capacity) {
+        u32 capacity = copies->capacity ? 2 * copies->capacity : 16;
+        void* grown = realloc(copies->queue, capacity * sizeof(Copy));
+        if (!grown) abort();
+        copies->queue = static_cast<Copy*>(grown);
+        copies->capacity = capacity;
+    }
+    return &copies->queue[copies->count++];
+}
+
+// a: shared address; b: global address with offset e's list; c: bytes to read, where op->target says so.
+static const Operation* cp_async(Warp* w, const Operation* op) {
+    Worker* k = w->worker;
+    u64 to[LANES], from[LANES];
+    widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, to);
+    widen_addresses(w, op->b, true, s32(op->e), from);
+    u32 reading = w->active;
+    Copy* copy = next_copy(w->copies);
+    copy->op = op;
+    copy->mask = w->active;
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 lane = first_lane(m), size = op->bytes;
+        if (op->target) {
+            u32 asked = lanes<u32>(w, op->c)[lane];
+            size = asked < size ? asked : size;
+        }
+        copy->size[lane] = u8(size);
+        copy->group[lane] = w->copies->groups[lane];
+        if (!size) reading &= ~(1u << lane);
+        Place place;
+        if (!reach_one(w, op, lane, WS_SHARED, to[lane], op->bytes, Use::WRITE, place)) return nullptr;
+        copy->to[lane] = u32(to[lane]);
+    }
+    // A partial copy reads fewer bytes, but its address must have the alignment of the whole.
+    for (u32 m = reading; m; m &= m - 1) {
+        u32 lane = first_lane(m), size = copy->size[lane];
+        Place place;
+        if (from[lane] % op->bytes) {
+            bad_access(w, op, WS_MISALIGNED, lane, WS_GLOBAL, from[lane], op->bytes);
+            return nullptr;
+        }
+        if (!reach_global(w, op, lane, from[lane], size, Use::READ, place)) return nullptr;
+        if (k->checks && place.valid && !all_valid(place.valid, size)) {
+            bad_access(w, op, WS_UNINITIALISED, lane, WS_GLOBAL, from[lane], size);
+            return nullptr;
+        }
+        copy->from[lane] = place.data;
+    }
+    if (k->count) {
+        WsCounters& counts = k->ports[op->port].counts;
+        counts.requests++;
+        counts.lanes += w->active_count;
+        if (reading) counts.sectors += sectors_touched(from, reading, op->bytes);
+        Passes passes = bank_passes(copy->to, w->active, op->bytes);
+        counts.wavefronts += passes.wavefronts;
+        counts.ideal += passes.ideal;
+    }
+    return op + 1;
+}
+
+static const Operation* cp_async_commit(Warp* w, const Operation* op) {
+    for (u32 m = w->active; m; m &= m - 1) w->copies->groups[first_lane(m)]++;
+    return op + 1;
+}
+
+static bool deliver(Warp* w, const Copy& copy, u32 lane) {
+    Worker* k = w->worker;
+    u32 bytes = copy.op->bytes, size = copy.size[lane];
+    u8* to = k->shared + copy.to[lane];
+    if (k->races) {
+        Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false};
+        Collision found;
+        if (!touch(toucher, copy.to[lane], bytes, true, found)) {
+            collide(w, copy.op, lane, found, copy.to[lane], bytes);
+            return false;
+        }
+    }
+    if (size) memcpy(to, copy.from[lane], size);
+    memset(to + size, 0, bytes - size);
+    return true;
+}
+
+// Delivers the active lanes' copies of all but their last `keep` groups; `open` ones have not been committed.
+static bool deliver_groups(Warp* w, u32 keep, bool open) {
+    Copies* copies = w->copies;
+    u32 left = 0;
+    for (u32 i = 0; i < copies->count; i++) {
+        Copy& copy = copies->queue[i];
+        for (u32 m = copy.mask & w->active; m; m &= m - 1) {
+            u32 lane = first_lane(m), committed = copies->groups[lane];
+            bool due = copy.group[lane] < committed ? committed - copy.group[lane] > keep : open;
+            if (!due) continue;
+            if (!deliver(w, copy, lane)) return false;
+            copy.mask &= ~(1u << lane);
+        }
+        if (copy.mask) {
+            if (left != i) copies->queue[left] = copy;
+            left++;
+        }
+    }
+    copies->count = left;
+    return true;
+}
+
+// imm: groups that may stay in flight.
+static const Operation* cp_async_wait(Warp* w, const Operation* op) {
+    return deliver_groups(w, u32(op->imm), false) ? op + 1 : nullptr;
+}
+static const Operation* cp_async_wait_all(Warp* w, const Operation* op) {
+    return deliver_groups(w, 0, true) ? op + 1 : nullptr;
+}
+
+}  // namespace
+}  // namespace WS_NS

@@ -1,0 +1,205 @@
+// Barriers of a block, counted by lane, and meetings of the lanes of one warp.
+#pragma once
+#include "control.h"
+#include "races.h"
+
+namespace WS_NS {
+namespace {
+
+WS_INLINE u32 waiting_at(const Warp* w, u32 id) {
+    if (w->together) return w->barrier == id ? w->waiting : 0;
+    u32 mask = 0;
+    for (u32 m = w->waiting; m; m &= m - 1) {
+        u32 lane = first_lane(m);
+        if (w->barrier_of[lane] == id) mask |= 1u << lane;
+    }
+    return mask;
+}
+
+WS_INLINE u32 barrier_position(const Warp* w, u32 lane) {
+    return w->together ? w->barrier_position : w->barrier_at[lane];
+}
+
+enum Reduction : u32 { NO_REDUCTION, POPC, AND, OR };
+
+WS_INLINE void give_reduction(Warp* w, u32 lane, const Barrier& barrier) {
+    const Operation& op = w->code[barrier_position(w, lane)];
+    if (op.imm == NO_REDUCTION) return;
+    lanes<u32>(w, op.d)[lane] =
+        op.imm == POPC ? barrier.count_true : op.imm == AND ? barrier.all_true : barrier.any_true;
+}
+
+WS_COLD void barrier_fault(Warp* w, u32 lane, u32 other_warp, u32 other_lane, u32 detail) {
+    Warp& other = w->worker->warps[other_warp];
+    fail(w, w->code + barrier_position(w, lane), WS_BARRIER, lane, detail);
+    w->worker->fault.other_site = w->code[barrier_position(&other, other_lane)].site;
+    w->worker->fault.other_thread = thread_of(&other, other_lane);
+}
+
+// Lets everybody at the barrier go on. Lanes of one warp must have come by the same instruction.
+static bool release(Worker* k, u32 id) {
+    Barrier& barrier = k->barriers[id];
+    for (u32 m = barrier.warps; m; m &= m - 1) {
+        Warp* w = &k->warps[first_lane(m)];
+        u32 mask = waiting_at(w, id);
+        u32 first = first_lane(mask), at = barrier_position(w, first);
+        for (u32 q = mask; q && !w->together; q &= q - 1) {
+            u32 lane = first_lane(q);
+            if (w->barrier_at[lane] == at) continue;
+            barrier_fault(w, first, w->index, lane, WS_DIFFERENT_INSTRUCTIONS);
+            return false;
+        }
+        if (w->code[at].imm != NO_REDUCTION)
+            for (u32 q = mask; q; q &= q - 1) give_reduction(w, first_lane(q), barrier);
+        w->waiting &= ~mask;
+    }
+    if (k->races) races_release(k->races, id, barrier.warps);
+    memset(&barrier, 0, sizeof barrier);
+    return true;
+}
+
+static bool release_if_complete(Worker* k, u32 id) {
+    Barrier& barrier = k->barriers[id];
+    if (!barrier.arrived || barrier.arrived < (barrier.expected ? barrier.expected : k->live)) return true;
+    return release(k, id);
+}
+
+// Threads exited: a barrier for all threads may be complete now.
+static void thread_left(Warp* w, u32 count) {
+    Worker* k = w->worker;
+    k->live -= count;
+    for (u32 id = 0; id < MAX_BARRIERS; id++)
+        if (k->barriers[id].arrived && !k->barriers[id].expected && !release_if_complete(k, id))
+            w->status = Status::FAULTED;
+}
+
+// a: barrier; b: threads, where flags say so; c: predicate of bar.red.
+static bool arrive(Warp* w, const Operation* op, u32& id) {
+    Worker* k = w->worker;
+    u32 lane = first_lane(w->active);
+    id = lanes<u32>(w, op->a)[lane];
+    u32 expected = op->bytes ? lanes<u32>(w, op->b)[lane] : 0;
+    if (id >= MAX_BARRIERS || expected > k->warp_count * LANES || (op->bytes && expected == 0)) {
+        fail(w, op, WS_BARRIER, lane, WS_BAD_BARRIER);
+        return false;
+    }
+    Barrier& barrier = k->barriers[id];
+    if (!barrier.arrived) {
+        barrier.expected = expected;
+        barrier.all_true = 1;
+        barrier.first_site = op->site;
+    } else if (barrier.expected != expected) {
+        fail(w, op, WS_BARRIER, lane, WS_DIFFERENT_COUNTS);
+        k->fault.other_site = barrier.first_site;
+        return false;
+    }
+    barrier.arrived += w->active_count;
+    if (op->imm != NO_REDUCTION) {
+        u32 holds = mask_of(lanes<u32>(w, op->c));
+        if (op->flags & WS_NEGATED) holds = ~holds;
+        holds &= w->active;
+        barrier.count_true += u32(__builtin_popcount(holds));
+        barrier.all_true &= holds == w->active;
+        barrier.any_true |= holds != 0;
+    }
+    if (k->races) races_arrive(k->races, id, w->index);
+    return true;
+}
+
+static const Operation* bar_sync(Warp* w, const Operation* op) {
+    u32 id, group = w->active;
+    if (!arrive(w, op, id)) return nullptr;
+    park(w, group, position_of(w, op + 1));
+    w->waiting |= group;
+    w->barrier = id;
+    w->barrier_position = position_of(w, op);
+    if (!w->together)
+        for (u32 m = group; m; m &= m - 1) {
+            u32 lane = first_lane(m);
+            w->barrier_of[lane] = id;
+            w->barrier_at[lane] = w->barrier_position;
+        }
+    w->worker->barriers[id].warps |= 1u << w->index;
+    if (!release_if_complete(w->worker, id)) {
+        w->status = Status::FAULTED;
+        return nullptr;
+    }
+    return dispatch(w);
+}
+
+static const Operation* bar_arrive(Warp* w, const Operation* op) {
+    u32 id;
+    if (!arrive(w, op, id)) return nullptr;
+    if (release_if_complete(w->worker, id)) return op + 1;
+    w->status = Status::FAULTED;
+    return nullptr;
+}
+
+// The lanes named by a member mask go on together; true when all that still live are here.
+WS_INLINE bool all_here(Warp* w, u32 members) { return !(members & w->alive & ~w->active); }
+
+WS_COLD const Operation* wait_for_members(Warp* w, const Operation* op, u32 members) {
+    u32 group = w->active;
+    park(w, group, position_of(w, op));
+    separate(w);
+    for (u32 m = group; m; m &= m - 1) w->meeting_mask[first_lane(m)] = members;
+    w->meeting |= group;
+    return dispatch(w);
+}
+
+// Lanes that reached the same instruction with everybody their mask names resume there as one group.
+static bool meet(Warp* w) {
+    for (u32 m = w->meeting; m; m &= m - 1) {
+        u32 lane = first_lane(m), here = 0;
+        for (u32 q = w->meeting; q; q &= q - 1) {
+            u32 other = first_lane(q);
+            if (w->position[other] == w->position[lane]) here |= 1u << other;
+        }
+        u32 members = w->meeting_mask[lane] & w->alive;
+        if (members & ~here) continue;
+        w->meeting &= ~(members & here);
+        return true;
+    }
+    return false;
+}
+
+// b: member mask.
+WS_INLINE const Operation* meeting_point(Warp* w, const Operation* op, u32 offset) {
+    u32 lane = first_lane(w->active);
+    u32 members = lanes<u32>(w, offset)[lane];
+    if (__builtin_expect(!(members >> lane & 1), 0)) return fail(w, op, WS_BARRIER, lane, WS_LANE_NOT_IN_MASK);
+    if (__builtin_expect(all_here(w, members), 1)) return op + 1;
+    return wait_for_members(w, op, members);
+}
+
+static const Operation* bar_warp_sync(Warp* w, const Operation* op) { return meeting_point(w, op, op->a); }
+
+// Nobody can go on: names two waiting places where there are two.
+static void deadlock(Worker* k) {
+    Warp* first = nullptr;
+    u32 lane = 0;
+    for (u32 i = 0; i < k->warp_count; i++) {
+        Warp* w = &k->warps[i];
+        for (u32 m = w->alive; m; m &= m - 1) {
+            u32 other = first_lane(m);
+            if (w->meeting >> other & 1) {
+                fail(w, w->code + w->position[other], WS_BARRIER, other, WS_LANES_NEVER_ARRIVE);
+                return;
+            }
+            if (!first) {
+                first = w;
+                lane = other;
+                continue;
+            }
+            u32 mine = first->together ? first->barrier : first->barrier_of[lane];
+            u32 theirs = w->together ? w->barrier : w->barrier_of[other];
+            if (mine == theirs) continue;
+            barrier_fault(first, lane, i, other, WS_DIFFERENT_BARRIERS);
+            return;
+        }
+    }
+    fail(first, first->code + barrier_position(first, lane), WS_DEADLOCK, lane);
+}
+
+}  // namespace
+}  // namespace WS_NS

@@ -1,0 +1,164 @@
+// One build of the machine: the handler table and the entry that host.cpp calls. Every machine_*.cpp includes this
+// with its own namespace and compiler flags, and nothing with code is shared between them.
+#pragma once
+#include "atomics.h"
+#include "calls.h"
+#include "exchange.h"
+#include "lanes.h"
+#include "matrix.h"
+#include "wmma.h"
+#include "worker.h"
+
+namespace WS_NS {
+namespace {
+
+struct Entry {
+    const char* name;
+    Handler variants[4];  // by checks * 2 + count
+};
+
+#define SAME(name, f) {name, {f, f, f, f}},
+#define VARIANTS(name, F, ...)                                                                              \
+    {name,                                                                                                  \
+     {&F<__VA_ARGS__, false, false>::run, &F<__VA_ARGS__, false, true>::run, &F<__VA_ARGS__, true, false>::run, \
+      &F<__VA_ARGS__, true, true>::run}},
+#define ACCESSES(type, E, space, SPACE)                                                         \
+    VARIANTS("ld." space "." type, Load, SPACE, E, 1) VARIANTS("ld." space ".v2." type, Load, SPACE, E, 2) \
+    VARIANTS("ld." space ".v4." type, Load, SPACE, E, 4)
+#define WRITES(type, E, space, SPACE)                                                           \
+    VARIANTS("st." space "." type, Store, SPACE, E, 1) VARIANTS("st." space ".v2." type, Store, SPACE, E, 2) \
+    VARIANTS("st." space ".v4." type, Store, SPACE, E, 4)
+#define READ_ANYWHERE(type, E)                                                                     \
+    SAME("ld.any." type, (&LoadAnywhere<E, 1>::run)) SAME("ld.any.v2." type, (&LoadAnywhere<E, 2>::run)) \
+    SAME("ld.any.v4." type, (&LoadAnywhere<E, 4>::run))
+#define WRITE_ANYWHERE(type, E)                                                                       \
+    SAME("st.any." type, (&StoreAnywhere<E, 1>::run)) SAME("st.any.v2." type, (&StoreAnywhere<E, 2>::run)) \
+    SAME("st.any.v4." type, (&StoreAnywhere<E, 4>::run))
+#define LANE_ROW(name, R, arity, types, expression) SAME("lane." name, (WS_JOIN(Row, __LINE__)::handler()))
+
+static const Entry TABLE[] = {
+#include "lane_rows.inc"
+    ACCESSES("u8", u8, "global", WS_GLOBAL) ACCESSES("s8", s8, "global", WS_GLOBAL)
+    ACCESSES("u16", u16, "global", WS_GLOBAL) ACCESSES("s16", s16, "global", WS_GLOBAL)
+    ACCESSES("u32", u32, "global", WS_GLOBAL) ACCESSES("u64", u64, "global", WS_GLOBAL)
+    ACCESSES("u8", u8, "shared", WS_SHARED) ACCESSES("s8", s8, "shared", WS_SHARED)
+    ACCESSES("u16", u16, "shared", WS_SHARED) ACCESSES("s16", s16, "shared", WS_SHARED)
+    ACCESSES("u32", u32, "shared", WS_SHARED) ACCESSES("u64", u64, "shared", WS_SHARED)
+    WRITES("u8", u8, "global", WS_GLOBAL) WRITES("u16", u16, "global", WS_GLOBAL)
+    WRITES("u32", u32, "global", WS_GLOBAL) WRITES("u64", u64, "global", WS_GLOBAL)
+    WRITES("u8", u8, "shared", WS_SHARED) WRITES("u16", u16, "shared", WS_SHARED)
+    WRITES("u32", u32, "shared", WS_SHARED) WRITES("u64", u64, "shared", WS_SHARED)
+    READ_ANYWHERE("u8", u8) READ_ANYWHERE("s8", s8) READ_ANYWHERE("u16", u16) READ_ANYWHERE("s16", s16)
+    READ_ANYWHERE("u32", u32) READ_ANYWHERE("u64", u64)
+    WRITE_ANYWHERE("u8", u8) WRITE_ANYWHERE("u16", u16) WRITE_ANYWHERE("u32", u32) WRITE_ANYWHERE("u64", u64)
+    SAME("branch", branch) SAME("branch_if", branch_if) SAME("exit", exit_all) SAME("exit_if", exit_if) SAME("branch_indexed", branch_indexed)
+    SAME("assert", assert_failed)
+    SAME("guarded", guarded) SAME("split", split) SAME("trap", trap) SAME("nothing", nothing)
+    SAME("bar.sync", bar_sync) SAME("bar.arrive", bar_arrive) SAME("bar.warp.sync", bar_warp_sync)
+    SAME("shfl.up", shuffle<UP>) SAME("shfl.down", shuffle<DOWN>) SAME("shfl.bfly", shuffle<BUTTERFLY>)
+    SAME("shfl.idx", shuffle<INDEX>) SAME("vote", vote) SAME("activemask", active_mask) SAME("match", match)
+    SAME("redux", reduce) SAME("elect", elect)
+    SAME("cp.async", cp_async) SAME("cp.async.commit_group", cp_async_commit)
+    SAME("cp.async.wait_group", cp_async_wait) SAME("cp.async.wait_all", cp_async_wait_all)
+    ATOMICS MATRICES WMMAS
+    SAME("printf", print) SAME("copy32", copy32) SAME("copy64", copy64)
+    SAME("extend64.u", extend_unsigned) SAME("extend64.s", extend_signed) SAME("truncate32", truncate32)
+};
+#undef LANE_ROW
+
+constexpr u32 COUNT = sizeof TABLE / sizeof TABLE[0];
+
+static const char* handler_name(u32 index) { return index < COUNT ? TABLE[index].name : nullptr; }
+static Handler handler_at(u32 index, bool checks, bool count) { return TABLE[index].variants[checks * 2 + count]; }
+
+struct Storage {
+    u8 *registers, *worker, *counts, *code, *block_at, *ports, *guarded, *shared, *local, *local_valid, *warps, *races;
+};
+
+static bool allocate(Storage& s, const WsLaunch* l, u32 warps) {
+    u64 local = u64(l->local_bytes) * LANES * warps;
+    s.registers = zeroed(u64(l->register_bytes) * warps);
+    s.worker = zeroed(sizeof(Worker));
+    s.counts = zeroed(sizeof(BlockCount) * u64(l->block_count));
+    s.code = zeroed(sizeof(Operation) * u64(l->operation_count));
+    s.block_at = zeroed(sizeof(u32) * u64(l->operation_count));
+    s.ports = zeroed(sizeof(Port) * u64(l->port_count));
+    s.guarded = zeroed(sizeof(u64) * u64(l->site_count));
+    // Whole words around an access may be read: room behind the end.
+    s.shared = zeroed(u64(l->shared_bytes) + 256);
+    s.local = zeroed(local);
+    s.local_valid = l->checks && local ? zeroed(local) : nullptr;
+    s.warps = zeroed(sizeof(Warp) * u64(warps));
+    s.races = zeroed(sizeof(Races));
+    return s.registers && s.worker && s.counts && s.code && s.block_at && s.ports && s.guarded && s.shared &&
+           s.local && s.warps && s.races && (s.local_valid || !l->checks || !local);
+}
+
+static void release_all(Storage& s, Worker* k) {
+    for (u32 i = 0; k && k->warps && i < k->warp_count; i++)
+        if (k->warps[i].copies) {
+            free(k->warps[i].copies->queue);
+            free(k->warps[i].copies);
+        }
+    if (k && k->races) races_free(k->races);
+    u8* all[] = {s.registers, s.worker, s.counts, s.code, s.block_at, s.ports, s.guarded, s.shared, s.local,
+                 s.local_valid, s.warps, s.races};
+    for (u8* memory : all) free(memory);
+}
+
+static bool start(Worker* k, Storage& s, WsLaunch* launch, u32 threads, u32 warps) {
+    k->launch = launch;
+    k->counts = reinterpret_cast<BlockCount*>(s.counts);
+    k->code = reinterpret_cast<Operation*>(s.code);
+    k->lists = launch->lists;
+    k->block_at = reinterpret_cast<u32*>(s.block_at);
+    k->ports = reinterpret_cast<Port*>(s.ports);
+    k->guarded = reinterpret_cast<u64*>(s.guarded);
+    k->shared = s.shared;
+    k->shared_bytes = launch->shared_bytes;
+    k->local = s.local;
+    k->local_valid = s.local_valid;
+    k->warps = reinterpret_cast<Warp*>(s.warps);
+    k->warp_count = warps;
+    k->threads = threads;
+    k->fuel = FUEL;
+    k->checks = launch->checks;
+    k->count = launch->count;
+    if (k->checks) {
+        k->races = reinterpret_cast<Races*>(s.races);
+        if (!races_prepare(k->races, launch->shared_bytes)) return false;
+    }
+    return prepare(k, s.registers, handler_at);
+}
+
+// A fault of an earlier block than the one recorded takes its place, so that threads do not matter.
+static void record_fault(WsLaunch* launch, const Worker* k) {
+    static u32 lock;
+    while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) {
+    }
+    if (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED))
+        launch->fault = k->fault;
+    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+}
+
+static bool work(WsLaunch* launch) {
+    u32 threads = launch->block[0] * launch->block[1] * launch->block[2], warps = (threads + LANES - 1) / LANES;
+    Storage storage = {};
+    bool ready = allocate(storage, launch, warps);
+    Worker* k = reinterpret_cast<Worker*>(storage.worker);
+    ready = ready && start(k, storage, launch, threads, warps);
+    if (ready) {
+        run_blocks(k);
+        add_up(k);
+        __atomic_sub_fetch(&launch->budget, FUEL - k->fuel, __ATOMIC_RELAXED);
+        if (k->fault.kind) record_fault(launch, k);
+    }
+    release_all(storage, k);
+    return ready;
+}
+
+}  // namespace
+}  // namespace WS_NS
+
+extern "C" const WsMachine WS_MACHINE;
+const WsMachine WS_MACHINE = {WS_NAME, WS_NS::COUNT, WS_NS::handler_name, WS_NS::work};

@@ -1,0 +1,226 @@
+// Control flow: every lane has a position, and the lanes at the lowest one run first.
+//
+// Operations lie in layout order, so lanes that fell behind catch up before the others go on, and lanes that meet
+// continue together. While all live lanes are together nothing is kept per lane.
+#pragma once
+#include "machine.h"
+
+namespace WS_NS {
+namespace {
+
+// Backward branches after which a group of lanes, or a warp, lets others go first (spin locks need that).
+constexpr u32 TURN = 1024;
+// Warp instructions a host thread takes from the shared budget at once.
+constexpr s64 FUEL = 1 << 12;
+
+WS_COLD bool refuel(Worker* k) {
+    s64 used = FUEL - k->fuel;
+    k->fuel = FUEL;
+    return __atomic_sub_fetch(&k->launch->budget, used, __ATOMIC_RELAXED) > 0;
+}
+
+WS_INLINE const Operation* enter(Warp* w, u32 block) {
+    Worker* k = w->worker;
+    BlockCount& entered = k->counts[block];
+    entered.warps++;
+    entered.lanes += w->active_count;
+    k->fuel -= entered.instructions;
+    const Operation* op = w->code + entered.first;
+    if (__builtin_expect(k->fuel < 0, 0) && !refuel(k)) return fail(w, op, WS_BUDGET, first_lane(w->active));
+    return op;
+}
+
+WS_INLINE u32 position_of(const Warp* w, const Operation* op) { return u32(op - w->code); }
+
+// Gives every live lane its own position.
+static void separate(Warp* w) {
+    if (!w->together) return;
+    w->together = 0;
+    for (u32 i = 0; i < LANES; i++) {
+        w->position[i] = w->resume;
+        w->barrier_of[i] = w->barrier;
+        w->barrier_at[i] = w->barrier_position;
+    }
+}
+
+static void park(Warp* w, u32 mask, u32 position) {
+    if (mask == w->alive) {
+        w->together = 1;
+        w->resume = position;
+        return;
+    }
+    separate(w);
+    for (u32 m = mask; m; m &= m - 1) w->position[first_lane(m)] = position;
+}
+
+static bool meet(Warp* w);
+
+// Chooses the lanes that run next.
+static __attribute__((noinline)) const Operation* dispatch(Warp* w) {
+    for (;;) {
+        u32 ready = w->alive & ~(w->waiting | w->meeting);
+        if (!w->alive) {
+            w->status = Status::DONE;
+            return nullptr;
+        }
+        if (!ready) {
+            if (w->meeting && meet(w)) continue;
+            w->status = Status::BLOCKED;
+            return nullptr;
+        }
+        u32 position = w->resume, group = ready;
+        w->pending = 0;
+        w->min_pending = ALL;
+        if (!w->together) {
+            u32 candidates = ready & ~w->yielded;
+            if (!candidates) {
+                w->yielded = 0;
+                candidates = ready;
+            }
+            position = ALL;
+            for (u32 m = candidates; m; m &= m - 1) {
+                u32 at = w->position[first_lane(m)];
+                position = at < position ? at : position;
+            }
+            group = 0;
+            for (u32 m = ready; m; m &= m - 1) {
+                u32 lane = first_lane(m), at = w->position[lane];
+                if (at == position) group |= 1u << lane;
+                else if (candidates >> lane & 1 && at < w->min_pending) w->min_pending = at;
+            }
+            w->pending = ready & ~group;
+            w->yielded &= ~group;
+        }
+        if (group != w->active || (w->alive & ~group) != w->blend) set_active(w, group);
+        w->status = Status::READY;
+        u32 block = w->worker->block_at[position];
+        return block == ALL ? w->code + position : enter(w, block);
+    }
+}
+
+// A group that has branched backwards long enough lets the other lanes, or the other warps, go first.
+WS_COLD const Operation* take_turn(Warp* w, u32 position) {
+    w->turns = 0;
+    u32 group = w->active;
+    bool others = w->pending != 0;
+    park(w, group, position);
+    w->yielded = others ? group : 0;
+    // What other lanes hold up may be another warp's work, so the warp gives way in either case.
+    w->status = Status::READY;
+    return nullptr;
+}
+
+WS_INLINE const Operation* go(Warp* w, const Operation* op, u32 block) {
+    u32 first = w->worker->counts[block].first;
+    if (op->flags & WS_BACKWARD && __builtin_expect(++w->turns >= TURN, 0)) return take_turn(w, first);
+    if (__builtin_expect(!w->pending || first < w->min_pending, 1)) return enter(w, block);
+    park(w, w->active, first);
+    return dispatch(w);
+}
+
+static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, op->target); }
+
+static const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
+    const BlockCount* counts = w->worker->counts;
+    u32 rest = w->active & ~taken;
+    if (op->flags & WS_BACKWARD && ++w->turns >= TURN) {
+        w->turns = 0;
+        w->yielded = taken;
+    }
+    separate(w);
+    for (u32 m = taken; m; m &= m - 1) w->position[first_lane(m)] = counts[op->target].first;
+    for (u32 m = rest; m; m &= m - 1) w->position[first_lane(m)] = position_of(w, op + 1);
+    return dispatch(w);
+}
+
+// The operation behind a conditional branch is always the first of the next block.
+static const Operation* branch_if(Warp* w, const Operation* op) {
+    u32 taken = guard_mask(w, op) & w->active;
+    w->worker->guarded[op->site] += taken != 0;
+    if (taken == w->active) return go(w, op, op->target);
+    if (taken) return diverge(w, op, taken);
+    u32 next = op->bytes;
+    u32 first = position_of(w, op + 1);
+    if (__builtin_expect(!w->pending || first < w->min_pending, 1)) return enter(w, next);
+    park(w, w->active, first);
+    return dispatch(w);
+}
+
+static void thread_left(Warp* w, u32 count);
+
+static const Operation* leave(Warp* w, const Operation* op, u32 leaving) {
+    u32 rest = w->active & ~leaving;
+    w->alive &= ~leaving;
+    w->pending &= w->alive;
+    thread_left(w, u32(__builtin_popcount(leaving)));
+    if (w->status == Status::FAULTED) return nullptr;
+    if (!rest) return dispatch(w);
+    set_active(w, rest);
+    return op + 1;
+}
+
+static const Operation* exit_all(Warp* w, const Operation* op) { return leave(w, op, w->active); }
+static const Operation* exit_if(Warp* w, const Operation* op) {
+    u32 leaving = guard_mask(w, op) & w->active;
+    if (!leaving) return op + 1;
+    w->worker->guarded[op->site]++;
+    return leave(w, op, leaving);
+}
+
+// a: index; list: number of targets, then the blocks.
+static const Operation* branch_indexed(Warp* w, const Operation* op) {
+    const u32* list = w->worker->lists + op->list;
+    const u32* index = lanes<u32>(w, op->a);
+    separate(w);
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 lane = first_lane(m);
+        if (index[lane] >= list[0]) return fail(w, op, WS_TRAP, lane);
+        w->position[lane] = w->worker->counts[list[1 + index[lane]]].first;
+    }
+    if (op->flags & WS_BACKWARD && ++w->turns >= TURN) {
+        w->turns = 0;
+        w->yielded = w->pending ? w->active : 0;
+    }
+    return dispatch(w);
+}
+
+// The next operation acts for the lanes whose predicate holds. imm: 1 on the first of an instruction.
+static const Operation* guarded(Warp* w, const Operation* op) {
+    u32 mask = guard_mask(w, op) & w->active;
+    if (!mask) return op + 2;
+    w->worker->guarded[op->site] += u64(op->imm);
+    const Operation* inner = op + 1;
+    if (mask == w->active) return inner->run(w, inner);
+    u32 before = w->active;
+    set_active(w, mask);
+    const Operation* next = inner->run(w, inner);
+    set_active(w, before);
+    return next;
+}
+
+// As `guarded`, for an operation that may wait: the lanes go separate ways around it.
+static const Operation* split(Warp* w, const Operation* op) {
+    u32 group = w->active, mask = guard_mask(w, op) & group;
+    if (mask) w->worker->guarded[op->site]++;
+    if (!mask) return op + 2;
+    if (mask == group) return op + 1;
+    separate(w);
+    for (u32 m = group; m; m &= m - 1) {
+        u32 lane = first_lane(m);
+        w->position[lane] = position_of(w, op) + (mask >> lane & 1 ? 1 : 2);
+    }
+    return dispatch(w);
+}
+
+static const Operation* trap(Warp* w, const Operation* op) { return fail(w, op, WS_TRAP, first_lane(w->active)); }
+// a: address of the message.
+static const Operation* assert_failed(Warp* w, const Operation* op) {
+    u32 lane = first_lane(w->active);
+    fail(w, op, WS_TRAP, lane);
+    w->worker->fault.address = lanes<u64>(w, op->a)[lane];
+    return nullptr;
+}
+static const Operation* nothing(Warp*, const Operation* op) { return op + 1; }
+
+}  // namespace
+}  // namespace WS_NS

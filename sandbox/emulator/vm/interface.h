@@ -1,0 +1,127 @@
+// The records that Python (bindings.py), the host part (host.cpp) and every build of the machine share.
+// Plain data without code, so that each translation unit may include it whatever its instruction set.
+#pragma once
+#include <stdint.h>
+
+// One bytecode operation as lower.py writes it. Operands are byte offsets into a warp's register file.
+struct WsOperation {
+    uint32_t handler;  // index into the handler table, the same in every build
+    uint32_t d, a, b, c, e;
+    uint32_t list;    // first element of this operation's list, for those with more operands
+    uint32_t site;    // index of the instruction it came from
+    uint32_t flags;   // see WsFlag
+    uint32_t port;    // index of the memory instruction among memory instructions
+    uint32_t target;  // basic block a branch goes to
+    uint32_t bytes;   // bytes a lane accesses, or a small integer parameter
+    int64_t imm;      // address offset, or a parameter of the handler
+};
+
+enum WsFlag : uint32_t {
+    WS_BACKWARD = 1,      // branch to this block or an earlier one
+    WS_NEGATED = 2,       // acts where the predicate does not hold
+    WS_WIDE = 4,          // the address register has 64 bits
+    WS_SIGNED = 8,        // narrow loads sign-extend
+    WS_SYNCHRONISES = 16  // volatile, acquire, release, atomic: orders other accesses
+};
+
+// A register that has its value before the first instruction: an immediate, a parameter, a special register.
+enum WsSlotKind : uint32_t { WS_IMMEDIATE, WS_PARAM, WS_SPECIAL };
+struct WsSlot {
+    uint32_t offset, width;  // place in the register file; bytes of a lane, 4 or 8
+    uint32_t kind, index;    // for a parameter its byte offset, for a special register its WsSpecial
+    uint64_t bits;           // immediate; for a parameter its size in bytes
+};
+enum WsSpecial : uint32_t {
+    WS_TID_X, WS_TID_Y, WS_TID_Z, WS_NTID_X, WS_NTID_Y, WS_NTID_Z,
+    WS_CTAID_X, WS_CTAID_Y, WS_CTAID_Z, WS_NCTAID_X, WS_NCTAID_Y, WS_NCTAID_Z,
+    WS_LANEID, WS_WARPID, WS_NWARPID, WS_SMID, WS_NSMID,
+    WS_LANEMASK_EQ, WS_LANEMASK_LE, WS_LANEMASK_LT, WS_LANEMASK_GE, WS_LANEMASK_GT,
+    WS_DYNAMIC_SHARED, WS_TOTAL_SHARED
+};
+
+struct WsBlock {
+    uint32_t first;         // its first operation
+    uint32_t instructions;  // PTX instructions in it
+};
+
+struct WsAllocation {
+    uint64_t address, size;
+    uint8_t* data;
+    uint8_t* valid;  // one byte a byte, or null when everything was initialised
+    uint32_t writable, unused;
+};
+
+struct WsCounters {  // machine.SiteCounters
+    uint64_t requests, lanes, sectors, wavefronts, ideal, atomic_serial;
+};
+
+enum WsFaultKind : uint32_t {
+    WS_NO_FAULT, WS_OUT_OF_BOUNDS, WS_READ_ONLY, WS_MISALIGNED, WS_UNINITIALISED, WS_RACE, WS_BARRIER,
+    WS_DEADLOCK, WS_BUDGET, WS_TRAP
+};
+enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM };
+// Why a barrier fault is one.
+enum WsBarrierDetail : uint32_t {
+    WS_DIFFERENT_BARRIERS, WS_DIFFERENT_INSTRUCTIONS, WS_DIFFERENT_COUNTS, WS_LANES_NEVER_ARRIVE, WS_BAD_BARRIER,
+    WS_LANE_NOT_IN_MASK
+};
+
+struct WsFault {
+    uint32_t kind, site, other_site, detail;
+    uint32_t thread, other_thread;  // linear within the block
+    uint32_t space, size;
+    int64_t block;  // linear within the grid
+    uint64_t address;
+    int64_t allocation;  // index, or -1
+    int64_t distance;    // bytes past the end (positive) or before the start (negative)
+};
+
+// What one thread passed to vprintf.
+enum { WS_PRINT_BYTES = 256 };
+struct WsPrinted {
+    uint64_t format;
+    int64_t block;
+    uint32_t thread, unused;
+    uint8_t arguments[WS_PRINT_BYTES];
+};
+
+struct WsLaunch {
+    const WsOperation* operations;
+    const uint32_t* lists;
+    const WsSlot* slots;
+    const WsBlock* blocks;
+    const WsAllocation* allocations;
+    const int64_t* run;  // linear indices of the blocks to run
+    const uint8_t* params;
+    uint64_t* block_warps;
+    uint64_t* block_threads;
+    uint64_t* guarded_warps;
+    WsCounters* counters;
+    WsPrinted* printed;
+    uint32_t operation_count, slot_count, block_count, allocation_count, site_count, port_count;
+    uint32_t register_bytes, shared_bytes, dynamic_shared, local_bytes, print_capacity, sms;
+    uint32_t grid[3], block[3];
+    int64_t run_count;
+    uint64_t seed;
+    uint64_t address_base, address_stride_bits;
+    uint64_t shared_window, local_window, const_window, param_window;
+    uint64_t window_bytes;
+    const uint8_t* constants;  // constant memory
+    uint64_t constant_bytes, param_bytes;
+    uint32_t threads, checks, count, isa;
+    int64_t budget;  // warp instructions; what is left when the launch returns
+    int64_t blocks_run;
+    int64_t next_run;       // shared between host threads: position in `run`
+    int64_t stop_after;     // position of the first block that faulted
+    uint32_t print_count, unused;
+    WsFault fault;
+};
+
+// One build of the machine for one instruction set.
+struct WsMachine {
+    const char* name;
+    uint32_t handler_count;
+    const char* (*handler_name)(uint32_t);
+    // Runs blocks until none is left; one call a host thread. Returns false when memory ran out.
+    bool (*work)(WsLaunch*);
+};

@@ -1,0 +1,187 @@
+// ld and st: every space, 1 to 8 bytes an element, 1 to 4 elements a lane.
+#pragma once
+#include "pattern.h"
+
+namespace WS_NS {
+namespace {
+
+template <class E>
+WS_INLINE E read_as(const u8* at) {
+    E value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+#if defined(__AVX512F__)
+// Lanes anywhere within 32 words.
+WS_INLINE void permute_words(const u8* lowest, const u32* distance, u32 low, u32* d) {
+    __m512i first = _mm512_loadu_si512(lowest), second = _mm512_loadu_si512(lowest + 64);
+    __m512i shift = _mm512_set1_epi32(int(low));
+    for (u32 half = 0; half < 2; half++) {
+        __m512i at = _mm512_add_epi32(_mm512_load_si512(distance + 16 * half), shift);
+        _mm512_store_si512(d + 16 * half, _mm512_permutex2var_epi32(first, _mm512_maskz_srli_epi32(0xFFFF, at, 2), second));
+    }
+}
+#else
+WS_INLINE void permute_words(const u8* lowest, const u32* distance, u32 low, u32* d) {
+    for (u32 i = 0; i < LANES; i++) d[i] = read_as<u32>(lowest + (distance[i] + low));
+}
+#endif
+
+// Moves a warp's values from memory into N registers.
+template <class E, u32 N>
+WS_INLINE void load_pattern(Warp* w, const Access& access, typename Stored<E>::type** d) {
+    using Lane = typename Stored<E>::type;
+    if (access.pattern == CONTIGUOUS) {
+        if constexpr (N == 1 && sizeof(E) >= 4) {
+            memcpy(d[0], access.data, sizeof(E) * LANES);
+        } else {
+            for (u32 n = 0; n < N; n++)
+                for (u32 i = 0; i < LANES; i++) d[n][i] = Lane(read_as<E>(access.data + (i * N + n) * sizeof(E)));
+        }
+        return;
+    }
+    if (access.pattern == UNIFORM) {
+        for (u32 n = 0; n < N; n++) {
+            Lane value = Lane(read_as<E>(access.data + n * sizeof(E)));
+            for (u32 i = 0; i < LANES; i++) d[n][i] = value;
+        }
+        return;
+    }
+    const Port& port = *access.port;
+    if constexpr (N == 1 && std::is_same<E, u32>::value) {
+        if (access.pattern == PERMUTED) {
+            permute_words(access.data - port.low, port.distance32, u32(port.low), d[0]);
+            return;
+        }
+    }
+    if (w->active == ALL) {
+        for (u32 i = 0; i < LANES; i++)
+            for (u32 n = 0; n < N; n++) d[n][i] = Lane(read_as<E>(access.data + port.distance[i] + n * sizeof(E)));
+        return;
+    }
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 i = first_lane(m);
+        for (u32 n = 0; n < N; n++) d[n][i] = Lane(read_as<E>(access.data + port.distance[i] + n * sizeof(E)));
+    }
+}
+
+template <class E, u32 N>
+static __attribute__((noinline)) void load_by_lane(Warp* w, typename Stored<E>::type** d) {
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 i = first_lane(m);
+        const u8* at = w->worker->pointer[i];
+        for (u32 n = 0; n < N; n++) d[n][i] = typename Stored<E>::type(read_as<E>(at + n * sizeof(E)));
+    }
+}
+
+template <class E, u32 N>
+WS_INLINE void store_pattern(Warp* w, const Access& access, typename Stored<E>::type** d) {
+    if (access.pattern == CONTIGUOUS) {
+        if constexpr (N == 1 && sizeof(E) >= 4) {
+            memcpy(access.data, d[0], sizeof(E) * LANES);
+        } else {
+            E values[LANES * N];
+            for (u32 n = 0; n < N; n++)
+                for (u32 i = 0; i < LANES; i++) values[i * N + n] = E(d[n][i]);
+            memcpy(access.data, values, sizeof values);
+        }
+        return;
+    }
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 i = first_lane(m);
+        u8* at = access.data + access.port->distance[i];
+        for (u32 n = 0; n < N; n++) {
+            E value = E(d[n][i]);
+            memcpy(at + n * sizeof(E), &value, sizeof value);
+        }
+    }
+}
+
+template <class E, u32 N>
+static __attribute__((noinline)) void store_by_lane(Warp* w, typename Stored<E>::type** d) {
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 i = first_lane(m);
+        for (u32 n = 0; n < N; n++) {
+            E value = E(d[n][i]);
+            memcpy(w->worker->pointer[i] + n * sizeof(E), &value, sizeof value);
+        }
+    }
+}
+
+// A lone register is operand `single`, several are in the list.
+template <class Lane, u32 N>
+WS_INLINE void registers_of(Warp* w, const Operation* op, u32 single, Lane** d) {
+    if constexpr (N == 1) d[0] = lanes<Lane>(w, single);
+    else
+        for (u32 n = 0; n < N; n++) d[n] = lanes<Lane>(w, w->worker->lists[op->list + n]);
+}
+
+template <u32 Space, bool Checks, bool Counts>
+WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    if constexpr (Space == WS_SHARED) return reach_shared<Checks, Counts>(w, op, bytes, use, access);
+    else return reach_pattern<Checks, Counts>(w, op, bytes, use, access);
+}
+
+// a: address; d (loads) or e (stores), or the list: the registers.
+template <u32 Space, class E, u32 N, bool Checks, bool Counts>
+struct Load {
+    static const Operation* run(Warp* w, const Operation* op) {
+        using Lane = typename Stored<E>::type;
+        Lane* d[N];
+        Access access = {};
+        Reached reached = reach<Space, Checks, Counts>(w, op, sizeof(E) * N, Use::READ, access);
+        registers_of<Lane, N>(w, op, op->d, d);
+        if (__builtin_expect(reached == Reached::FAST, 1)) load_pattern<E, N>(w, access, d);
+        else if (reached == Reached::LANES) load_by_lane<E, N>(w, d);
+        else return nullptr;
+        return op + 1;
+    }
+};
+
+template <u32 Space, class E, u32 N, bool Checks, bool Counts>
+struct Store {
+    static const Operation* run(Warp* w, const Operation* op) {
+        using Lane = typename Stored<E>::type;
+        Lane* d[N];
+        Access access = {};
+        Reached reached = reach<Space, Checks, Counts>(w, op, sizeof(E) * N, Use::WRITE, access);
+        registers_of<Lane, N>(w, op, op->e, d);
+        if (__builtin_expect(reached == Reached::FAST, 1)) store_pattern<E, N>(w, access, d);
+        else if (reached == Reached::LANES) store_by_lane<E, N>(w, d);
+        else return nullptr;
+        return op + 1;
+    }
+};
+
+// Local and generic addresses; bytes: the space.
+template <class E, u32 N>
+struct LoadAnywhere {
+    static const Operation* run(Warp* w, const Operation* op) {
+        using Lane = typename Stored<E>::type;
+        Lane* d[N];
+        u64 address[LANES];
+        widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, address);
+        if (!reach_lanes(w, op, op->bytes, address, sizeof(E) * N, Use::READ, w->active)) return nullptr;
+        registers_of<Lane, N>(w, op, op->d, d);
+        load_by_lane<E, N>(w, d);
+        return op + 1;
+    }
+};
+
+template <class E, u32 N>
+struct StoreAnywhere {
+    static const Operation* run(Warp* w, const Operation* op) {
+        using Lane = typename Stored<E>::type;
+        Lane* d[N];
+        u64 address[LANES];
+        widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, address);
+        if (!reach_lanes(w, op, op->bytes, address, sizeof(E) * N, Use::WRITE, w->active)) return nullptr;
+        registers_of<Lane, N>(w, op, op->e, d);
+        store_by_lane<E, N>(w, d);
+        return op + 1;
+    }
+};
+
+}  // namespace
+}  // namespace WS_NS

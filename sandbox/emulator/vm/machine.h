@@ -1,0 +1,179 @@
+// The state of a running block: operations, warps, barriers, and what a host thread keeps between blocks.
+//
+// Register file: 32 lanes a register, lane i at offset + i * width. Registers of up to 32 bits have 4-byte lanes:
+// a predicate is 0 or 1, narrower values are extended by their type's signedness and readers look at their low
+// bits only. 64-bit registers have 8-byte lanes.
+#pragma once
+#include <stdlib.h>
+#include <string.h>
+
+#include <utility>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "interface.h"
+#include "scalar.h"
+
+#define WS_INLINE static inline __attribute__((always_inline))
+#define WS_COLD static __attribute__((noinline, cold))
+
+namespace WS_NS {
+namespace {
+
+constexpr u32 LANES = 32;
+constexpr u32 ALL = 0xFFFFFFFFu;
+constexpr u32 MAX_WARPS = 32;
+constexpr u32 MAX_BARRIERS = 16;
+
+struct Warp;
+struct Operation;
+// Executes one operation and returns the next one, or null when the warp cannot go on now.
+using Handler = const Operation* (*)(Warp*, const Operation*);
+
+struct alignas(64) Operation {
+    Handler run;
+    u32 d, a, b, c, e;
+    u32 list, site, flags, port, target, bytes;
+    s64 imm;
+};
+
+enum class Status : u32 { READY, BLOCKED, DONE, FAULTED };
+
+struct Worker;
+
+struct alignas(64) Warp {
+    u8* registers;
+    Worker* worker;
+    const Operation* code;
+    u32 active;        // lanes executing now
+    u32 active_count;
+    u32 blend;         // a live lane is not active: results must leave it alone
+    u32 alive;         // lanes that have not exited
+    u32 pending;       // lanes that could run but wait for their turn
+    u32 min_pending;   // lowest position among them
+    u32 waiting;       // lanes at a block barrier
+    u32 meeting;       // lanes waiting for other lanes of this warp
+    u32 yielded;       // lanes that had their turn and let others go first
+    u32 together;      // every live lane stands at `resume`; position[] is stale
+    u32 resume;
+    u32 turns;         // backward branches in this turn
+    u32 index;
+    Status status;
+    u32 barrier;          // while together: what `waiting` waits at
+    u32 barrier_position; // and the operation that waits
+    alignas(64) s32 lane_mask[LANES];   // -1 where active, kept while `blend`
+    alignas(64) u32 position[LANES];    // operation a lane goes on with
+    alignas(64) u32 barrier_of[LANES];
+    alignas(64) u32 barrier_at[LANES];
+    alignas(64) u32 meeting_mask[LANES];
+    struct Copies* copies;  // asynchronous copies in flight
+};
+
+struct Barrier {
+    u32 arrived;
+    u32 expected;  // 0: every live thread
+    u32 warps;     // bit w: warp w has lanes waiting
+    u32 waiters;
+    u32 count_true, all_true, any_true;  // bar.red
+    u32 first_site;
+};
+
+// How often a block was entered, and what entering it costs.
+struct BlockCount {
+    u64 warps, lanes;
+    u32 first, instructions;
+};
+
+struct Port;
+struct Races;
+
+// Everything one host thread needs; blocks run on it one after another.
+struct Worker {
+    WsLaunch* launch;
+    BlockCount* counts;
+    Operation* code;
+    const u32* lists;
+    u32* block_at;  // operation -> block that starts there, or ALL
+    Port* ports;
+    u64* guarded;
+    u8* shared;
+    u32 shared_bytes;
+    u8* local;        // [warp][lane][local_bytes]
+    u8* local_valid;
+    Warp* warps;
+    u32 warp_count, threads;
+    u32 live;         // threads of the block that have not exited
+    s64 fuel;         // warp instructions until the shared budget is asked again
+    s64 block_index, position;
+    Races* races;
+    Barrier barriers[MAX_BARRIERS];
+    WsFault fault;
+    u8* pointer[LANES];  // host address of each lane's access, found by reach_lanes
+    u8* valid[LANES];
+    u32 scratch[LANES];
+    bool checks, count;
+};
+
+template <class T>
+WS_INLINE T* lanes(Warp* w, u32 offset) {
+    return reinterpret_cast<T*>(w->registers + offset);
+}
+
+WS_INLINE u32 first_lane(u32 mask) { return u32(__builtin_ctz(mask)); }
+
+WS_INLINE void expand_mask(Warp* w) {
+    for (u32 i = 0; i < LANES; i++) w->lane_mask[i] = -s32(w->active >> i & 1);
+}
+
+WS_INLINE void set_active(Warp* w, u32 mask) {
+    w->active = mask;
+    w->active_count = u32(__builtin_popcount(mask));
+    w->blend = w->alive & ~mask;
+    if (w->blend) expand_mask(w);
+}
+
+// Lanes whose predicate holds.
+WS_INLINE u32 mask_of(const u32* predicate) {
+#if defined(__AVX512BW__)
+    __m512i one = _mm512_set1_epi32(1);
+    return u32(_mm512_test_epi32_mask(_mm512_load_si512(predicate), one)) |
+           u32(_mm512_test_epi32_mask(_mm512_load_si512(predicate + 16), one)) << 16;
+#elif defined(__AVX2__)
+    u32 mask = 0;
+    for (u32 q = 0; q < 4; q++) {
+        __m256i lane = _mm256_slli_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(predicate + 8 * q)), 31);
+        mask |= u32(_mm256_movemask_ps(_mm256_castsi256_ps(lane))) << (8 * q);
+    }
+    return mask;
+#else
+    u32 mask = 0;
+    for (u32 i = 0; i < LANES; i++) mask |= (predicate[i] & 1) << i;
+    return mask;
+#endif
+}
+
+WS_INLINE u32 guard_mask(Warp* w, const Operation* op) {
+    u32 mask = mask_of(lanes<u32>(w, op->a));
+    return op->flags & WS_NEGATED ? ~mask : mask;
+}
+
+WS_INLINE u32 thread_of(const Warp* w, u32 lane) { return w->index * LANES + lane; }
+
+// Ends the launch with a fault; the caller returns its result.
+WS_COLD const Operation* fail(Warp* w, const Operation* op, WsFaultKind kind, u32 lane, u32 detail = 0) {
+    WsFault& fault = w->worker->fault;
+    if (fault.kind == WS_NO_FAULT) {
+        fault.kind = kind;
+        fault.site = fault.other_site = op->site;
+        fault.detail = detail;
+        fault.thread = fault.other_thread = thread_of(w, lane);
+        fault.block = w->worker->block_index;
+        fault.allocation = -1;
+    }
+    w->status = Status::FAULTED;
+    return nullptr;
+}
+
+}  // namespace
+}  // namespace WS_NS

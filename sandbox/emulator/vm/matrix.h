@@ -1,0 +1,231 @@
+// ldmatrix, stmatrix and mma.sync.
+//
+// Fragments as the PTX ISA lays them out (9.7.14, "Matrix Fragments for mma"): lane 4g + t holds rows g and g + 8.
+// A 16-bit A register is therefore eight rows of eight consecutive elements in lane order. Sums run over k in order,
+// product and sum rounded apart: the products of 16-bit and tf32 values are exact, so every build gives one answer.
+#pragma once
+#include "exchange.h"
+#include "pattern.h"
+
+namespace WS_NS {
+namespace {
+
+// All lanes take part in .aligned instructions.
+WS_INLINE bool everyone(Warp* w, const Operation* op, const Operation*& next) {
+    next = op + 1;
+    if (__builtin_expect(all_here(w, ALL), 1)) return true;
+    next = wait_for_members(w, op, ALL);
+    return false;
+}
+
+// a: row addresses; bytes: number of matrices; target: transposed; list: registers. Row r of matrix q comes from
+// lane 8q + r.
+template <bool Checks, bool Counts, bool Write>
+WS_INLINE bool reach_rows(Warp* w, const Operation* op, u8** row) {
+    Worker* k = w->worker;
+    u32 rows = op->bytes * 8, mask = rows == 32 ? ALL : (1u << rows) - 1;
+    u64 exact[LANES];
+    widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, exact);
+    u64 bad = 0;
+    for (u32 i = 0; i < rows; i++) {
+        bad |= (exact[i] & 15) | u64(exact[i] + 16 > k->shared_bytes) | exact[i] >> 32;
+        row[i] = k->shared + u32(exact[i]);
+    }
+    if (Checks || __builtin_expect(bad != 0, 0))
+        return reach_lanes(w, op, WS_SHARED, exact, 16, Write ? Use::WRITE : Use::READ, mask);
+    if (Counts) {
+        Port& port = k->ports[op->port];
+        u32 narrow[LANES];
+        for (u32 i = 0; i < rows; i++) narrow[i] = u32(exact[i]);
+        u32 differ = port.mask ^ mask;
+        for (u32 i = 0; i < rows; i++) differ |= (narrow[i] - narrow[0]) ^ port.distance32[i];
+        if (__builtin_expect(differ != 0, 0)) {
+            port.mask = mask;
+            for (u32 i = 0; i < rows; i++) port.distance32[i] = narrow[i] - narrow[0];
+            port.passes[0] = bank_passes(narrow, mask, 16);
+        }
+        port.counts.requests++;
+        port.counts.lanes += LANES;
+        port.counts.wavefronts += port.passes[0].wavefronts;
+        port.counts.ideal += port.passes[0].ideal;
+    }
+    return true;
+}
+
+template <bool Checks, bool Counts>
+struct LoadMatrix {
+    static const Operation* run(Warp* w, const Operation* op) {
+        const Operation* next;
+        if (!everyone(w, op, next)) return next;
+        u8* row[LANES];
+        if (!reach_rows<Checks, Counts, false>(w, op, row)) return nullptr;
+        u32 words[4][LANES];
+        for (u32 q = 0; q < op->bytes; q++) {
+            if (!op->target) {
+                for (u32 r = 0; r < 8; r++) memcpy(words[q] + 4 * r, row[8 * q + r], 16);
+                continue;
+            }
+            u16 m[8][8];
+            for (u32 r = 0; r < 8; r++) memcpy(m[r], row[8 * q + r], 16);
+            for (u32 t = 0; t < 4; t++)
+                for (u32 g = 0; g < 8; g++) words[q][4 * g + t] = u32(m[2 * t][g]) | u32(m[2 * t + 1][g]) << 16;
+        }
+        for (u32 q = 0; q < op->bytes; q++)
+            memcpy(lanes<u32>(w, w->worker->lists[op->list + q]), words[q], sizeof words[q]);
+        return next;
+    }
+};
+
+template <bool Checks, bool Counts>
+struct StoreMatrix {
+    static const Operation* run(Warp* w, const Operation* op) {
+        const Operation* next;
+        if (!everyone(w, op, next)) return next;
+        u8* row[LANES];
+        if (!reach_rows<Checks, Counts, true>(w, op, row)) return nullptr;
+        for (u32 q = 0; q < op->bytes; q++) {
+            const u32* words = lanes<u32>(w, w->worker->lists[op->list + q]);
+            u16 m[8][8];
+            for (u32 i = 0; i < LANES; i++) {
+                u32 g = i / 4, t = i % 4 * 2;
+                (op->target ? m[t][g] : m[g][t]) = lo(words[i]);
+                (op->target ? m[t + 1][g] : m[g][t + 1]) = hi(words[i]);
+            }
+            for (u32 r = 0; r < 8; r++) memcpy(row[8 * q + r], m[r], 16);
+        }
+        return next;
+    }
+};
+
+// How elements of each type are read from a register's bytes.
+struct F16 {
+    using Bits = u16;
+    using Sum = f32;
+    static f32 read(u16 x) { return f16(x); }
+};
+struct Bf16 {
+    using Bits = u16;
+    using Sum = f32;
+    static f32 read(u16 x) { return bf16(x); }
+};
+struct Tf32 {
+    using Bits = u32;
+    using Sum = f32;
+    static f32 read(u32 x) { return f32_of(x & 0xFFFFE000u); }
+};
+template <class T>
+struct Int8 {
+    using Bits = T;
+    using Sum = s32;
+    static s32 read(T x) { return s32(x); }
+};
+
+// Sixteen-bit halves are converted in whole registers, which the vector units do at once.
+template <class Type>
+WS_INLINE void read_register(const u8* bytes, typename Type::Sum* values) {
+    using Bits = typename Type::Bits;
+    constexpr u32 count = 128 / sizeof(Bits);
+    Bits bits[count];
+    memcpy(bits, bytes, 128);
+#if defined(__F16C__)
+    if constexpr (std::is_same<Type, F16>::value) {
+        for (u32 i = 0; i < count; i += 8)
+            _mm256_storeu_ps(values + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bits + i))));
+        return;
+    }
+#endif
+    for (u32 i = 0; i < count; i++) values[i] = Type::read(bits[i]);
+}
+
+// c, d: 16 x 8; a: 16 x K; b: K x 8, all in registers named by the list: d, a, b, c in the order of the text.
+template <class TypeA, class TypeB, u32 K, bool HalfSum>
+struct MatrixMultiply {
+    using Sum = typename TypeA::Sum;
+    static constexpr u32 STEP = 16 / sizeof(typename TypeA::Bits);  // k values in one register
+    static constexpr u32 PARTS = K / STEP;
+    static constexpr u32 SUMS = HalfSum ? 2 : 4;
+
+    static void read_sums(Warp* w, const u32* list, Sum (*c)[8]) {
+        for (u32 half = 0; half < 2; half++) {
+            if constexpr (HalfSum) {
+                const u32* word = lanes<u32>(w, list[half]);
+                for (u32 i = 0; i < LANES; i++) {
+                    c[half * 8 + i / 4][i % 4 * 2] = low16(word[i]);
+                    c[half * 8 + i / 4][i % 4 * 2 + 1] = high16(word[i]);
+                }
+            } else {
+                const Sum *even = lanes<Sum>(w, list[2 * half]), *odd = lanes<Sum>(w, list[2 * half + 1]);
+                Sum* row = c[half * 8];
+                for (u32 i = 0; i < LANES; i++) {
+                    row[2 * i] = even[i];
+                    row[2 * i + 1] = odd[i];
+                }
+            }
+        }
+    }
+
+    static void write_sums(Warp* w, const u32* list, const Sum (*c)[8]) {
+        for (u32 half = 0; half < 2; half++) {
+            const Sum* row = c[half * 8];
+            if constexpr (HalfSum) {
+                u32* word = lanes<u32>(w, list[half]);
+                for (u32 i = 0; i < LANES; i++) word[i] = pack16(to_f16(row[2 * i]), to_f16(row[2 * i + 1]));
+            } else {
+                Sum *even = lanes<Sum>(w, list[2 * half]), *odd = lanes<Sum>(w, list[2 * half + 1]);
+                for (u32 i = 0; i < LANES; i++) {
+                    even[i] = row[2 * i];
+                    odd[i] = row[2 * i + 1];
+                }
+            }
+        }
+    }
+
+    static const Operation* run(Warp* w, const Operation* op) {
+        const Operation* next;
+        if (!everyone(w, op, next)) return next;
+        const u32* list = w->worker->lists + op->list;
+        const u32 *list_a = list + SUMS, *list_b = list_a + 2 * PARTS, *list_c = list_b + PARTS;
+        alignas(64) Sum a[2][PARTS][8 * STEP], across[PARTS][8][STEP], b[K][8], c[16][8];
+        for (u32 part = 0; part < PARTS; part++) {
+            for (u32 half = 0; half < 2; half++)
+                read_register<TypeA>(lanes<u8>(w, list_a[2 * part + half]), a[half][part]);
+            read_register<TypeB>(lanes<u8>(w, list_b[part]), across[part][0]);
+        }
+        for (u32 k = 0; k < K; k++)
+            for (u32 n = 0; n < 8; n++) b[k][n] = across[k / STEP][n][k % STEP];
+        read_sums(w, list_c, c);
+        for (u32 row = 0; row < 16; row++) {
+            Sum sum[8];
+            for (u32 n = 0; n < 8; n++) sum[n] = c[row][n];
+            for (u32 k = 0; k < K; k++) {
+                Sum factor = a[row / 8][k / STEP][row % 8 * STEP + k % STEP];
+                for (u32 n = 0; n < 8; n++) sum[n] += factor * b[k][n];
+            }
+            for (u32 n = 0; n < 8; n++) c[row][n] = sum[n];
+        }
+        write_sums(w, list, c);
+        return next;
+    }
+};
+
+#define MMA(name, A, B, K, H) SAME("mma." name, (&MatrixMultiply<A, B, K, H>::run))
+#define MATRICES                                                                                             \
+    {"ldmatrix", {&LoadMatrix<false, false>::run, &LoadMatrix<false, true>::run, &LoadMatrix<true, false>::run, \
+                  &LoadMatrix<true, true>::run}},                                                            \
+    {"stmatrix", {&StoreMatrix<false, false>::run, &StoreMatrix<false, true>::run,                           \
+                  &StoreMatrix<true, false>::run, &StoreMatrix<true, true>::run}},                           \
+    MMA("m16n8k16.f32.f16", F16, F16, 16, false) MMA("m16n8k8.f32.f16", F16, F16, 8, false)                  \
+    MMA("m16n8k16.f32.bf16", Bf16, Bf16, 16, false) MMA("m16n8k8.f32.bf16", Bf16, Bf16, 8, false)            \
+    MMA("m16n8k16.f16.f16", F16, F16, 16, true) MMA("m16n8k8.f16.f16", F16, F16, 8, true)                    \
+    MMA("m16n8k8.f32.tf32", Tf32, Tf32, 8, false) MMA("m16n8k4.f32.tf32", Tf32, Tf32, 4, false)              \
+    MMA("m16n8k32.s32.s8.s8", Int8<s8>, Int8<s8>, 32, false)                                                 \
+    MMA("m16n8k32.s32.u8.u8", Int8<u8>, Int8<u8>, 32, false)                                                 \
+    MMA("m16n8k32.s32.s8.u8", Int8<s8>, Int8<u8>, 32, false)                                                 \
+    MMA("m16n8k32.s32.u8.s8", Int8<u8>, Int8<s8>, 32, false)                                                 \
+    MMA("m16n8k16.s32.s8.s8", Int8<s8>, Int8<s8>, 16, false)                                                 \
+    MMA("m16n8k16.s32.u8.u8", Int8<u8>, Int8<u8>, 16, false)                                                 \
+    MMA("m16n8k16.s32.s8.u8", Int8<s8>, Int8<u8>, 16, false)                                                 \
+    MMA("m16n8k16.s32.u8.s8", Int8<u8>, Int8<s8>, 16, false)
+
+}  // namespace
+}  // namespace WS_NS

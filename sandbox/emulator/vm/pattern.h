@@ -1,0 +1,219 @@
+// The fast ways to memory. Each memory instruction remembers the distances between its lanes' addresses the last
+// time: while they stay the same, one comparison stands for the search for sectors, bank conflicts and bounds,
+// because all of those depend on the distances and the first lane's address alone.
+#pragma once
+#include "reach.h"
+
+namespace WS_NS {
+namespace {
+
+enum Pattern : u32 {
+    UNKNOWN,
+    CONTIGUOUS,  // all lanes, each access behind the one before
+    UNIFORM,     // all lanes at one address
+    PERMUTED,    // all lanes within 32 words, each word-aligned relative to the lowest
+    GATHERED     // anything else in one allocation
+};
+
+struct Access {
+    u32 pattern;
+    u8* data;   // of the first active lane
+    u8* valid;
+    const Port* port;
+};
+
+WS_INLINE bool same_distances(Warp* w, const u64* address, u64 first, const u64* distance) {
+    u64 differ = 0;
+    if (__builtin_expect(w->active == ALL, 1)) {
+        for (u32 i = 0; i < LANES; i++) differ |= (address[i] - first) ^ distance[i];
+        return !differ;
+    }
+    for (u32 m = w->active; m; m &= m - 1) differ |= (address[first_lane(m)] - first) ^ distance[first_lane(m)];
+    return !differ;
+}
+WS_INLINE bool same_distances(Warp* w, const u32* address, u32 first, const u32* distance) {
+    u32 differ = 0;
+    if (__builtin_expect(w->active == ALL, 1)) {
+        for (u32 i = 0; i < LANES; i++) differ |= (address[i] - first) ^ distance[i];
+        return !differ;
+    }
+    for (u32 m = w->active; m; m &= m - 1) differ |= (address[first_lane(m)] - first) ^ distance[first_lane(m)];
+    return !differ;
+}
+
+static void classify(Port& port, u32 bytes, s64 least, s64 most) {
+    port.low = u64(-least);
+    port.high = u64(most) + bytes;
+    port.kind = GATHERED;
+    if (port.mask != ALL) return;
+    bool contiguous = true;
+    for (u32 i = 0; i < LANES; i++) contiguous &= port.distance[i] == u64(i) * bytes;
+    if (contiguous) port.kind = CONTIGUOUS;
+    else if (!least && !most) port.kind = UNIFORM;
+    else if (bytes == 4 && most - least < 128 && !(port.misaligned & 3)) port.kind = PERMUTED;
+}
+
+static __attribute__((noinline)) void learn(Port& port, const u64* address, u32 mask, u32 bytes) {
+    u64 first = address[first_lane(mask)];
+    s64 least = 0, most = 0;
+    port.mask = mask;
+    port.misaligned = 0;
+    memset(port.sectors, 0, sizeof port.sectors);
+    for (u32 m = mask; m; m &= m - 1) {
+        u32 lane = first_lane(m);
+        u64 distance = address[lane] - first;
+        port.distance[lane] = distance;
+        port.misaligned |= distance;
+        least = s64(distance) < least ? s64(distance) : least;
+        most = s64(distance) > most ? s64(distance) : most;
+    }
+    classify(port, bytes, least, most);
+}
+
+static __attribute__((noinline)) void learn_shared(Port& port, const u32* address, u32 mask, u32 bytes) {
+    u64 wide[LANES];
+    for (u32 i = 0; i < LANES; i++) wide[i] = address[i];
+    learn(port, wide, mask, bytes);
+    for (u32 i = 0; i < LANES; i++) port.distance32[i] = u32(port.distance[i]);
+    memset(port.passes, 0, sizeof port.passes);
+}
+
+// Narrow accesses share words differently at another byte within the word: one answer for each.
+static __attribute__((noinline)) Passes count_passes(Port& port, u64 start, u32 bytes) {
+    u32 address[LANES];
+    for (u32 i = 0; i < LANES; i++) address[i] = u32(start) + port.distance32[i];
+    return port.passes[start & 3] = bank_passes(address, port.mask, bytes);
+}
+
+// Counts sectors once for each place of the first lane within a sector.
+static __attribute__((noinline)) u32 count_sectors(Port& port, u64 first, u32 bytes) {
+    u64 address[LANES];
+    for (u32 i = 0; i < LANES; i++) address[i] = first + port.distance[i];
+    u32 count = sectors_touched(address, port.mask, bytes);
+    port.sectors[first & 31] = u8(count);
+    return count;
+}
+
+static bool check_global(Warp* w, const Operation* op, const u64* address, u32 bytes, Use use) {
+    u64 exact[LANES];
+    for (u32 i = 0; i < LANES; i++) exact[i] = address[i] + u64(op->imm);
+    return reach_lanes(w, op, WS_GLOBAL, exact, bytes, use, w->active);
+}
+
+// Valid bytes of a warp's access; false sends it the general way.
+WS_INLINE bool valid_pattern(Warp* w, const Access& access, u32 bytes, Use use) {
+    if (!access.valid) return true;
+    if (access.pattern == GATHERED || access.pattern == PERMUTED) {
+        for (u32 m = w->active; m; m &= m - 1) {
+            u8* at = access.valid + access.port->distance[first_lane(m)];
+            if (use == Use::WRITE) memset(at, 1, bytes);
+            else if (!all_valid(at, bytes)) return false;
+        }
+        return true;
+    }
+    u64 size = access.pattern == UNIFORM ? bytes : u64(bytes) * LANES;
+    if (use == Use::WRITE) memset(access.valid, 1, size);
+    return use == Use::WRITE || all_valid(access.valid, size);
+}
+
+enum class Reached { FAST, LANES, FAULT };
+
+// Global memory: `access` when all lanes hit one allocation, else worker->pointer by lane.
+template <bool Checks, bool Counts>
+WS_INLINE Reached reach_pattern(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    const u64* address = lanes<u64>(w, op->a);
+    Port& port = w->worker->ports[op->port];
+    u64 first = address[first_lane(w->active)];
+    if (__builtin_expect(port.mask != w->active || !same_distances(w, address, first, port.distance), 0))
+        learn(port, address, w->active, bytes);
+    first += u64(op->imm);
+    const WsLaunch* launch = w->worker->launch;
+    u64 window = (first - launch->address_base) >> launch->address_stride_bits;
+    if (__builtin_expect(window < launch->allocation_count, 1)) {
+        const WsAllocation& hit = launch->allocations[window];
+        u64 offset = first - hit.address;
+        bool inside = offset >= port.low && offset + port.high <= hit.size && offset < hit.size;
+        bool aligned = !((first | port.misaligned) & (bytes - 1));
+        bool synchronises = Checks && op->flags & WS_SYNCHRONISES;
+        if (__builtin_expect(inside && aligned && !synchronises && (use == Use::READ || hit.writable), 1)) {
+            access = {port.kind, hit.data + offset, Checks && hit.valid ? hit.valid + offset : nullptr, &port};
+            // A permutation reads whole words around what it needs.
+            if (port.kind == PERMUTED && offset - port.low + 128 > hit.size) access.pattern = GATHERED;
+            if (!Checks || valid_pattern(w, access, bytes, use)) {
+                if (Counts) {
+                    port.counts.requests++;
+                    port.counts.lanes += w->active_count;
+                    u32 sectors = port.sectors[first & 31];
+                    port.counts.sectors += sectors ? sectors : count_sectors(port, first, bytes);
+                }
+                return Reached::FAST;
+            }
+        }
+    }
+    return check_global(w, op, address, bytes, use) ? Reached::LANES : Reached::FAULT;
+}
+
+static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use) {
+    Worker* k = w->worker;
+    Toucher toucher = {k->races, w->index, 0, op->site, false};
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 lane = first_lane(m), at = address[lane] + u32(op->imm);
+        toucher.thread = thread_of(w, lane);
+        if (op->flags & WS_SYNCHRONISES) {
+            races_meet(k->races, w->index, at);
+            toucher.atomic = true;
+        }
+        Collision found;
+        if (!touch(toucher, at, bytes, use != Use::READ, found)) {
+            collide(w, op, lane, found, at, bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_shared(Warp* w, const Operation* op, u32 bytes, Use use) {
+    u64 exact[LANES];
+    widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, exact);
+    return reach_lanes(w, op, WS_SHARED, exact, bytes, use, w->active);
+}
+
+template <bool Checks, bool Counts>
+WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    Worker* k = w->worker;
+    const u32* address = lanes<u32>(w, op->a);
+    if (op->flags & WS_WIDE) {
+        const u64* wide = lanes<u64>(w, op->a);
+        u64 any = 0;
+        for (u32 i = 0; i < LANES; i++) {
+            any |= wide[i];
+            k->scratch[i] = u32(wide[i]);
+        }
+        if (__builtin_expect(any >> 32 && w->active == ALL, 0))
+            return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
+        address = k->scratch;
+    }
+    Port& port = k->ports[op->port];
+    u32 first = address[first_lane(w->active)];
+    bool known = port.mask == w->active && same_distances(w, address, first, port.distance32);
+    if (__builtin_expect(!known, 0)) learn_shared(port, address, w->active, bytes);
+    u64 start = u32(first + u32(op->imm));
+    bool inside = start >= port.low && start + port.high <= k->shared_bytes;
+    bool aligned = !((start | port.misaligned) & (bytes - 1));
+    if (__builtin_expect(!inside || !aligned, 0))
+        return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
+    if (Checks && !touch_shared(w, op, address, bytes, use)) return Reached::FAULT;
+    access = {port.kind, k->shared + start, nullptr, &port};
+    if (Counts) {
+        Passes passes = port.passes[start & 3];
+        if (__builtin_expect(!passes.ideal, 0)) passes = count_passes(port, start, bytes);
+        port.counts.requests++;
+        port.counts.lanes += w->active_count;
+        port.counts.wavefronts += passes.wavefronts;
+        port.counts.ideal += passes.ideal;
+    }
+    return Reached::FAST;
+}
+
+}  // namespace
+}  // namespace WS_NS

@@ -1,0 +1,210 @@
+// A host thread's work: blocks one after another, the warps of a block in turns until all have exited.
+#pragma once
+#include "async.h"
+#include "barriers.h"
+
+namespace WS_NS {
+namespace {
+
+static void fill(Warp* w, const WsSlot& slot, u64 value) {
+    if (slot.width == 8) {
+        u64* d = lanes<u64>(w, slot.offset);
+        for (u32 i = 0; i < LANES; i++) d[i] = value;
+    } else {
+        u32* d = lanes<u32>(w, slot.offset);
+        for (u32 i = 0; i < LANES; i++) d[i] = u32(value);
+    }
+}
+
+static u64 special_value(const Worker* k, const Warp* w, u32 which, u32 lane) {
+    const WsLaunch* launch = k->launch;
+    const u32* block = launch->block;
+    u64 thread = thread_of(w, lane), index = u64(k->block_index);
+    u32 bit = 1u << lane;
+    switch (which) {
+        case WS_TID_X: return thread % block[0];
+        case WS_TID_Y: return thread / block[0] % block[1];
+        case WS_TID_Z: return thread / block[0] / block[1];
+        case WS_NTID_X: case WS_NTID_Y: case WS_NTID_Z: return block[which - WS_NTID_X];
+        case WS_CTAID_X: return index % launch->grid[0];
+        case WS_CTAID_Y: return index / launch->grid[0] % launch->grid[1];
+        case WS_CTAID_Z: return index / launch->grid[0] / launch->grid[1];
+        case WS_NCTAID_X: case WS_NCTAID_Y: case WS_NCTAID_Z: return launch->grid[which - WS_NCTAID_X];
+        case WS_LANEID: return lane;
+        case WS_WARPID: return w->index;
+        case WS_NWARPID: return k->warp_count;
+        case WS_SMID: return index % launch->sms;
+        case WS_NSMID: return launch->sms;
+        case WS_LANEMASK_EQ: return bit;
+        case WS_LANEMASK_LE: return bit | (bit - 1);
+        case WS_LANEMASK_LT: return bit - 1;
+        case WS_LANEMASK_GE: return ~(bit - 1);
+        case WS_LANEMASK_GT: return ~(bit | (bit - 1));
+        case WS_DYNAMIC_SHARED: return launch->dynamic_shared;
+        case WS_TOTAL_SHARED: return launch->shared_bytes;
+    }
+    return 0;
+}
+
+static bool changes_with_block(u32 which) {
+    return (which >= WS_CTAID_X && which <= WS_CTAID_Z) || which == WS_SMID;
+}
+
+static void fill_special(Worker* k, Warp* w, const WsSlot& slot) {
+    for (u32 i = 0; i < LANES; i++) {
+        u64 value = special_value(k, w, slot.index, i);
+        if (slot.width == 8) lanes<u64>(w, slot.offset)[i] = value;
+        else lanes<u32>(w, slot.offset)[i] = u32(value);
+    }
+}
+
+static void fill_constants(Worker* k, Warp* w) {
+    const WsLaunch* launch = k->launch;
+    for (u32 s = 0; s < launch->slot_count; s++) {
+        const WsSlot& slot = launch->slots[s];
+        u64 value = slot.bits;
+        if (slot.kind == WS_SPECIAL) {
+            fill_special(k, w, slot);
+            continue;
+        }
+        if (slot.kind == WS_PARAM) {
+            value = 0;
+            memcpy(&value, launch->params + slot.index, size_t(slot.bits));
+        }
+        fill(w, slot, value);
+    }
+}
+
+static void begin_block(Worker* k) {
+    const WsLaunch* launch = k->launch;
+    memset(k->barriers, 0, sizeof k->barriers);
+    k->live = k->threads;
+    if (k->races) races_begin(k->races, k->warp_count);
+    if (k->local_valid) memset(k->local_valid, 0, size_t(k->warp_count) * LANES * launch->local_bytes);
+    for (u32 i = 0; i < k->warp_count; i++) {
+        Warp* w = &k->warps[i];
+        u32 threads = k->threads - i * LANES;
+        for (u32 s = 0; s < launch->slot_count; s++)
+            if (launch->slots[s].kind == WS_SPECIAL && changes_with_block(launch->slots[s].index))
+                fill_special(k, w, launch->slots[s]);
+        w->alive = threads >= LANES ? ALL : (1u << threads) - 1;
+        w->active = 0;
+        w->pending = w->waiting = w->meeting = w->yielded = 0;
+        w->together = 1;
+        w->resume = launch->blocks[0].first;
+        w->turns = 0;
+        w->status = Status::READY;
+        w->copies->count = 0;
+        memset(w->copies->groups, 0, sizeof w->copies->groups);
+    }
+}
+
+// A number for shuffling that depends on the seed, the block and the round.
+static u64 mix(u64 x) {
+    x ^= x >> 33;
+    x *= 0xFF51AFD7ED558CCDull;
+    x ^= x >> 33;
+    return x * 0xC4CEB9FE1A85EC53ull;
+}
+
+static void run_warp(Warp* w) {
+    const Operation* op = dispatch(w);
+    while (op) op = op->run(w, op);
+}
+
+static bool blocked(const Warp* w) { return w->status == Status::BLOCKED && !(w->alive & ~(w->waiting | w->meeting)); }
+
+static void run_block(Worker* k) {
+    begin_block(k);
+    u64 seed = k->launch->seed;
+    for (u64 round = 0;; round++) {
+        u32 done = 0, ran = 0;
+        u32 start = seed ? u32(mix(seed + u64(k->block_index) * 977 + round) % k->warp_count) : 0;
+        for (u32 i = 0; i < k->warp_count; i++) {
+            Warp* w = &k->warps[(start + i) % k->warp_count];
+            if (w->status == Status::DONE) {
+                done++;
+                continue;
+            }
+            if (blocked(w)) continue;
+            ran++;
+            run_warp(w);
+            if (k->fault.kind) return;
+        }
+        if (done == k->warp_count) return;
+        if (!ran) {
+            deadlock(k);
+            return;
+        }
+    }
+}
+
+static u8* zeroed(u64 bytes) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 64, size_t(bytes + 64))) return nullptr;
+    memset(memory, 0, size_t(bytes + 64));
+    return static_cast<u8*>(memory);
+}
+
+static bool prepare(Worker* k, u8* registers, Handler (*handler_at)(u32, bool, bool)) {
+    const WsLaunch* launch = k->launch;
+    for (u32 i = 0; i < launch->operation_count; i++) {
+        const WsOperation& from = launch->operations[i];
+        k->code[i] = {handler_at(from.handler, k->checks, k->count), from.d, from.a, from.b, from.c, from.e,
+                      from.list, from.site, from.flags, from.port, from.target, from.bytes, from.imm};
+        k->block_at[i] = ALL;
+    }
+    for (u32 b = 0; b < launch->block_count; b++) {
+        k->counts[b] = {0, 0, launch->blocks[b].first, launch->blocks[b].instructions};
+        k->block_at[launch->blocks[b].first] = b;
+    }
+    for (u32 i = 0; i < k->warp_count; i++) {
+        Warp* w = &k->warps[i];
+        w->registers = registers + size_t(launch->register_bytes) * i;
+        w->worker = k;
+        w->code = k->code;
+        w->index = i;
+        w->copies = static_cast<Copies*>(calloc(1, sizeof(Copies)));
+        if (!w->copies) return false;
+        fill_constants(k, w);
+    }
+    return true;
+}
+
+// Adds what this host thread counted to the launch's totals; host.cpp calls workers' ends under a lock.
+static void add_up(Worker* k) {
+    WsLaunch* launch = k->launch;
+    for (u32 b = 0; b < launch->block_count; b++) {
+        __atomic_add_fetch(&launch->block_warps[b], k->counts[b].warps, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&launch->block_threads[b], k->counts[b].lanes, __ATOMIC_RELAXED);
+    }
+    for (u32 s = 0; s < launch->site_count; s++)
+        if (k->guarded[s]) __atomic_add_fetch(&launch->guarded_warps[s], k->guarded[s], __ATOMIC_RELAXED);
+    for (u32 p = 0; p < launch->port_count; p++) {
+        const u64* from = &k->ports[p].counts.requests;
+        u64* to = &launch->counters[p].requests;
+        for (u32 i = 0; i < sizeof(WsCounters) / 8; i++) __atomic_add_fetch(to + i, from[i], __ATOMIC_RELAXED);
+    }
+}
+
+static void run_blocks(Worker* k) {
+    WsLaunch* launch = k->launch;
+    for (;;) {
+        s64 position = __atomic_fetch_add(&launch->next_run, 1, __ATOMIC_RELAXED);
+        if (position >= launch->run_count) return;
+        if (position > __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)) return;
+        k->position = position;
+        k->block_index = launch->run[position];
+        run_block(k);
+        __atomic_add_fetch(&launch->blocks_run, 1, __ATOMIC_RELAXED);
+        if (!k->fault.kind) continue;
+        s64 stop = __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED);
+        while (position < stop && !__atomic_compare_exchange_n(&launch->stop_after, &stop, position, false,
+                                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        }
+        return;
+    }
+}
+
+}  // namespace
+}  // namespace WS_NS
