@@ -1,0 +1,219 @@
+// /// kernel
+// task = "w4a16_gemm"
+// requires = "N % 4 == 0"                 # 16-byte loads of four neighbouring columns
+// constants = ["G"]                       # tells at compile time how often scales change
+// tags = ["tensor_core", "vectorized", "shared_tile", "split_k", "lop3_dequant"]
+//
+// [tune]
+// MT = [4, 2, 1]                          # 16-row tiles a block makes where M > 16
+// SPLIT = [8, 4, 16, 2, 1]                # parts of K that different blocks sum, up to 64 rows
+//
+// [let]
+// PARTS = "max(1, SPLIT * (M <= 64))"
+// SPAN = "align(cdiv(K, PARTS), 128)"     # k of one part; the last may be short, or empty
+//
+// [[buffer]]
+// name = "partial"
+// shape = ["PARTS", "M", "N"]
+// dtype = "float32"
+//
+// [[launch]]
+// kernel = "gemm<1>"
+// when = "M <= 16"
+// grid = ["cdiv(N, 128)", 1, "PARTS"]
+// block = 128
+//
+// [[launch]]
+// kernel = "gemm<MT>"
+// when = "M > 16"
+// grid = ["cdiv(N, 128)", "min(cdiv(M, 16 * MT), 65535)", "PARTS"]
+// block = 128
+//
+// [[launch]]
+// kernel = "reduce"
+// when = "PARTS > 1"
+// grid = "cdiv(M * N, 256)"
+// block = 256
+// ///
+
+// A block makes 16 * TILES rows x 128 columns of one part of K with mma.m16n8k16; each of its four warps has 32 columns.
+// Weights go from global memory straight into the registers where the mma wants them, without shared memory:
+//
+//   a warp's step of 32 k           lane = 4 * g + t holds 16 bytes: word row t, columns 4g to 4g + 3
+//
+//      word row 0  [ g=0 | g=1 | ... | g=7 ]     k = 0..7      <- t = 0
+//      word row 1  [                       ]     k = 8..15     <- t = 1
+//      ...                                                        one word = one column, 8 k
+//
+// An mma adds over its k in any order, so lane t's eight k (8t to 8t + 7) stand for the slots that the fragment layout
+// gives it: pairs (0,4) and (1,5) in one mma, (2,6) and (3,7) in the next. x lies in shared memory with its k in the
+// order 0 4 1 5 2 6 3 7, so one 16-byte load gives a lane its row's share for both. Column j of each lane's four makes
+// one n8 tile, so a lane ends with eight neighbouring columns: 8t + j in [0], 8t + 4 + j in [1].
+//
+// Unpacking: codes under the exponent of 1024 are the halves 1024 + code, or 1024 + 16 * code one nibble higher;
+// subtracting (or one fma) gives code - 8 exactly, and one multiplication by the scale rounds once.
+
+#include <cuda_fp16.h>
+
+constexpr int WIDTH = 128;    // columns of a block
+constexpr int DEPTH = 128;    // k of a tile of x
+constexpr int STEPS = DEPTH / 32;
+constexpr int STRIDE = DEPTH + 32;  // halves; 64 bytes of padding keep two rows of a quarter-warp in different banks
+constexpr int THREADS = 128;
+constexpr unsigned ZERO_CODES = 0x88888888u;
+
+static_assert(sizeof(x_t) == 2 && sizeof(scales_t) == 2, "x and scales are half precision");
+static_assert(G % 8 == 0, "the eight codes of a word belong to one group");
+static_assert(WIDTH == 32 * (THREADS / 32), "one warp for every 32 columns");
+
+__device__ unsigned masked(unsigned word, unsigned mask)
+{
+    unsigned bits;
+    asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(bits) : "r"(word), "r"(mask), "r"(0x64006400u));
+    return bits;
+}
+
+__device__ unsigned scaled(__half2 codes, __half2 scale)
+{
+    const __half2 weights = __hmul2(codes, scale);
+    return *reinterpret_cast<const unsigned*>(&weights);
+}
+
+// The pairs (0,4) (1,5) (2,6) (3,7) of a word's weights.
+__device__ void unpack(unsigned word, __half2 scale, unsigned (&b)[4])
+{
+    const __half2 bias = __float2half2_rn(-1032.f), sixteenth = __float2half2_rn(0.0625f);
+    const __half2 bias16 = __float2half2_rn(-72.f);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const unsigned low = masked(word, 0x000f000fu), high = masked(word, 0x00f000f0u);
+        b[2 * i] = scaled(__hadd2(*reinterpret_cast<const __half2*>(&low), bias), scale);
+        b[2 * i + 1] = scaled(__hfma2(*reinterpret_cast<const __half2*>(&high), sixteenth, bias16), scale);
+        word >>= 8;
+    }
+}
+
+__device__ void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1)
+{
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// A tile of x into shared memory, eight k at a time in the order 0 4 1 5 2 6 3 7; zeros outside.
+template <int TILES>
+__device__ void load_x(const x_t* __restrict__ x, x_t (&xs)[16 * TILES][STRIDE], int m0, int k0, int k_end, int M, int K)
+{
+#pragma unroll
+    for (int i = threadIdx.x; i < 16 * TILES * (DEPTH / 8); i += THREADS) {
+        const int r = i / (DEPTH / 8), k = i % (DEPTH / 8) * 8;
+        uint4 v = make_uint4(0, 0, 0, 0);
+        if (m0 + r < M && k0 + k < k_end) v = *reinterpret_cast<const uint4*>(x + (size_t)(m0 + r) * K + k0 + k);
+        *reinterpret_cast<uint4*>(&xs[r][k]) =
+            make_uint4(__byte_perm(v.x, v.z, 0x5410), __byte_perm(v.x, v.z, 0x7632), __byte_perm(v.y, v.w, 0x5410),
+                       __byte_perm(v.y, v.w, 0x7632));
+    }
+}
+
+// One step: 32 k of 32 columns against every row tile.
+template <int TILES>
+__device__ void multiply(const uint4& words, const __half2 (&scale)[4], const x_t (&xs)[16 * TILES][STRIDE], int k,
+                         float (&sum)[TILES][4][4])
+{
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const unsigned word[4] = {words.x, words.y, words.z, words.w};
+    uint4 upper[TILES], lower[TILES];
+#pragma unroll
+    for (int tile = 0; tile < TILES; tile++) {
+        upper[tile] = *reinterpret_cast<const uint4*>(&xs[16 * tile + g][k + 8 * t]);
+        lower[tile] = *reinterpret_cast<const uint4*>(&xs[16 * tile + g + 8][k + 8 * t]);
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        unsigned b[4];
+        unpack(word[j], scale[j], b);
+#pragma unroll
+        for (int tile = 0; tile < TILES; tile++) {
+            mma(sum[tile][j], upper[tile].x, lower[tile].x, upper[tile].y, lower[tile].y, b[0], b[1]);
+            mma(sum[tile][j], upper[tile].z, lower[tile].z, upper[tile].w, lower[tile].w, b[2], b[3]);
+        }
+    }
+}
+
+// The scales of this lane's four columns in the group of row k.
+__device__ void load_scales(const scales_t* __restrict__ scales, int k, int n, int N, __half2 (&scale)[4])
+{
+    const uint2 packed = *reinterpret_cast<const uint2*>(scales + (size_t)(k / G) * N + n);
+    const __half* values = reinterpret_cast<const __half*>(&packed);
+#pragma unroll
+    for (int j = 0; j < 4; j++) scale[j] = __half2half2(values[j]);
+}
+
+// Four neighbouring columns of one row.
+__device__ void store(float a, float b, float c, float d, float* __restrict__ partial, y_t* __restrict__ y, int m, int n,
+                      int M, int N, int PARTS)
+{
+    if (m >= M || n >= N) return;
+    if (PARTS > 1) {
+        *reinterpret_cast<float4*>(partial + ((size_t)blockIdx.z * M + m) * N + n) = make_float4(a, b, c, d);
+    } else {
+        const __half2 low = __floats2half2_rn(a, b), high = __floats2half2_rn(c, d);
+        *reinterpret_cast<uint2*>(y + (size_t)m * N + n) =
+            make_uint2(*reinterpret_cast<const unsigned*>(&low), *reinterpret_cast<const unsigned*>(&high));
+    }
+}
+
+template <int TILES>
+__global__ void __launch_bounds__(THREADS)
+gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qweight, const scales_t* __restrict__ scales,
+     float* __restrict__ partial, y_t* __restrict__ y, int M, int N, int K, int PARTS, int SPAN)
+{
+    __shared__ __align__(16) x_t xs[16 * TILES][STRIDE];
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const int n0 = blockIdx.x * WIDTH + threadIdx.x / 32 * 32, n = n0 + 4 * g;
+    const int k_begin = blockIdx.z * SPAN, k_end = min(K, k_begin + SPAN);
+    for (int m0 = blockIdx.y * 16 * TILES; m0 < M; m0 += gridDim.y * 16 * TILES) {
+        float sum[TILES][4][4] = {};
+        __half2 scale[4] = {};
+        for (int k0 = k_begin; k0 < k_end; k0 += DEPTH) {
+            uint4 words[STEPS];
+#pragma unroll
+            for (int step = 0; step < STEPS; step++) {
+                const int k = k0 + 32 * step + 8 * t;
+                words[step] = make_uint4(ZERO_CODES, ZERO_CODES, ZERO_CODES, ZERO_CODES);
+                if (k < k_end && n < N)
+                    words[step] = *reinterpret_cast<const uint4*>(qweight + (size_t)(k / 8) * N + n);
+            }
+            __syncthreads();
+            load_x<TILES>(x, xs, m0, k0, k_end, M, K);
+            __syncthreads();
+#pragma unroll
+            for (int step = 0; step < STEPS; step++) {
+                const int k = k0 + 32 * step + 8 * t;
+                const bool fresh = step == 0 || G % 32 != 0 || (k0 + 32 * step) % G == 0;
+                if (fresh && k < k_end && n < N) load_scales(scales, k, n, N, scale);
+                multiply<TILES>(words[step], scale, xs, 32 * step, sum);
+            }
+        }
+#pragma unroll
+        for (int tile = 0; tile < TILES; tile++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int side = 0; side < 2; side++) {
+                    const float(&s)[4][4] = sum[tile];
+                    const int c = 2 * half + side, m = m0 + 16 * tile + 8 * half + g, column = n0 + 8 * t + 4 * side;
+                    store(s[0][c], s[1][c], s[2][c], s[3][c], partial, y, m, column, M, N, PARTS);
+                }
+    }
+}
+
+__global__ void reduce(const float* __restrict__ partial, y_t* __restrict__ y, int M, int N, int PARTS)
+{
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x, count = (size_t)M * N;
+    if (i >= count) return;
+    float sum = 0.f;
+    for (int part = 0; part < PARTS; part++) sum += partial[part * count + i];
+    y[i] = ws::from_float<y_t>(sum);
+}
