@@ -72,14 +72,15 @@ def _machine() -> Finding:
 
 
 def _vm() -> Finding:
-    from warpsmith.sandbox.emulator.vm import describe
+    from warpsmith.sandbox.emulator.vm.bindings import VmNotBuilt, isa_names
 
-    remedy = "Rebuild it: make setup, or python setup.py build_ext --inplace (needs a C++17 compiler)."
     try:
-        detail = describe()
-    except (WarpsmithError, ImportError) as error:
+        sets = isa_names()
+    except (VmNotBuilt, OSError) as error:
+        remedy = "Rebuild it: make setup, or pip install -e . (needs a C++17 compiler)."
         return Finding(name="emulator", state=State.MISSING, detail=str(error), remedy=remedy, needed=True)
-    return Finding(name="emulator", state=State.OK, detail=detail, needed=True)
+    others = f"; also {', '.join(sets[1:])}" if sets[1:] else ""
+    return Finding(name="emulator", state=State.OK, detail=f"VM runs {sets[0]}{others}", needed=True)
 
 
 def _nvrtc() -> Finding:

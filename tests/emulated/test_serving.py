@@ -1,0 +1,152 @@
+"""`load` gives a PyTorch operator that computes what the task says, on the emulator."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from warpsmith.core.artifact import Resources
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.counters import LaunchCounters
+from warpsmith.core.errors import LibraryError, TaskError
+from warpsmith.core.outcome import Verified, WorkloadCheck
+from warpsmith.core.profile import LaunchProfile, Occupancy, Profile, WorkloadProfile
+from warpsmith.core.protocols import Evaluation
+from warpsmith.core.quantity import Bound, Duration, Source
+from warpsmith.kernels_generated import Kernel, OutsideDomainWarning, load
+from warpsmith.kernels_generated.accept import write_kernel
+from warpsmith.kernels_generated.manifest import Lineage
+from warpsmith.seeds import seeds_for
+from warpsmith.tasks.load import load_task
+
+MODELLED = Source.MODELLED
+
+
+def evaluation(of: Candidate) -> Evaluation:
+    """Evidence as the gate would give it, at one workload."""
+    launch = LaunchProfile(
+        kernel="gemm",
+        duration=Duration(us=4.0, source=MODELLED),
+        limits={"dram": 4.0},
+        limiter="dram",
+        occupancy=Occupancy(blocks_per_sm=1, warps_per_sm=8, max_warps=64, limiter="grid"),
+        waves=1.0,
+        resources=Resources(registers=32, static_shared=0),
+        counters=LaunchCounters(
+            source=Source.EMULATED,
+            kernel="gemm",
+            grid_blocks=1,
+            block_threads=256,
+            blocks_counted=1,
+            warp_instructions={"fma": 1.0},
+            thread_instructions=32.0,
+        ),
+    )
+    workload = WorkloadProfile(
+        workload="one",
+        duration=Duration(us=4.0, source=MODELLED),
+        bound=Bound(us=2.0, limit="dram", flops=1.0, bytes=1.0),
+        launches=(launch,),
+    )
+    return Evaluation(
+        candidate=of.identity,
+        outcome=Verified(
+            checks=(WorkloadCheck(workload="one", seed=1, error=0.5, relative_l2=0.0, largest=0.0),), schedules=2
+        ),
+        stages=(),
+        profile=Profile(candidate=of.identity, target="h200", source=MODELLED, workloads=(workload,)),
+        toolchain="nvrtc",
+    )
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that holds the naive W4A16 seed, with a domain of even N."""
+    folder = tmp_path_factory.mktemp("library")
+    text = seeds_for("w4a16_gemm")[0].text.replace(
+        '// task = "w4a16_gemm"', '// task = "w4a16_gemm"\n// requires = "N % 2 == 0"'
+    )
+    kernel = Candidate(task="w4a16_gemm", language="cuda", text=text)
+    lineage = Lineage(run="r", coder="builtin", judge="builtin", strategy="refine", rounds=1)
+    write_kernel(folder, kernel, evaluation(kernel), task=load_task("w4a16_gemm"), lineage=lineage)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kernel(library: Path) -> Kernel:
+    return load("w4a16_gemm", library=library)
+
+
+def inputs(m: int, n: int, k: int, g: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(m, k, generator=generator).half()
+    codes = torch.randint(-(2**31), 2**31, (k // 8, n), generator=generator).to(torch.int32)
+    return x, codes, torch.rand(k // g, n, generator=generator).half() * 0.1
+
+
+def expected(x: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """x @ w in float64, w unpacked eight codes to a word, lowest bits first."""
+    k, n = x.shape[1], codes.shape[1]
+    values = torch.stack([(codes >> (4 * i)) & 15 for i in range(8)], dim=1).reshape(k, n) - 8
+    return x.double() @ (values.double() * scales.double().repeat_interleave(k // scales.shape[0], dim=0))
+
+
+def assert_right(y: torch.Tensor, x: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor) -> None:
+    torch.testing.assert_close(y.double(), expected(x, codes, scales), rtol=2e-3, atol=2e-3)
+
+
+def test_a_loaded_kernel_computes_the_task(kernel: Kernel) -> None:
+    given = inputs(3, 40, 128, 32)
+    assert_right(kernel(*given), *given)
+    assert "50.0% of the bound, modelled" in repr(kernel)
+
+
+def test_outside_its_domain_the_reference_serves_with_one_warning(library: Path) -> None:
+    kernel = load("w4a16_gemm", library=library)
+    kernel._warned = False
+    given = inputs(2, 3, 64, 32)
+    with pytest.warns(OutsideDomainWarning, match=r"N=3, K=64, G=32 is outside"):
+        assert_right(kernel(*given), *given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_right(kernel(*given), *given)
+
+
+def test_a_tensor_that_does_not_fit_is_named(kernel: Kernel) -> None:
+    x, codes, scales = inputs(3, 40, 128, 32)
+    with pytest.raises(TaskError, match="x is float32; w4a16_gemm takes float16"):
+        kernel(x.float(), codes, scales)
+    with pytest.raises(TaskError, match="qweight has extent 15 where K // 8 is 16"):
+        kernel(x, codes[:-1].contiguous(), scales)
+    with pytest.raises(TaskError, match="scales has extent 4 where K // G is 2"):
+        kernel(x, codes, scales, G=64)
+
+
+def test_the_operator_passes_opcheck(kernel: Kernel) -> None:
+    result = torch.library.opcheck(kernel.operator, inputs(2, 8, 64, 32))
+    assert {"SUCCESS"} == set(result.values())
+
+
+def test_the_kernel_lives_inside_a_compiled_graph(kernel: Kernel) -> None:
+    given = inputs(2, 8, 64, 32)
+    graph = torch.compile(lambda *tensors: kernel(*tensors) * 2, backend="eager", fullgraph=True)
+    torch.testing.assert_close(graph(*given), kernel(*given) * 2)
+
+
+def test_loading_again_gives_the_same_operator(kernel: Kernel, library: Path) -> None:
+    assert kernel is load("w4a16_gemm", library=library, arch="sm_90")
+
+
+def test_what_is_not_there_or_not_to_be_trusted_is_not_served(library: Path, tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="no kernel of w4a16_gemm for a100"):
+        load("w4a16_gemm", library=library, arch="a100")
+    copy = tmp_path / "w4a16_gemm" / "edited"
+    copy.mkdir(parents=True)
+    (source,) = library.glob("*/*")
+    (copy / "kernel.json").write_bytes((source / "kernel.json").read_bytes())
+    (copy / "kernel.cu").write_text("// something else\n")
+    with pytest.raises(LibraryError, match="was changed after it was accepted"):
+        load("w4a16_gemm", library=tmp_path)
