@@ -116,7 +116,7 @@ def test_scratch_from_the_device_heap_is_a_buffer() -> None:
             f'{LAUNCH[11:]}args = ["x", "y"]',
         ),
         (
-            "copy.cu:5:14: In `N / 256`: `/` is not an operator here. Write `//` to round down or `cdiv(a, b)` to round up.",
+            "copy.cu:5:14: In `N / 256`: `/` is not an operator here. Write `//` to round down or `cdiv(a, b)`",
             'kernel = "copy"\ngrid = "N / 256"\nblock = 256',
         ),
         (

@@ -16,4 +16,4 @@ def did_you_mean(name: str, known: Iterable[str], *, listed: int = 12) -> str:
     if not names:
         return ""
     shown = ", ".join(names[:listed])
-    return f"Known are: {shown}{', ...' if len(names) > listed else ''}."
+    return f"Known are: {shown}{f' and {len(names) - listed} more' if len(names) > listed else ''}."

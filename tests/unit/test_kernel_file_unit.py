@@ -1,0 +1,137 @@
+"""The texts a compiler sees, and what its errors are turned into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warpsmith.core.kernel_file import explain_compile_error, parse_kernel_file, translation_unit
+from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Workload
+
+KERNEL_FILE = parse_kernel_file((Path(__file__).parent / "kernel_files" / "scale_rows.cu").read_text())
+WORKLOAD = Workload("w", {"M": 5, "N": 128, "G": 2}, "normal", dtypes={"T": "bfloat16"})
+TASK = Task(
+    name="scale_rows",
+    family="test",
+    summary="Rows over their sums.",
+    inputs=(Tensor("x", ("M", "N"), "T"), Tensor("w", ("N",), "float16", Role.STATIC)),
+    outputs=(Output("y", ("M", "N"), "T"),),
+    dims=("M", "N"),
+    reference=lambda x, w: x * w,
+    make_inputs={},
+    verify=(WORKLOAD,),
+    bench=(WORKLOAD,),
+    cost=lambda dims: Cost(1, 1),
+    fixed=("G",),
+)
+UNIT = translation_unit(KERNEL_FILE, TASK, WORKLOAD, {"BM": 2, "BN": 32})
+
+
+def test_the_preamble_names_element_types_then_constants() -> None:
+    assert UNIT.preamble.splitlines() == [
+        "using x_t = __nv_bfloat16;",
+        "using w_t = __half;",
+        "using y_t = __nv_bfloat16;",
+        "using partial_t = float;",
+        "using packed_t = __half;",
+        "constexpr int BM = 2;",
+        "constexpr int BN = 32;",
+        "constexpr int G = 2;",
+        "constexpr int THREADS = 64;",
+    ]
+
+
+def test_the_candidate_text_is_untouched_and_names_come_in_plan_order() -> None:
+    assert KERNEL_FILE.text == UNIT.text
+    assert UNIT.names == ("pack", "sums<BM>", "scale")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "using ws_plan_launch_2 = ws_plan::of<decltype(&sums<BM>)>;",
+        'static_assert(ws_plan_launch_2::count == 4, "launch 1: sums<BM> does not take 4 arguments. ',
+        "launch 1: argument 1 ('x') of sums<BM> does not fit: 'x' holds bfloat16. Declare the parameter 'const x_t* x'",
+        "launch 1: argument 1 ('x') of sums<BM> is read-only.",
+        "launch 1: argument 3 ('M') of sums<BM> is an integer. Declare the parameter 'int M' or 'long long'.",
+        "launch 2: argument 2 ('packed') of scale is read-only.",
+    ],
+)
+def test_the_appendix_holds_each_launch_against_its_signature(check: str) -> None:
+    assert check in UNIT.appendix
+
+
+def test_what_a_launch_may_write_is_not_asked_to_be_const() -> None:
+    for writable in (
+        "argument 4 ('y') of scale",
+        "argument 2 ('packed') of pack",
+        "argument 2 ('partial') of sums<BM>",
+    ):
+        assert f"{writable} does not fit" in UNIT.appendix
+        assert f"{writable} is read-only" not in UNIT.appendix
+
+
+@pytest.mark.parametrize(
+    ("remedy", "message"),
+    [
+        (
+            "`N` is a dimension: make it a parameter of the kernel: `int N`.",
+            'candidate.cu(60): error: identifier "N" is undefined',
+        ),
+        (
+            '`G` is a dimension: make it a parameter of the kernel: `int G`, or add it to `constants = ["G"]`.',
+            'error: identifier "G" is undefined',
+        ),
+        ("`w` is a tensor: make it a parameter of the kernel: `w_t* w`.", 'error: identifier "w" is undefined'),
+        ("`TILES` is a [let] expression: make it a parameter", 'error: identifier "TILES" is undefined'),
+        ("`SMS` is known to the launch plan only: take `int SMS`", 'error: identifier "SMS" is undefined'),
+        (
+            "`TILE_K` is no knob: add `TILE_K = [64]` under [tune]. Known are: BM, BN, G.",
+            'error: identifier "TILE_K" is undefined',
+        ),
+        ("`partials_t`: Did you mean `partial_t`?", 'error: identifier "partials_t" is undefined'),
+        (
+            "`BM` is defined already, from the head block: delete your own definition of it.",
+            'error: variable "BM" has already been defined (previous definition at line 6 of preamble)',
+        ),
+        ("`x_t` is defined already, as the element type of `x`", 'error: type "x_t" has already been defined'),
+        (
+            "Sizes of arrays and template arguments must be known when compiling: use a knob or a fixed dimension (G)",
+            "error: expression must have a constant value",
+        ),
+        ('Remove `extern "C"`', 'error: this declaration may not have extern "C" linkage'),
+        (
+            "`ws::to_float(x[i])` to read, `ws::from_float<y_t>(sum)` to write.",
+            'error: more than one operator "*" matches these operands:',
+        ),
+        (
+            "Static shared memory ends at 48 KiB: declare `extern __shared__",
+            "ptxas error : Entry function 'f' uses too much shared data (0x10000 bytes, 0xc000 max)",
+        ),
+        (
+            "Write `__device__` before a helper.",
+            "error: A function ... and host functions are not allowed in JIT mode.",
+        ),
+        ("Kernels are found by name: give each its own.", 'cannot determine which instance of overloaded function "f"'),
+    ],
+)
+def test_a_compiler_message_ends_with_what_to_write(remedy: str, message: str) -> None:
+    explained = explain_compile_error(message, TASK, KERNEL_FILE)
+    assert explained.startswith(message)
+    assert remedy in explained
+
+
+def test_a_plan_assertion_is_said_in_the_plans_own_words() -> None:
+    message = (
+        "launch-plan(30): error: static assertion failed with \"launch 2: argument 4 ('y') of scale does not fit: "
+        "'y' holds bfloat16. Declare the parameter 'y_t* y'.\""
+    )
+    assert explain_compile_error(message, TASK, KERNEL_FILE) == (
+        "launch 2: argument 4 (`y`) of scale does not fit: `y` holds bfloat16. Declare the parameter `y_t* y`."
+    )
+
+
+def test_a_message_nobody_recognises_stays_as_it_is() -> None:
+    message = 'candidate.cu(9): error: expected a ";"'
+    assert explain_compile_error(message, TASK, KERNEL_FILE) == message
