@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
-
-from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
-from warpsmith.sandbox.emulated import load_ptx
-from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
-from warpsmith.sandbox.emulator.program import Instr
-from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
-from warpsmith.sandbox.screen.ptx import screen_ptx
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.artifact import Artifact
@@ -25,8 +19,15 @@ from warpsmith.core.kernel_file import (
     translation_unit,
 )
 from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected, Stage, Unsupported
-from warpsmith.core.plan import BoundPlan
+from warpsmith.core.plan import BoundLaunch, BoundPlan
+from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
+from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
+from warpsmith.sandbox.emulated import load_ptx
+from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
+from warpsmith.sandbox.emulator.program import Instr
+from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.screen.ptx import screen_ptx
 
 Compiler: TypeAlias = Callable[[TranslationUnit, str], Artifact | CompileFailed]
 """(texts, `sm_90a`) -> artifact, or the candidate's own failure. Raises MachineError for ours."""
@@ -80,30 +81,25 @@ class Builds:
         resident = {}
         artifact = self.artifact(workload)
         for launch in first.launches:
-            used = occupancy(
-                self.arch, artifact.resources[artifact.entries[launch.kernel]], launch.block, launch.shared
-            )
+            used = self._occupancy(artifact, launch)
             if not isinstance(used, ResourceExceeded):
                 resident[launch.kernel] = max(1, used.blocks_per_sm) * self.arch.sms
         return bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=resident)
 
     def sums_in_any_order(self, workload: Workload) -> bool:
         """Whether the code holds floating-point atomics, whose order the hardware leaves free."""
-        for entry in load_ptx(self.artifact(workload).ptx).module.entries:
-            for instr in entry.instructions:
-                if instr.opcode in ("atom", "red") and any(
-                    "f" in word and word[-1].isdigit() for word in instr.modifiers
-                ):
-                    return True
-        return False
+        entries = load_ptx(self.artifact(workload).ptx).module.entries
+        return any(_is_float_atomic(instr) for entry in entries for instr in entry.instructions)
+
+    def _occupancy(self, artifact: Artifact, launch: BoundLaunch) -> Occupancy | ResourceExceeded:
+        resources = artifact.resources[artifact.entries[launch.kernel]]
+        return occupancy(resources, launch.shared, prod(launch.block), self.arch)
 
     def _limits(self, workload: Workload) -> Outcome | None:
         """What the target would refuse to launch, said before anything runs."""
         artifact = self.artifact(workload)
         for launch in self.plan(workload).launches:
-            used = occupancy(
-                self.arch, artifact.resources[artifact.entries[launch.kernel]], launch.block, launch.shared
-            )
+            used = self._occupancy(artifact, launch)
             if isinstance(used, ResourceExceeded):
                 message = f"{launch.kernel} cannot launch on {self.arch.name}: {used.reason}"
                 return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
@@ -125,10 +121,15 @@ def screen(artifact: Artifact) -> Outcome | None:
     loaded = load_ptx(artifact.ptx)
     for name in artifact.entries.values():
         try:
-            loaded.entry(name)
+            loaded.program(name)
         except UnsupportedInstruction as missing:
             return Unsupported(stage=Stage.SCREEN, message=str(missing), line=missing.line or None)
     return None
+
+
+def _is_float_atomic(instr: Instr) -> bool:
+    floats = {"f16", "bf16", "f16x2", "bf16x2", "f32", "f64"}
+    return instr.opcode in ("atom", "red") and bool(floats & set(instr.modifiers))
 
 
 def _is_float_atomic(instr: Instr) -> bool:

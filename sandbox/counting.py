@@ -7,14 +7,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from math import prod
 
-from warpsmith.sandbox.emulator.isa import lookup
+from warpsmith.core.counters import LaunchCounters, LineCounters, SharedTraffic, Traffic
+from warpsmith.core.quantity import Source
 from warpsmith.sandbox.emulator.isa.row import Pipe
+from warpsmith.sandbox.emulator.isa.table import lookup
 from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec, SiteCounters
 from warpsmith.sandbox.emulator.parallelism import outstanding_loads
 from warpsmith.sandbox.emulator.program import Entry, Instr, Vector
-
-from warpsmith.core.counters import LaunchCounters, LineCounters, SharedTraffic, Traffic
-from warpsmith.core.quantity import Source
 
 SECTOR = 32
 _BITS = re.compile(r"[a-z]+(\d+)(x2)?$")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from warpsmith.sandbox.emulator.machine import Fault, FaultKind
-
 from warpsmith.core.outcome import (
     BarrierMisuse,
     Crashed,
@@ -15,6 +13,7 @@ from warpsmith.core.outcome import (
     Stage,
     Uninitialised,
 )
+from warpsmith.sandbox.emulator.machine import Fault, FaultKind
 
 _OUTCOMES: dict[FaultKind, type[Failure]] = {
     FaultKind.OUT_OF_BOUNDS: OutOfBounds,

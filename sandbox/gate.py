@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from warpsmith.core.arch import Architecture
-from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
-from warpsmith.sandbox.bench import profile_candidate
-from warpsmith.sandbox.builds import Builds, Compiler
-from warpsmith.sandbox.screen.source import check_source
-from warpsmith.sandbox.trials import SCHEDULES, Trials
-
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
 from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verified, WorkloadCheck
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Evaluation, Launcher, StageReport
 from warpsmith.core.task import Task, Workload
+from warpsmith.sandbox.bench import profile_candidate
+from warpsmith.sandbox.builds import Builds, Compiler
+from warpsmith.sandbox.screen.source import check_source
+from warpsmith.sandbox.trials import SCHEDULES, Trials
 
 
 class _Ended(Exception):  # noqa: N818 - control flow inside one evaluation
