@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from warpsmith.tasks import intermediate
-from warpsmith.tasks.load import load_task
-from warpsmith.tasks.oracle import honest, oracle
-from warpsmith.tasks.sample import make_inputs
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Output, Role, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
+from warpsmith.tasks import intermediate
+from warpsmith.tasks.load import load_task
+from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.tasks.sample import make_inputs
 
 W4A16 = load_task("w4a16_gemm")
 

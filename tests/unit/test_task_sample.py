@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from warpsmith.tasks.convert import finite_limit, from_torch, to_torch, torch_dtype, widened
-from warpsmith.tasks.load import load_task
-from warpsmith.tasks.oracle import oracle
-from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Workload
+from warpsmith.tasks.convert import finite_limit, from_torch, to_torch, torch_dtype, widened
+from warpsmith.tasks.load import load_task
+from warpsmith.tasks.oracle import oracle
+from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 TASK = load_task("w4a16_gemm")
 
