@@ -11,7 +11,7 @@ from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
-from warpsmith.sandbox.emulator.isa.steps import is_lane_instruction, steps
+from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
 
 Lowering = Callable[[Emitter], None]
@@ -82,6 +82,8 @@ def _straight(emitter: Emitter) -> None:
     instr = emitter.instr
     lowering = LOWERINGS.get(instr.opcode)
     if lowering is not None:
+        # The table knows which words an instruction may have; a lowering reads only those it needs.
+        warp_row(instr)
         lowering(emitter)
     elif is_lane_instruction(instr):
         _lane(emitter, instr)

@@ -10,7 +10,7 @@ import pytest
 
 from warpsmith.sandbox.emulator import vm
 from warpsmith.sandbox.emulator.isa.lanes import lane_rows
-from warpsmith.sandbox.emulator.isa.number import F32, F64, FORMATS, Format
+from warpsmith.sandbox.emulator.isa.number import BF16, F16, F32, F64, FORMATS, Format
 from warpsmith.sandbox.emulator.isa.row import LaneRow
 
 WIDTHS = {"pred": 1, "f32": 32, "f64": 64} | {f"{s}{w}": w for s in "us" for w in (8, 16, 32, 64)}
@@ -42,6 +42,10 @@ def operand(width: int, rng: random.Random) -> int:
         return rng.choice(EDGES[width])
     if choice == 1:
         return rng.getrandbits(width)
+    if choice == 2 and width == 16:
+        return rng.choice((F16, BF16)).from_float(rng.choice((1, 2**-5, 2**-14)) * rng.uniform(-8, 8))
+    if choice == 2 and width == 32 and rng.randrange(3) == 0:
+        return operand(16, rng) << 16 | operand(16, rng)
     if choice == 2 and width == 32:
         return F32.from_float(rng.uniform(-40, 40))
     if choice == 2 and width == 64:

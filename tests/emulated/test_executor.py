@@ -1,13 +1,17 @@
-"""The readable executor on small PTX programs: what they compute, and each fault beside its honest twin."""
+"""Both executors on small PTX programs: what they compute, and each fault beside its honest twin."""
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 
-from warpsmith.sandbox.emulator.isa.execute import launch
+from warpsmith.sandbox.emulator import launch as vm
+from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.machine import (
+    Fault,
     FaultKind,
     LaunchResult,
     LaunchSpec,
@@ -15,6 +19,7 @@ from warpsmith.sandbox.emulator.machine import (
     Options,
     UnsupportedInstruction,
 )
+from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.ptx import parse_module
 
 REGISTERS = ".reg .pred %p<8>; .reg .b16 %h<8>; .reg .b32 %r<32>; .reg .f32 %f<16>; .reg .b64 %rd<16>;"
@@ -27,81 +32,96 @@ PROLOGUE = """
 """
 
 
-class Program:
-    """A kernel of two buffers: `source` (read-only) and `out` (uninitialised)."""
+class Launcher(Protocol):
+    def __call__(
+        self, module: Module, entry_name: str, spec: LaunchSpec, memory: Memory, options: Options
+    ) -> LaunchResult: ...
 
-    def __init__(self, body: str, declarations: str = "") -> None:
-        self.module = parse_module(
-            f".version 9.0\n.target sm_90a\n.address_size 64\n{declarations}\n"
-            f".visible .entry k(.param .u64 k_0, .param .u64 k_1)\n{{ {REGISTERS} {PROLOGUE} {body} }}"
-        )
-        self.out = np.zeros(64, np.uint32)
+
+@dataclass
+class Executor:
+    """Runs kernels of two buffers of 64 words: `source` (read-only) and `out` (uninitialised unless asked)."""
+
+    launch: Launcher
+    out: np.ndarray = field(default_factory=lambda: np.zeros(64, np.uint32))
 
     def run(
         self,
+        body: str,
+        declarations: str = "",
+        *,
         source: Sequence[int] = range(64),
+        zeroed: bool = False,
         threads: int = 32,
         grid: int = 1,
         shared: int = 0,
         budget: int = 1 << 20,
     ) -> LaunchResult:
-        memory = Memory()
-        data = np.array(source, np.uint32)
+        module = parse_module(
+            f".version 9.0\n.target sm_90a\n.address_size 64\n{declarations}\n"
+            f".visible .entry k(.param .u64 k_0, .param .u64 k_1)\n{{ {REGISTERS} {PROLOGUE} {body} }}"
+        )
+        memory, data = Memory(), np.array(source, np.uint32)
         params = struct.pack(
             "<QQ",
             memory.allocate("source", data.view(np.uint8), writable=False, initialised=True),
-            memory.allocate("out", self.out.view(np.uint8), writable=True, initialised=False),
+            memory.allocate("out", self.out.view(np.uint8), writable=True, initialised=zeroed),
         )
         spec = LaunchSpec((grid, 1, 1), (threads, 1, 1), shared, params)
-        return launch(self.module, "k", spec, memory, Options(budget=budget))
+        return self.launch(module, "k", spec, memory, Options(budget=budget))
+
+    def outputs(self, body: str, count: int = 32, declarations: str = "", **settings: Any) -> list[int]:
+        assert self.run(body, declarations, **settings).fault is None
+        return [int(word) for word in self.out[:count]]
+
+    def fault(self, body: str, declarations: str = "", **settings: Any) -> Fault:
+        found = self.run(body, declarations, **settings).fault
+        assert found is not None
+        return found
 
 
-def outputs(body: str, count: int = 32, declarations: str = "", **launch_options: int) -> list[int]:
-    program = Program(body, declarations)
-    result = program.run(**launch_options)
-    assert result.fault is None
-    return program.out[:count].tolist()
+@pytest.fixture(params=[execute.launch, vm.launch], ids=["readable", "vm"])
+def on(request: pytest.FixtureRequest) -> Executor:
+    return Executor(request.param)
 
 
-def fault_of(body: str, declarations: str = "", **launch_options: int) -> tuple[FaultKind, str]:
-    result = Program(body, declarations).run(**launch_options)
-    assert result.fault is not None
-    return result.fault.kind, result.fault.message
+@pytest.fixture
+def readable() -> Executor:
+    return Executor(execute.launch)
 
 
 LOAD, STORE = "ld.global.u32 %r1, [%rd2];", "st.global.u32 [%rd3], %r1;"
 
 
-def test_each_thread_copies_its_word() -> None:
-    assert list(range(32)) == outputs(f"{LOAD} {STORE} ret;")
+def test_each_thread_copies_its_word(on: Executor) -> None:
+    assert list(range(32)) == on.outputs(f"{LOAD} {STORE} ret;")
 
 
-def test_a_vector_load_moves_four_words() -> None:
+def test_a_vector_load_moves_four_words(on: Executor) -> None:
     body = "ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%rd0+16]; st.global.v2.u32 [%rd1], {%r3,%r4}; ret;"
-    assert outputs(body, 2, threads=1) == [6, 7]
+    assert on.outputs(body, 2, threads=1) == [6, 7]
 
 
-def test_a_signed_byte_load_extends_its_sign() -> None:
-    program = Program("ld.global.s8 %r1, [%rd0]; st.global.u32 [%rd1], %r1; ret;")
-    program.run([0x80], threads=1)
-    assert program.out[0] == 0xFFFFFF80
+def test_a_signed_byte_load_extends_its_sign(on: Executor) -> None:
+    body = "ld.global.s8 %r1, [%rd0]; st.global.u32 [%rd1], %r1; ret;"
+    assert on.outputs(body, 1, source=[0x80], threads=1) == [0xFFFFFF80]
 
 
-def test_both_sides_of_a_branch_run_and_meet_again() -> None:
+def test_both_sides_of_a_branch_run_and_meet_again(on: Executor) -> None:
     body = f"""and.b32 %r2, %r0, 1; setp.eq.s32 %p1, %r2, 0; @%p1 bra EVEN;
     mov.u32 %r1, 100; bra JOIN; EVEN: mov.u32 %r1, 200; JOIN: activemask.b32 %r3; add.u32 %r1, %r1, %r3; {STORE} ret;"""
-    assert outputs(body) == [199, 99] * 16
+    assert on.outputs(body) == [199, 99] * 16
 
 
-def test_a_loop_runs_as_often_as_each_thread_asks() -> None:
+def test_a_loop_runs_as_often_as_each_thread_asks(on: Executor) -> None:
     body = f"""mov.u32 %r1, 0; L: add.u32 %r1, %r1, 2; sub.u32 %r0, %r0, 1; setp.gt.s32 %p1, %r0, 0; @%p1 bra L;
     {STORE} ret;"""
-    assert outputs(body, 4) == [2, 2, 4, 6]
+    assert on.outputs(body, 4) == [2, 2, 4, 6]
 
 
-def test_a_guard_keeps_the_old_value() -> None:
+def test_a_guard_keeps_the_old_value(on: Executor) -> None:
     body = f"mov.u32 %r1, 7; setp.lt.u32 %p1, %r0, 2; @!%p1 mov.u32 %r1, 9; {STORE} ret;"
-    assert outputs(body, 4) == [7, 7, 9, 9]
+    assert on.outputs(body, 4) == [7, 7, 9, 9]
 
 
 SHARED_REVERSE = """shl.b32 %r2, %r0, 2; st.shared.u32 [%r2], %r0; {barrier}
@@ -109,166 +129,159 @@ SHARED_REVERSE = """shl.b32 %r2, %r0, 2; st.shared.u32 [%r2], %r0; {barrier}
     st.global.u32 [%rd3], %r1; ret;"""
 
 
-def test_shared_memory_carries_values_across_a_barrier() -> None:
+def test_shared_memory_carries_values_across_a_barrier(on: Executor) -> None:
     body = SHARED_REVERSE.format(barrier="bar.sync 0;")
-    assert list(range(63, -1, -1)) == outputs(body, 64, threads=64, shared=256)
+    assert list(range(63, -1, -1)) == on.outputs(body, 64, threads=64, shared=256)
 
 
-def test_without_the_barrier_the_other_half_was_never_written() -> None:
-    kind, message = fault_of(SHARED_REVERSE.format(barrier=""), threads=64, shared=256)
-    assert (kind, "never written" in message) == (FaultKind.UNINITIALISED, True)
+def test_without_the_barrier_the_other_half_was_never_written(on: Executor) -> None:
+    found = on.fault(SHARED_REVERSE.format(barrier=""), threads=64, shared=256)
+    assert (found.kind, found.space) == (FaultKind.UNINITIALISED, "shared")
 
 
-def test_shared_memory_is_reached_by_generic_address() -> None:
+def test_shared_memory_is_reached_by_generic_address(on: Executor) -> None:
     body = """mov.u64 %rd4, tile; cvta.shared.u64 %rd5, %rd4; st.u32 [%rd5+4], %r0; ld.shared.u32 %r1, [tile+4];
     isspacep.shared %p1, %rd5; @!%p1 trap; isspacep.global %p1, %rd3; @!%p1 trap; st.u32 [%rd3], %r1; ret;"""
-    assert outputs(body, 1, ".shared .align 4 .b8 tile[8];", threads=1) == [0]
+    assert on.outputs(body, 1, ".shared .align 4 .b8 tile[8];", threads=1) == [0]
 
 
-def test_local_memory_is_each_threads_own() -> None:
+def test_local_memory_is_each_threads_own(on: Executor) -> None:
     body = f".local .align 4 .b8 depot[8]; st.local.u32 [depot+4], %r0; ld.local.u32 %r1, [depot+4]; {STORE} ret;"
-    assert list(range(32)) == outputs(body)
+    assert list(range(32)) == on.outputs(body)
 
 
-def test_constant_and_global_tables_are_read() -> None:
+def test_constant_and_global_tables_are_read(on: Executor) -> None:
     tables = ".const .align 4 .u32 c[2] = {5, 6}; .global .align 4 .u32 g[2] = {7, 8};"
     body = "ld.const.u32 %r1, [c+4]; ld.global.u32 %r2, [g]; add.u32 %r1, %r1, %r2; st.global.u32 [%rd1], %r1; ret;"
-    assert outputs(body, 1, tables, threads=1) == [13]
+    assert on.outputs(body, 1, tables, threads=1) == [13]
 
 
-def test_a_pointer_in_a_table_is_an_address() -> None:
+def test_a_pointer_in_a_table_is_an_address(on: Executor) -> None:
     tables = ".global .align 4 .u32 g[2] = {7, 8}; .global .align 8 .u64 p[1] = {generic(g)+4};"
     body = "ld.global.u64 %rd4, [p]; ld.u32 %r1, [%rd4]; st.global.u32 [%rd1], %r1; ret;"
-    assert outputs(body, 1, tables, threads=1) == [8]
+    assert on.outputs(body, 1, tables, threads=1) == [8]
 
 
 # -- faults -----------------------------------------------------------------------------------------------------
 
 
-def test_a_store_one_word_past_the_end_is_out_of_bounds() -> None:
-    kind, message = fault_of("st.global.u32 [%rd1+256], %r0; ret;")
-    assert (kind, "4 past the end of out (256 bytes)" in message) == (FaultKind.OUT_OF_BOUNDS, True)
+def test_a_store_one_word_past_the_end_is_out_of_bounds(on: Executor) -> None:
+    found = on.fault("st.global.u32 [%rd1+256], %r0; ret;")
+    assert (found.kind, found.allocation, found.distance) == (FaultKind.OUT_OF_BOUNDS, "out", 4)
 
 
-def test_the_last_word_is_within_bounds() -> None:
-    assert outputs("mov.u32 %r1, 3; st.global.u32 [%rd1+252], %r1; ret;", 64)[63:] == [3]
+def test_the_last_word_is_within_bounds(on: Executor) -> None:
+    assert on.outputs("mov.u32 %r1, 3; st.global.u32 [%rd1+252], %r1; ret;", 64)[63:] == [3]
 
 
-def test_a_fault_says_how_far_before_the_start() -> None:
-    result = Program("ld.global.u32 %r1, [%rd0+-8]; ret;").run()
-    assert result.fault is not None
-    assert (
-        result.fault.allocation,
-        result.fault.distance,
-        result.fault.size,
-        result.fault.opcode,
-    ) == ("source", -8, 4, "ld.global.u32")
+def test_a_fault_says_how_far_before_the_start(on: Executor) -> None:
+    found = on.fault("ld.global.u32 %r1, [%rd1+-8]; ret;")
+    assert (found.allocation, found.distance, found.size, found.opcode) == ("out", -8, 4, "ld.global.u32")
 
 
-def test_a_null_pointer_is_in_no_allocation() -> None:
-    assert fault_of("mov.u64 %rd4, 0; ld.global.u32 %r1, [%rd4]; ret;")[0] == FaultKind.OUT_OF_BOUNDS
+def test_a_null_pointer_is_in_no_allocation(on: Executor) -> None:
+    assert on.fault("mov.u64 %rd4, 0; ld.global.u32 %r1, [%rd4]; ret;").kind == FaultKind.OUT_OF_BOUNDS
 
 
-def test_a_shared_access_past_the_window_is_out_of_bounds() -> None:
-    kind, message = fault_of("st.shared.u32 [16], %r0; ret;", shared=16)
-    assert (kind, "past the end of 16 bytes" in message) == (FaultKind.OUT_OF_BOUNDS, True)
+def test_a_shared_access_past_the_window_is_out_of_bounds(on: Executor) -> None:
+    found = on.fault("st.shared.u32 [16], %r0; ret;", shared=16)
+    assert (found.kind, found.allocation, found.distance) == (FaultKind.OUT_OF_BOUNDS, "shared", 4)
 
 
-def test_a_write_to_an_input_is_refused() -> None:
-    kind, message = fault_of("st.global.u32 [%rd2], %r0; ret;")
-    assert (kind, "source" in message) == (FaultKind.READ_ONLY, True)
+def test_a_write_to_an_input_is_refused(on: Executor) -> None:
+    found = on.fault("st.global.u32 [%rd2], %r0; ret;")
+    assert (found.kind, found.allocation) == (FaultKind.READ_ONLY, "source")
 
 
 @pytest.mark.parametrize(("offset", "fails"), [(2, True), (4, True), (8, False)])
-def test_a_vector_access_needs_its_whole_alignment(offset: int, fails: bool) -> None:
-    result = Program(f"ld.global.v2.u32 {{%r1,%r2}}, [%rd0+{offset}]; ret;").run()
+def test_a_vector_access_needs_its_whole_alignment(on: Executor, offset: int, fails: bool) -> None:
+    result = on.run(f"ld.global.v2.u32 {{%r1,%r2}}, [%rd0+{offset}]; ret;")
     assert fails == (result.fault is not None and result.fault.kind is FaultKind.MISALIGNED)
 
 
-def test_reading_an_output_before_writing_it_is_found() -> None:
-    assert fault_of("ld.global.u32 %r1, [%rd3]; ret;")[0] == FaultKind.UNINITIALISED
-    assert list(range(32)) == outputs("st.global.u32 [%rd3], %r0; ld.global.u32 %r1, [%rd3]; ret;")
+def test_reading_an_output_before_writing_it_is_found(on: Executor) -> None:
+    assert on.fault("ld.global.u32 %r1, [%rd3]; ret;").kind == FaultKind.UNINITIALISED
+    assert list(range(32)) == on.outputs("st.global.u32 [%rd3], %r0; ld.global.u32 %r1, [%rd3]; ret;")
 
 
-def test_a_trap_ends_the_launch() -> None:
-    assert fault_of("setp.eq.s32 %p1, %r0, 5; @%p1 trap; ret;")[0] == FaultKind.TRAP
+def test_a_trap_ends_the_launch(on: Executor) -> None:
+    assert on.fault("setp.eq.s32 %p1, %r0, 5; @%p1 trap; ret;").kind == FaultKind.TRAP
 
 
-def test_an_endless_loop_exceeds_its_budget() -> None:
-    assert fault_of("L: bra L;", budget=500)[0] == FaultKind.BUDGET
+def test_an_endless_loop_exceeds_its_budget(on: Executor) -> None:
+    assert on.fault("L: bra L;", budget=500).kind == FaultKind.BUDGET
 
 
 @pytest.mark.parametrize(
     "unknown", ["fns.b32 %r1, %r0, 0, 1", "mov.u64 %rd4, %clock64", "ld.global.odd.u32 %r1, [%rd0]"]
 )
-def test_an_unknown_instruction_is_unsupported_before_anything_runs(unknown: str) -> None:
-    program = Program(f"st.global.u32 [%rd3], %r0; {unknown}; ret;")
+def test_an_unknown_instruction_is_unsupported_before_anything_runs(on: Executor, unknown: str) -> None:
     with pytest.raises(UnsupportedInstruction, match=r"PTX line 11"):
-        program.run()
-    assert not program.out.any()
+        on.run(f"st.global.u32 [%rd3], %r0; {unknown}; ret;")
+    assert not on.out.any()
 
 
 # -- barriers and meetings --------------------------------------------------------------------------------------
 
 
-def test_exited_threads_are_not_waited_for() -> None:
+def test_exited_threads_are_not_waited_for(on: Executor) -> None:
     body = "setp.gt.u32 %p1, %r0, 9; @%p1 ret; bar.sync 0; mov.u32 %r1, 1; st.global.u32 [%rd3], %r1; ret;"
-    assert outputs(body) == [1] * 10 + [0] * 22
+    assert on.outputs(body) == [1] * 10 + [0] * 22
 
 
-def test_lanes_may_reach_one_barrier_at_different_times() -> None:
+def test_lanes_may_reach_one_barrier_at_different_times(on: Executor) -> None:
     body = "setp.gt.u32 %p1, %r0, 9; @%p1 bra LATER; add.u32 %r1, %r0, 0; LATER: bar.sync 0; ret;"
-    assert Program(body).run().fault is None
+    assert on.run(body).fault is None
 
 
-def test_lanes_of_a_warp_at_different_barrier_instructions_are_misuse() -> None:
-    kind, message = fault_of("setp.gt.u32 %p1, %r0, 9; @%p1 bra B; bar.sync 0; ret; B: bar.sync 0; ret;")
-    assert (kind, "different instructions" in message) == (FaultKind.BARRIER, True)
+def test_lanes_of_a_warp_at_different_barrier_instructions_are_misuse(on: Executor) -> None:
+    found = on.fault("setp.gt.u32 %p1, %r0, 9; @%p1 bra B; bar.sync 0; ret; B: bar.sync 0; ret;")
+    assert found.kind is FaultKind.BARRIER
 
 
-def test_threads_at_different_barriers_are_misuse() -> None:
-    kind, message = fault_of("setp.gt.u32 %p1, %r0, 31; @%p1 bra B; bar.sync 1; ret; B: bar.sync 2; ret;", threads=64)
-    assert (kind, "different barriers" in message) == (FaultKind.BARRIER, True)
+def test_threads_at_different_barriers_are_misuse(on: Executor) -> None:
+    found = on.fault("setp.gt.u32 %p1, %r0, 31; @%p1 bra B; bar.sync 1; ret; B: bar.sync 2; ret;", threads=64)
+    assert found.kind is FaultKind.BARRIER
 
 
-def test_a_barrier_for_more_threads_than_can_come_is_a_deadlock() -> None:
-    assert fault_of("setp.gt.u32 %p1, %r0, 31; @%p1 ret; bar.sync 0, 64; ret;", threads=64)[0] == FaultKind.DEADLOCK
+def test_a_barrier_for_more_threads_than_can_come_is_a_deadlock(on: Executor) -> None:
+    assert on.fault("setp.gt.u32 %p1, %r0, 31; @%p1 ret; bar.sync 0, 64; ret;", threads=64).kind == FaultKind.DEADLOCK
 
 
-def test_a_barrier_with_a_count_waits_for_that_many() -> None:
+def test_a_barrier_with_a_count_waits_for_that_many(on: Executor) -> None:
     body = "setp.gt.u32 %p1, %r0, 31; @%p1 bra B; bar.sync 1, 64; ret; B: bar.arrive 1, 64; ret;"
-    assert Program(body).run(threads=64).fault is None
+    assert on.run(body, threads=64).fault is None
 
 
 @pytest.mark.parametrize(("operation", "expected"), [("popc.u32", 5), ("or.pred", 1), ("and.pred", 0)])
-def test_a_reducing_barrier_gives_everyone_the_result(operation: str, expected: int) -> None:
+def test_a_reducing_barrier_gives_everyone_the_result(on: Executor, operation: str, expected: int) -> None:
     target = "%r1" if operation == "popc.u32" else "%p2"
     body = f"setp.lt.u32 %p1, %r0, 5; bar.red.{operation} {target}, 0, %p1;"
     body += "" if operation == "popc.u32" else " selp.u32 %r1, 1, 0, %p2;"
-    assert [expected] * 64 == outputs(f"{body} {STORE} ret;", 64, threads=64)
+    assert [expected] * 64 == on.outputs(f"{body} {STORE} ret;", 64, threads=64)
 
 
-def test_a_shuffle_waits_for_the_lanes_its_mask_names() -> None:
+def test_a_shuffle_waits_for_the_lanes_its_mask_names(on: Executor) -> None:
     body = f"""setp.lt.u32 %p1, %r0, 16; @%p1 bra SKIP; add.u32 %r5, %r0, 1; SKIP:
     shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1; {STORE} ret;"""
-    assert [lane ^ 1 for lane in range(32)] == outputs(body)
+    assert [lane ^ 1 for lane in range(32)] == on.outputs(body)
 
 
-def test_a_lane_outside_its_own_mask_is_misuse() -> None:
-    assert fault_of("shfl.sync.idx.b32 %r1, %r0, 0, 31, 0x0000ffff; ret;")[0] == FaultKind.BARRIER
+def test_a_lane_outside_its_own_mask_is_misuse(on: Executor) -> None:
+    assert on.fault("shfl.sync.idx.b32 %r1, %r0, 0, 31, 0x0000ffff; ret;").kind == FaultKind.BARRIER
 
 
-def test_a_lane_that_never_comes_to_the_shuffle_is_misuse() -> None:
+def test_a_lane_that_never_comes_to_the_shuffle_is_misuse(on: Executor) -> None:
     body = "setp.eq.u32 %p1, %r0, 3; @%p1 bra L; shfl.sync.idx.b32 %r1, %r0, 0, 31, -1; ret; L: bar.sync 0; ret;"
-    assert fault_of(body)[0] == FaultKind.BARRIER
+    assert on.fault(body).kind == FaultKind.BARRIER
 
 
-def test_a_spin_lock_between_lanes_makes_progress() -> None:
+def test_a_spin_lock_between_lanes_makes_progress(on: Executor) -> None:
     body = f"""L: atom.shared.cas.b32 %r2, [0], 0, 1; setp.ne.s32 %p1, %r2, 0; @%p1 bra L;
     ld.shared.u32 %r3, [4]; add.u32 %r3, %r3, 1; st.shared.u32 [4], %r3; atom.shared.exch.b32 %r2, [0], 0;
     mov.u32 %r1, %r3; {STORE} ret;"""
     zero = "setp.eq.u32 %p1, %r0, 0; mov.u32 %r9, 0; @%p1 st.shared.v2.u32 [0], {%r9, %r9}; bar.sync 0;"
-    assert sorted(outputs(zero + body, 4, threads=4, shared=8, budget=1 << 16)) == [1, 2, 3, 4]
+    assert sorted(on.outputs(zero + body, 4, threads=4, shared=8, budget=1 << 16)) == [1, 2, 3, 4]
 
 
 # -- exchanges, atomics, copies, matrices -------------------------------------------------------------------------
@@ -284,8 +297,8 @@ def test_a_spin_lock_between_lanes_makes_progress() -> None:
         ("down.b32 %r1|%p2, %r0, 4, 0x181f", [lane + 4 if lane % 8 < 4 else lane for lane in range(32)]),
     ],
 )
-def test_shuffles_move_values_between_lanes(mode: str, expected: list[int]) -> None:
-    assert expected == outputs(f"shfl.sync.{mode}, -1; {STORE} ret;")
+def test_shuffles_move_values_between_lanes(on: Executor, mode: str, expected: list[int]) -> None:
+    assert expected == on.outputs(f"shfl.sync.{mode}, -1; {STORE} ret;")
 
 
 @pytest.mark.parametrize(
@@ -300,13 +313,13 @@ def test_shuffles_move_values_between_lanes(mode: str, expected: list[int]) -> N
         ("match.all.sync.b32 %r1|%p2, 7, -1;", 0xFFFFFFFF),
     ],
 )
-def test_warp_wide_answers_are_the_same_in_every_lane(instruction: str, expected: int) -> None:
-    assert [expected] * 32 == outputs(f"setp.lt.u32 %p1, %r0, 5; {instruction} {STORE} ret;")
+def test_warp_wide_answers_are_the_same_in_every_lane(on: Executor, instruction: str, expected: int) -> None:
+    assert [expected] * 32 == on.outputs(f"setp.lt.u32 %p1, %r0, 5; {instruction} {STORE} ret;")
 
 
-def test_match_any_groups_equal_lanes() -> None:
+def test_match_any_groups_equal_lanes(on: Executor) -> None:
     body = f"and.b32 %r2, %r0, 1; match.any.sync.b32 %r1, %r2, -1; {STORE} ret;"
-    assert outputs(body, 2) == [0x55555555, 0xAAAAAAAA]
+    assert on.outputs(body, 2) == [0x55555555, 0xAAAAAAAA]
 
 
 @pytest.mark.parametrize(
@@ -322,18 +335,17 @@ def test_match_any_groups_equal_lanes() -> None:
         ("add.noftz.f16x2 [%rd1], 0x3C003C00", 0, 0x50005000),
     ],
 )
-def test_atomics_act_lane_after_lane(operation: str, start: int, expected: int) -> None:
-    program = Program(
+def test_atomics_act_lane_after_lane(on: Executor, operation: str, start: int, expected: int) -> None:
+    body = (
         f"mov.u32 %r9, {start}; setp.eq.u32 %p1, %r0, 0; @%p1 st.global.u32 [%rd1], %r9; red.global.{operation}; ret;"
     )
-    assert program.run().fault is None
-    assert expected == program.out[0]
+    assert on.outputs(body, 1) == [expected]
 
 
-def test_compare_and_swap_returns_what_was_there() -> None:
+def test_compare_and_swap_returns_what_was_there(on: Executor) -> None:
     body = f"""mov.u32 %r9, 0; setp.eq.u32 %p1, %r0, 0; @%p1 st.global.u32 [%rd1+252], %r9;
     add.u32 %r2, %r0, 1; atom.global.cas.b32 %r1, [%rd1+252], %r0, %r2; {STORE} ret;"""
-    assert list(range(31)) == outputs(body)[:31]
+    assert list(range(31)) == on.outputs(body)[:31]
 
 
 COPY = """shl.b32 %r2, %r0, 4; mul.wide.u32 %rd4, %r0, 16; add.s64 %rd4, %rd0, %rd4;
@@ -341,61 +353,60 @@ COPY = """shl.b32 %r2, %r0, 4; mul.wide.u32 %rd4, %r0, 16; add.s64 %rd4, %rd0, %
     st.global.u32 [%rd3], %r1; ret;"""
 
 
-def test_an_asynchronous_copy_has_arrived_after_its_wait() -> None:
-    assert outputs(COPY.format(size="", wait="cp.async.wait_group 0;"), 4, threads=4, shared=64) == [3, 7, 11, 15]
+def test_an_asynchronous_copy_has_arrived_after_its_wait(on: Executor) -> None:
+    assert on.outputs(COPY.format(size="", wait="cp.async.wait_group 0;"), 4, threads=4, shared=64) == [3, 7, 11, 15]
 
 
-def test_an_asynchronous_copy_read_before_its_wait_is_found() -> None:
-    assert fault_of(COPY.format(size="", wait=""), threads=4, shared=64)[0] == FaultKind.UNINITIALISED
+def test_an_asynchronous_copy_read_before_its_wait_is_found(on: Executor) -> None:
+    assert on.fault(COPY.format(size="", wait=""), threads=4, shared=64).kind == FaultKind.UNINITIALISED
     assert (
-        fault_of(COPY.format(size="", wait="cp.async.wait_group 1;"), threads=4, shared=64)[0]
+        on.fault(COPY.format(size="", wait="cp.async.wait_group 1;"), threads=4, shared=64).kind
         == FaultKind.UNINITIALISED
     )
 
 
-def test_an_asynchronous_copy_fills_with_zeros_beyond_its_source_size() -> None:
-    assert outputs(COPY.format(size=", 8", wait="cp.async.wait_all;"), 4, threads=4, shared=64) == [0, 0, 0, 0]
+def test_an_asynchronous_copy_fills_with_zeros_beyond_its_source_size(on: Executor) -> None:
+    assert on.outputs(COPY.format(size=", 8", wait="cp.async.wait_all;"), 4, threads=4, shared=64) == [0, 0, 0, 0]
 
 
 LDMATRIX = """shl.b32 %r2, %r0, 4; shl.b32 %r3, %r0, 3; st.shared.v4.b32 [%r2], {{%r0,%r0,%r0,%r0}}; bar.sync 0;
     ldmatrix.sync.aligned.m8n8.x1{trans}.shared.b16 {{%r1}}, [%r2]; st.global.u32 [%rd3], %r1; ret;"""
 
 
-def test_ldmatrix_gives_lane_l_the_row_l_over_four() -> None:
-    assert [lane // 4 for lane in range(32)] == outputs(LDMATRIX.format(trans=""), shared=512)
+def test_ldmatrix_gives_lane_l_the_row_l_over_four(on: Executor) -> None:
+    assert [lane // 4 for lane in range(32)] == on.outputs(LDMATRIX.format(trans=""), shared=512)
 
 
-def test_ldmatrix_transposed_gives_two_rows_to_a_lane() -> None:
+def test_ldmatrix_transposed_gives_two_rows_to_a_lane(on: Executor) -> None:
     # Even halves of row r hold r, odd halves 0: column l/4 of rows 2(l%4) and 2(l%4)+1.
     expected = [0 if lane // 4 % 2 else 2 * (lane % 4) | (2 * (lane % 4) + 1) << 16 for lane in range(32)]
-    assert expected == outputs(LDMATRIX.format(trans=".trans"), shared=512)
+    assert expected == on.outputs(LDMATRIX.format(trans=".trans"), shared=512)
 
 
-def test_a_matrix_instruction_needs_the_whole_warp() -> None:
-    kind, message = fault_of(LDMATRIX.format(trans=""), threads=16, shared=512)
-    assert (kind, "needs all 32 lanes" in message) == (FaultKind.BARRIER, True)
+def test_a_matrix_instruction_needs_the_whole_warp(on: Executor) -> None:
+    found = on.fault(LDMATRIX.format(trans=""), threads=16, shared=512)
+    assert (found.kind, "needs all 32 lanes" in found.message) == (FaultKind.BARRIER, True)
 
 
-def test_printf_writes_what_it_was_given() -> None:
+def test_printf_writes_what_it_was_given(on: Executor) -> None:
     declarations = """.extern .func (.param .b32 r) vprintf (.param .b64 a, .param .b64 b);
     .global .align 1 .b8 text[12] = {37, 100, 32, 37, 46, 49, 102, 33, 10, 0};"""
     body = """.local .align 8 .b8 depot[16]; mov.u64 %rd4, depot; cvta.local.u64 %rd4, %rd4; st.local.u32 [depot], %r0;
     mov.u64 %rd5, 0x3FF8000000000000; st.local.u64 [depot+8], %rd5; mov.u64 %rd6, text; cvta.global.u64 %rd6, %rd6;
     { .param .b64 p0; .param .b64 p1; .param .b32 back; st.param.b64 [p0], %rd6; st.param.b64 [p1], %rd4;
       call.uni (back), vprintf, (p0, p1); ld.param.b32 %r1, [back]; } ret;"""
-    assert Program(body, declarations).run(threads=2).printed == ("0 1.5!\n", "1 1.5!\n")
+    assert on.run(body, declarations, threads=2).printed == ("0 1.5!\n", "1 1.5!\n")
 
 
-def test_blocks_and_lanes_are_counted() -> None:
-    result = Program(f"setp.lt.u32 %p1, %r0, 8; @%p1 bra L; mov.u32 %r1, 1; L: {STORE} ret;").run(threads=64, grid=1)
+def test_blocks_and_lanes_are_counted(on: Executor) -> None:
+    result = on.run(f"setp.lt.u32 %p1, %r0, 8; @%p1 bra L; mov.u32 %r1, 1; L: {STORE} ret;", threads=64)
     assert (result.block_warps.tolist(), result.block_threads.tolist()) == ([2, 2, 2], [64, 56, 64])
     store = next(iter(result.sites.values()))
     assert 64 == result.sites[max(result.sites)].lanes == 32 * store.requests
 
 
-def test_blocks_that_wait_for_each_other_make_progress() -> None:
-    counter = ".global .align 4 .u32 arrived[1] = {0};"
-    body = """mov.u32 %r5, 1; atom.global.add.u32 %r2, [arrived], %r5; L: ld.global.u32 %r3, [arrived];
+def test_blocks_that_wait_for_each_other_make_progress(on: Executor) -> None:
+    body = """mov.u32 %r5, 1; atom.global.add.u32 %r2, [%rd1+252], %r5; L: ld.volatile.global.u32 %r3, [%rd1+252];
     setp.lt.u32 %p1, %r3, 3; @%p1 bra L; mov.u32 %r4, %ctaid.x; mul.wide.u32 %rd4, %r4, 4; add.s64 %rd4, %rd1, %rd4;
     st.global.u32 [%rd4], %r3; ret;"""
-    assert outputs(body, 3, counter, threads=1, grid=3) == [3, 3, 3]
+    assert on.outputs(body, 3, zeroed=True, threads=1, grid=3) == [3, 3, 3]

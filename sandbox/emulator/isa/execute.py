@@ -32,6 +32,7 @@ from .state import Faulted, Thread, Warp
 from .steps import is_lane_instruction, steps
 from .symbols import place_symbols
 from .table import warp_row
+from .warp_memory import space_in
 
 TURN = 1024
 """Backward branches after which a group of lanes lets others of its warp go first: spin locks need that."""
@@ -97,7 +98,8 @@ def _prepare(instr: Instr) -> Prepared:
     if is_lane_instruction(instr):
         return Prepared(instr, steps(instr), None, None, is_memory=False)
     row = warp_row(instr)
-    memory = instr.opcode in ("ld", "st", "atom", "red", "ldmatrix", "stmatrix") or row.name in ("cp.async",)
+    reaches_memory = instr.opcode in ("ld", "st", "atom", "red", "ldmatrix", "stmatrix") or row.name == "cp.async"
+    memory = reaches_memory and space_in(instr) != "param"
     return Prepared(instr, None, row, member_mask_operand(instr), memory)
 
 

@@ -177,6 +177,8 @@ _RULES: dict[str, Callable[[str, Words], str | None]] = {
     "nanosleep": _plain,
     "prefetch": _plain,
     "prefetchu": _plain,
+    "discard": _plain,
+    "applypriority": _plain,
     "griddepcontrol": _plain,
     "setmaxnreg": _plain,
     "pmevent": _plain,

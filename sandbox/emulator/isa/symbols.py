@@ -20,7 +20,10 @@ from .state import Bytes
 
 
 def place_symbols(module: Module, entry: Entry, memory: Memory) -> Layout:
-    """Addresses of every variable; the module's globals become allocations behind the launch's own."""
+    """Addresses of every variable; the module's globals become allocations behind the launch's own.
+
+    They are read-only: an honest table is never written.
+    """
     variables = {v.name: v for v in (*module.variables, *entry.variables)}.values()
     addresses = dict(entry.shared_offsets) | dict(entry.local_offsets)
     spaces = {v.name: v.space for v in variables}
@@ -32,7 +35,7 @@ def place_symbols(module: Module, entry: Entry, memory: Memory) -> Layout:
         if variable.space == "global":
             address = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
             data = np.frombuffer(contents, np.uint8).copy()
-            allocations.append(Allocation(variable.name, data, None, True, address))
+            allocations.append(Allocation(variable.name, data, None, False, address))
             addresses[variable.name] = address
             held.append((variable, view(data)))
         elif variable.space == "const":

@@ -218,6 +218,5 @@ ROWS: tuple[WarpRow, ...] = (
     WarpRow("cp.async.commit_group", commit_copies, Pipe.LSU),
     WarpRow("cp.async.wait_group", wait_group, Pipe.LSU),
     WarpRow("cp.async.wait_all", wait_all, Pipe.LSU),
-    WarpRow("prefetch", nothing, Pipe.LSU),
-    WarpRow("prefetchu", nothing, Pipe.LSU),
+    *(WarpRow(name, nothing, Pipe.LSU) for name in ("prefetch", "prefetchu", "discard", "applypriority")),
 )
