@@ -62,7 +62,9 @@ def load(emitter: Emitter) -> None:
         _load_param(emitter, targets, address, element)
         return
     base, offset, flags = emitter.address(address, space)
-    values = [emitter.target(item, element) for item in targets]
+    # A 32-bit value has no sign in its handler, but a wider register wants it.
+    result = instr.modifiers[-1]
+    values = [emitter.target(item, result) for item in targets]
     emitter.emit(
         _handler("ld", space, element, count),
         a=base,
@@ -75,7 +77,7 @@ def load(emitter: Emitter) -> None:
         bytes=int(space),
     )
     for item, value in zip(targets, values, strict=True):
-        emitter.finish(item, value, element)
+        emitter.finish(item, value, result)
 
 
 def _load_param(emitter: Emitter, targets: tuple[Operand, ...], address: Address, element: str) -> None:
@@ -97,9 +99,10 @@ def _load_param(emitter: Emitter, targets: tuple[Operand, ...], address: Address
             value = extended
         if isinstance(item, Sink):
             continue
-        written = emitter.target(item, element)
+        result = emitter.instr.modifiers[-1]
+        written = emitter.target(item, result)
         emitter.emit("copy64" if width == 8 else "copy32", d=written, a=value)
-        emitter.finish(item, written, element)
+        emitter.finish(item, written, result)
 
 
 def store(emitter: Emitter) -> None:

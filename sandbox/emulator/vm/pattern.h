@@ -63,6 +63,7 @@ static __attribute__((noinline)) void learn(Port& port, const u64* address, u32 
         u32 lane = first_lane(m);
         u64 distance = address[lane] - first;
         port.distance[lane] = distance;
+        port.distance32[lane] = u32(distance);
         port.misaligned |= distance;
         least = s64(distance) < least ? s64(distance) : least;
         most = s64(distance) > most ? s64(distance) : most;
@@ -74,7 +75,6 @@ static __attribute__((noinline)) void learn_shared(Port& port, const u32* addres
     u64 wide[LANES];
     for (u32 i = 0; i < LANES; i++) wide[i] = address[i];
     learn(port, wide, mask, bytes);
-    for (u32 i = 0; i < LANES; i++) port.distance32[i] = u32(port.distance[i]);
     memset(port.passes, 0, sizeof port.passes);
 }
 
