@@ -163,6 +163,18 @@ def test_what_does_not_fit_the_task_is_named(expected: str, old: str, new: str) 
     assert expected in refusal(old, new)
 
 
+def test_memory_a_launch_writes_is_not_read_through_const_restrict() -> None:
+    text = TEXT.replace("args = {", 'args = { again = "partial",')
+    promised = text.replace("const float* partial, y_t* y", "const float* __restrict__ partial, float* again, y_t* y")
+    with pytest.raises(KernelFileError) as caught:
+        bound(promised)
+    assert str(caught.value) == (
+        "scale_rows.cu:73: launch 2: `partial` is `const ... __restrict__`, but the same launch writes its memory. "
+        "Remove `__restrict__` from `partial`: it promises that nobody writes there."
+    )
+    assert bound(promised.replace("__restrict__ partial, float* again", "partial, float* again")).launches
+
+
 @pytest.mark.parametrize(
     ("expected", "old", "new"),
     [

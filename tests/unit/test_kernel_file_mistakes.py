@@ -253,6 +253,8 @@ def test_parameters_need_names() -> None:
         ("Host code is not part of a kernel file.", "@triton.jit", "print(1)\n@triton.jit"),
         ("Only literal constants may stand beside the kernels.", "@triton.jit", "SIZE = open('x')\n@triton.jit"),
         ("`@triton.constexpr_function` is not accepted.", "@triton.jit", "@triton.constexpr_function"),
+        ("A parameter's default must be a literal.", "constexpr):", "constexpr = print()):"),
+        ("The Python nests too deeply.", "tl.constexpr", "a" + ".b" * 500),
         ("The Python does not parse", "pass", "pass pass"),
         ("`copy` takes `*rest`. Name every parameter.", "BLOCK: tl.constexpr", "*rest"),
     ],

@@ -113,6 +113,10 @@ def test_what_a_launch_may_write_is_not_asked_to_be_const() -> None:
             "Write `__device__` before a helper.",
             "error: A function ... and host functions are not allowed in JIT mode.",
         ),
+        (
+            'Round the range up, as in `constexpr = { BLOCK = "pow2ceil(N)" }`, and mask what lies beyond',
+            "ValueError: arange's range must be a power of 2",
+        ),
         ("Kernels are found by name: give each its own.", 'cannot determine which instance of overloaded function "f"'),
     ],
 )

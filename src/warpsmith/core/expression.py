@@ -11,19 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from warpsmith.core.errors import KernelFileError
-from warpsmith.core.expression_syntax import (
-    INT64_MAX,
-    INT64_MIN,
-    LONGEST,
-    Call,
-    Chain,
-    Literal,
-    Name,
-    Node,
-    Parser,
-    Size,
-    Unary,
-)
+from warpsmith.core.expression_syntax import LONGEST, Parser
+from warpsmith.core.expression_tree import INT64_MAX, INT64_MIN, Call, Chain, Literal, Name, Node, Size, Unary
 from warpsmith.core.nearest import did_you_mean
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})

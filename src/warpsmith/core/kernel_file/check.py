@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.expression import Expression
-from warpsmith.core.expression_syntax import Name
+from warpsmith.core.expression_tree import Name
 from warpsmith.core.kernel_file.dims import dimension_names, tensors_of
 from warpsmith.core.kernel_file.model import Argument, Buffer, Fill, KernelFile, Launch
 from warpsmith.core.nearest import did_you_mean
@@ -106,6 +106,7 @@ class _Check:
             self._expression(launch.repeat, self.integers)
         for argument in launch.arguments:
             self._argument(launch, argument, names)
+        self._aliases(launch)
 
     def _argument(self, launch: Launch, argument: Argument, names: tuple[str, ...]) -> None:
         name = pointer_name(argument)
@@ -124,6 +125,20 @@ class _Check:
         else:
             remedy = f'{did_you_mean(name, (*self.pointers, *names))} Rename it, or add `args = {{ {name} = "..." }}`.'
         raise KernelFileError(message, remedy=remedy, line=launch.signature.line)
+
+    def _aliases(self, launch: Launch) -> None:
+        """`const T* __restrict__` reads through a cache that never sees what the same launch writes."""
+        written = {pointer_name(argument) for argument in launch.arguments if _writable(argument)} & set(self.pointers)
+        for argument in launch.arguments:
+            words = argument.parameter.type.split()
+            restricted = "__restrict__" in words or "__restrict" in words
+            if restricted and not _writable(argument) and pointer_name(argument) in written:
+                name = argument.parameter.name
+                message = (
+                    f"{launch.label}: `{name}` is `const ... __restrict__`, but the same launch writes its memory."
+                )
+                remedy = f"Remove `__restrict__` from `{name}`: it promises that nobody writes there."
+                raise KernelFileError(message, remedy=remedy, line=launch.signature.line)
 
     def _pointer(self, launch: Launch, name: str) -> None:
         """Prepare launches see static inputs and prepared buffers only."""
@@ -181,6 +196,12 @@ class _Check:
         for name in sorted(expression.sized - set(self.pointers)):
             message = f"`{name}` in `size({name})` is neither a tensor nor a buffer."
             raise expression.fail(message, did_you_mean(name, self.pointers), max(expression.text.find(name), 0))
+
+
+def _writable(argument: Argument) -> bool:
+    """A pointer whose elements are not const."""
+    pointee, star, _ = argument.parameter.type.partition("*")
+    return bool(star) and "const" not in pointee.split()
 
 
 def pointer_name(argument: Argument) -> str | None:

@@ -112,6 +112,14 @@ def _function(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str
         yield "Kernels are found by name: give each its own."
 
 
+def _triton(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if "arange" in message and "power of 2" in message:
+        yield (
+            'Round the range up, as in `constexpr = { BLOCK = "pow2ceil(N)" }`, and mask what lies beyond: '
+            "`tl.load(..., mask=offsets < N)`."
+        )
+
+
 _EXPLAINERS: tuple[Callable[[str, Task, KernelFile], Iterable[str]], ...] = (
     _undefined,
     _redeclared,
@@ -121,4 +129,5 @@ _EXPLAINERS: tuple[Callable[[str, Task, KernelFile], Iterable[str]], ...] = (
     _shared,
     _header,
     _function,
+    _triton,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.expression import Expression
-from warpsmith.core.expression_syntax import ARITIES, KEYWORDS
+from warpsmith.core.expression_tree import ARITIES, KEYWORDS
 from warpsmith.core.kernel_file.model import TRITON_OPTIONS, Argument, Fill, Launch, Parameter, Signature
 from warpsmith.core.kernel_file.reader import Table
 from warpsmith.core.nearest import did_you_mean

@@ -9,7 +9,7 @@ from typing import Any
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.expression import Expression
-from warpsmith.core.expression_syntax import ARITIES, KEYWORDS
+from warpsmith.core.expression_tree import ARITIES, KEYWORDS
 from warpsmith.core.kernel_file.cpp_signatures import cpp_signatures
 from warpsmith.core.kernel_file.head import Head, find_head
 from warpsmith.core.kernel_file.host_code import refuse_host_code
@@ -24,6 +24,8 @@ LARGEST_TEXT = 256 * 1024
 """Bytes a kernel file may have."""
 MOST_ASSIGNMENTS = 256
 """Knob assignments left after `where`."""
+MOST_TABLES = 64
+"""`[[launch]]` blocks, and `[[buffer]]` blocks, in one file."""
 MOST_COMBINATIONS = 65536
 """Knob assignments before `where`."""
 
@@ -147,6 +149,10 @@ def tables(top: Table, name: str) -> list[Table]:
         place = top.head.place(name)
         message = f"`{name}` must be a list of tables."
         raise KernelFileError(message, remedy=f"Write `[[{name}]]` with two brackets.", line=place.line)
+    if len(value) > MOST_TABLES:
+        place = top.head.place(name, MOST_TABLES)
+        message = f"There are {len(value)} [[{name}]]; at most {MOST_TABLES} are allowed."
+        raise KernelFileError(message, remedy="Use `repeat`, or loop in a kernel.", line=place.line)
     return [Table(top.head, name, index, item) for index, item in enumerate(value)]
 
 

@@ -18,8 +18,15 @@ _HOST = "Delete it: a kernel file has `@triton.jit` functions only, and a [[laun
 
 def triton_signatures(text: str) -> dict[str, Signature]:
     """Every jit function by name; a KernelFileError where the module holds anything else that would run."""
+    try:
+        return _functions(_module(text))
+    except RecursionError:
+        raise KernelFileError("The Python nests too deeply.", remedy="Split expressions.", line=1) from None
+
+
+def _functions(module: ast.Module) -> dict[str, Signature]:
     found: dict[str, Signature] = {}
-    for node in _module(text).body:
+    for node in module.body:
         match node:
             case ast.Import() | ast.ImportFrom():
                 _check_import(node)
@@ -93,6 +100,9 @@ def _signature(node: ast.FunctionDef) -> Signature:
     for special in (arguments.vararg, arguments.kwarg):
         if special is not None:
             raise _refuse(special, f"`{node.name}` takes `*{special.arg}`.", "Name every parameter.")
+    for default in (*arguments.defaults, *arguments.kw_defaults):
+        if default is not None and not isinstance(default, ast.Constant):
+            raise _refuse(default, "A parameter's default must be a literal.", "Say it in the head block instead.")
     parameters: list[Parameter] = []
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         annotation = "" if argument.annotation is None else ast.unparse(argument.annotation)
