@@ -52,7 +52,7 @@ def main() -> None:
         cache = Path(folder) / "warm"
         verdict(cache)
         warm = [verdict(cache) for _ in range(5)]
-    shown = [wall([sys.executable, "-m", "warpsmith.cli", "--help"]) for _ in range(5)]
+    shown = [wall([sys.executable, "-m", "warpsmith", "--help"]) for _ in range(5)]
     figures = {"fresh_process_s": fresh, "warm_worker_s": warm, "help_s": shown}
     print(
         json.dumps(

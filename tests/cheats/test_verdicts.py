@@ -37,7 +37,7 @@ BLAMED = {"OutOfBounds": "n + 1] =", "Racy": "row["}
 
 
 def verify(path: Path) -> tuple[int, dict[str, object]]:
-    command = [sys.executable, "-m", "warpsmith.cli", "verify", str(path), "--json"]
+    command = [sys.executable, "-m", "warpsmith", "verify", str(path), "--json"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     return run.returncode, json.loads(run.stdout)
 
@@ -65,7 +65,7 @@ def test_each_bad_twin_gets_its_outcome(outcome: str, tmp_path: Path) -> None:
 def test_a_malformed_kernel_file_is_bad_input(tmp_path: Path) -> None:
     broken = tmp_path / "broken.cu"
     broken.write_text(HONEST.read_text().replace("// ///\n", "", 1).replace('grid = ["', 'grd = ["'))
-    command = [sys.executable, "-m", "warpsmith.cli", "verify", str(broken)]
+    command = [sys.executable, "-m", "warpsmith", "verify", str(broken)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert 2 == run.returncode
     assert "broken.cu:" in run.stderr
