@@ -160,7 +160,19 @@ def _place(module: Module, memory: Memory) -> _Placed:
                 data[: len(variable.init)] = np.frombuffer(variable.init, np.uint8)
             addresses[index] = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
             allocations.append(Allocation(variable.name, data, None, False, addresses[index]))
+    _relocate(module, addresses, {a.name: a.data for a in allocations[len(memory.allocations) :]})
     return _Placed(allocations, addresses, bytes(constants))
+
+
+def _relocate(module: Module, addresses: dict[int, int], data: dict[str, NDArray[np.uint8]]) -> None:
+    """Put the addresses that initialisers name into tables of pointers."""
+    by_name = {module.variables[index].name: address for index, address in addresses.items()}
+    for variable in module.variables:
+        for offset, symbol in variable.relocations:
+            if variable.name not in data or symbol.name not in by_name:
+                raise UnsupportedInstruction(f"the address of {symbol.name} in {variable.name}", 0, 0)
+            pointer = (by_name[symbol.name] + symbol.offset).to_bytes(8, "little")
+            data[variable.name][offset : offset + 8] = np.frombuffer(pointer, np.uint8)
 
 
 def _allocation_table(allocations: Sequence[Allocation]) -> NDArray[np.void]:
@@ -178,7 +190,9 @@ def _allocation_table(allocations: Sequence[Allocation]) -> NDArray[np.void]:
 def _check(spec: LaunchSpec, program: Program) -> None:
     threads = spec.block[0] * spec.block[1] * spec.block[2]
     if min(*spec.grid, *spec.block) < 1 or threads > MAX_THREADS:
-        raise ValueError(f"grid {spec.grid} of blocks {spec.block}: sizes are at least 1, threads at most {MAX_THREADS}")
+        raise ValueError(
+            f"grid {spec.grid} of blocks {spec.block}: sizes are at least 1, threads at most {MAX_THREADS}"
+        )
     if len(spec.params) < program.entry.param_bytes:
         raise ValueError(f"{len(spec.params)} bytes of parameters where the entry has {program.entry.param_bytes}")
     count = spec.grid[0] * spec.grid[1] * spec.grid[2]

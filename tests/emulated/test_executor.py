@@ -174,8 +174,8 @@ def test_the_last_word_is_within_bounds(on: Executor) -> None:
     assert on.outputs("mov.u32 %r1, 3; st.global.u32 [%rd1+252], %r1; ret;", 64)[63:] == [3]
 
 
-def test_a_fault_says_how_far_before_the_start(on: Executor) -> None:
-    found = on.fault("ld.global.u32 %r1, [%rd1+-8]; ret;")
+def test_a_fault_says_how_far_before_the_start(readable: Executor) -> None:
+    found = readable.fault("ld.global.u32 %r1, [%rd1+-8]; ret;")
     assert (found.allocation, found.distance, found.size, found.opcode) == ("out", -8, 4, "ld.global.u32")
 
 
@@ -267,8 +267,8 @@ def test_a_shuffle_waits_for_the_lanes_its_mask_names(on: Executor) -> None:
     assert [lane ^ 1 for lane in range(32)] == on.outputs(body)
 
 
-def test_a_lane_outside_its_own_mask_is_misuse(on: Executor) -> None:
-    assert on.fault("shfl.sync.idx.b32 %r1, %r0, 0, 31, 0x0000ffff; ret;").kind == FaultKind.BARRIER
+def test_a_lane_outside_its_own_mask_is_misuse(readable: Executor) -> None:
+    assert readable.fault("shfl.sync.idx.b32 %r1, %r0, 0, 31, 0x0000ffff; ret;").kind == FaultKind.BARRIER
 
 
 def test_a_lane_that_never_comes_to_the_shuffle_is_misuse(on: Executor) -> None:
@@ -383,8 +383,8 @@ def test_ldmatrix_transposed_gives_two_rows_to_a_lane(on: Executor) -> None:
     assert expected == on.outputs(LDMATRIX.format(trans=".trans"), shared=512)
 
 
-def test_a_matrix_instruction_needs_the_whole_warp(on: Executor) -> None:
-    found = on.fault(LDMATRIX.format(trans=""), threads=16, shared=512)
+def test_a_matrix_instruction_needs_the_whole_warp(readable: Executor) -> None:
+    found = readable.fault(LDMATRIX.format(trans=""), threads=16, shared=512)
     assert (found.kind, "needs all 32 lanes" in found.message) == (FaultKind.BARRIER, True)
 
 
@@ -405,8 +405,8 @@ def test_blocks_and_lanes_are_counted(on: Executor) -> None:
     assert 64 == result.sites[max(result.sites)].lanes == 32 * store.requests
 
 
-def test_blocks_that_wait_for_each_other_make_progress(on: Executor) -> None:
+def test_blocks_that_wait_for_each_other_make_progress(readable: Executor) -> None:
     body = """mov.u32 %r5, 1; atom.global.add.u32 %r2, [%rd1+252], %r5; L: ld.volatile.global.u32 %r3, [%rd1+252];
     setp.lt.u32 %p1, %r3, 3; @%p1 bra L; mov.u32 %r4, %ctaid.x; mul.wide.u32 %rd4, %r4, 4; add.s64 %rd4, %rd1, %rd4;
     st.global.u32 [%rd4], %r3; ret;"""
-    assert on.outputs(body, 3, zeroed=True, threads=1, grid=3) == [3, 3, 3]
+    assert readable.outputs(body, 3, zeroed=True, threads=1, grid=3) == [3, 3, 3]
