@@ -68,7 +68,8 @@ def parse_log(log: str, include: Sequence[Path], ptx: str = "") -> list[Diagnost
 
 def _split(log: str, ptx: str) -> Iterator[Diagnostic]:
     current: Diagnostic | None = None
-    for line in log.splitlines():
+    # NVRTC joins its own log and the assembler's with a NUL.
+    for line in log.replace("\0", "").splitlines():
         head = _HEAD.fullmatch(line)
         assembler = _PTXAS.match(line)
         if head is not None:

@@ -158,3 +158,10 @@ def test_a_dimension_that_is_no_parameter_is_explained() -> None:
     explained = str(compiled(source, SCALE_ROWS, SCALE_DIMS))
     assert 'identifier "N" is undefined' in explained
     assert "`N` is a dimension: make it a parameter of the kernel: `int N`." in explained
+
+
+def test_shared_memory_beyond_the_target_is_explained_though_only_the_assembler_knows() -> None:
+    source = TEXT.replace("    extern __shared__ float tile[];", "    __shared__ float tile[100000];")
+    explained = str(compiled(source, SCALE_ROWS, SCALE_DIMS))
+    assert "uses too much shared data" in explained
+    assert "use smaller tiles or fewer stages" in explained

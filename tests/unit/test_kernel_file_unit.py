@@ -106,7 +106,7 @@ def test_what_a_launch_may_write_is_not_asked_to_be_const() -> None:
             'error: more than one operator "*" matches these operands:',
         ),
         (
-            "Static shared memory ends at 48 KiB: declare `extern __shared__",
+            "A block's shared memory is too large: use smaller tiles or fewer stages.",
             "ptxas error : Entry function 'f' uses too much shared data (0x10000 bytes, 0xc000 max)",
         ),
         (

@@ -92,8 +92,8 @@ def _narrow(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
 def _shared(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
     if _SHARED.search(message):
         yield (
-            "Static shared memory ends at 48 KiB: declare `extern __shared__ unsigned char tile[];` and give its "
-            'bytes as `shared = "..."` in the [[launch]].'
+            "A block's shared memory is too large: use smaller tiles or fewer stages. Bytes beyond 48 KiB belong into "
+            'dynamic shared memory: `extern __shared__ unsigned char tile[];`, and `shared = "..."` in the [[launch]].'
         )
 
 
