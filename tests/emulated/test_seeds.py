@@ -1,0 +1,81 @@
+"""Every shipped seed goes through the whole gate, and seeds after the first beat it in modelled time."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from warpsmith import app
+from warpsmith.core.protocols import Evaluation
+from warpsmith.sandbox.gate import read_candidate
+from warpsmith.seeds import FOLDER, Seed, seeds_for
+from warpsmith.tasks import find_tasks, load_task
+
+TASKS = [task.name for task in find_tasks()]
+SEEDS = [(name, seed.name) for name in TASKS for seed in seeds_for(name)]
+
+
+def evaluate(task: str, seed: Seed, knobs: dict[str, int] | None = None, *, profiled: bool) -> Evaluation:
+    with TemporaryDirectory() as cache_folder:
+        gate = app.gate(load_task(task), arch="h200", cache=Path(cache_folder), profiled=profiled)
+        return gate.evaluate(read_candidate(seed.text, file=str(seed.path), knobs=knobs), seed=11)
+
+
+@cache
+def evaluated(task: str, name: str) -> Evaluation:
+    return evaluate(task, seed_named(task, name), profiled=True)
+
+
+def seed_named(task: str, name: str) -> Seed:
+    return next(seed for seed in seeds_for(task) if seed.name == name)
+
+
+def times(evaluation: Evaluation) -> dict[str, float]:
+    """Modelled microseconds by bench workload."""
+    assert evaluation.profile is not None
+    return {item.workload: item.duration.us for item in evaluation.profile.workloads if item.duration is not None}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_naive_seed_and_it_comes_first(task: str) -> None:
+    first = seeds_for(task)[0]
+    assert (first.name, first.tags) == ("naive", ("naive",))
+
+
+def test_every_folder_of_seeds_belongs_to_a_task() -> None:
+    folders = {path.name for path in FOLDER.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert folders <= set(TASKS)
+
+
+def test_a_task_without_seeds_has_none() -> None:
+    assert seeds_for("no_such_task") == ()
+
+
+@pytest.mark.parametrize(("task", "name"), SEEDS)
+def test_a_seed_is_verified(task: str, name: str) -> None:
+    outcome = evaluated(task, name).outcome
+    assert outcome.kind == "Verified", outcome
+
+
+@pytest.mark.parametrize(("task", "name"), SEEDS)
+def test_a_seed_is_timed_at_every_bench_workload_and_beats_the_first(task: str, name: str) -> None:
+    own, first = times(evaluated(task, name)), times(evaluated(task, seeds_for(task)[0].name))
+    assert list(own) == [workload.name for workload in load_task(task).bench]
+    if name != seeds_for(task)[0].name:
+        assert all(own[workload] < 0.5 * first[workload] for workload in own)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("vectorized", {"BM": 16, "SPLIT": 1}),
+        ("vectorized", {"BM": 4, "SPLIT": 16}),
+        ("tensor_core", {"MT": 1, "SPLIT": 16}),
+        ("tensor_core", {"MT": 2, "SPLIT": 1}),
+    ],
+)
+def test_the_ends_of_the_knobs_are_right_too(name: str, knobs: dict[str, int]) -> None:
+    seed = seed_named("w4a16_gemm", name)
+    outcome = evaluate("w4a16_gemm", seed, knobs, profiled=False).outcome
+    assert outcome.kind == "Verified", outcome
