@@ -34,13 +34,14 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *("core", "settings", "store", "tasks", "profiler", "kernels_generated", "leaderboard", "doctor", "app"),
     },
+    "__main__": {"cli"},
 }
 """Part of warpsmith -> parts it may import."""
 
 HEAVY = {"torch", "triton", "openai", "anthropic", "ray", "cuda", "pynvml"}
 NEVER_TORCH = ("sandbox/emulator/", "src/warpsmith/core/kernel_file/", "src/warpsmith/core/expression")
-LONGEST = 400
-"""Lines; generated tables (`.inc`) are no reading matter."""
+LONGEST = {".py": 400, ".pyi": 400, ".h": 550, ".cpp": 550}
+"""Lines a file may have; tests get a tenth more, and generated tables (`.inc`) are no reading matter."""
 
 
 @cache
@@ -137,9 +138,11 @@ def test_emulator_kernel_file_and_ptx_know_neither_torch_nor_triton() -> None:
 
 
 def test_only_settings_reads_the_environment() -> None:
+    """A jailed child's program has an environment of its own, which the jail made."""
     readers = {
         name
         for name in sources()
+        if not name.endswith("_child.py")
         for node in ast.walk(ast.parse((ROOT / name).read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
@@ -147,8 +150,9 @@ def test_only_settings_reads_the_environment() -> None:
 
 
 def test_no_file_outgrows_a_reader() -> None:
-    lengths = {name: (ROOT / name).read_text().count("\n") for name in tracked(".py", ".h", ".cpp", ".pyi")}
-    assert {} == {name: length for name, length in lengths.items() if length > LONGEST}
+    lengths = {name: (ROOT / name).read_text().count("\n") for name in tracked(*LONGEST)}
+    limits = {name: LONGEST[Path(name).suffix] * (1.1 if name.startswith("tests/") else 1) for name in lengths}
+    assert {} == {name: length for name, length in lengths.items() if length > limits[name]}
 
 
 def test_no_module_is_named_for_having_no_idea() -> None:
