@@ -137,7 +137,7 @@ class _Compared:
         if np.isnan(value):
             cause = "Something it was computed from was never written, or it is 0/0 or Inf - Inf."
         elif np.isinf(value):
-            cause = f"Something on the way exceeds {limit:g} in the output's dtype (keep sums in float32), or is divided by 0."
+            cause = f"A sum exceeds {limit:g} in too narrow a dtype (keep sums in float32), or is divided by 0."
         else:
             cause = "The reference overflows or is undefined there."
         return _wrong(self.workload, f"Not finite where it should be, or the reverse: {where.text}. {cause}", element)
