@@ -22,7 +22,7 @@ _registered: dict[str, Any] = {}
 
 
 def register(kernel: Kernel) -> Callable[..., Any]:
-    """The operator `warpsmith::<task>_<digest>`, made on first use; a later kernel of the same digest takes it over.
+    """The operator `warpsmith::<task>_<digest>`, made once in a process and kept.
 
     In-place inputs are declared mutated. The operator has no gradient: training through it raises.
     """

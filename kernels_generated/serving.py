@@ -47,8 +47,8 @@ def load(task: str, arch: str | None = None, library: Path | None = None) -> Ker
     from warpsmith.settings import read_settings
 
     settings = read_settings()
-    entry, loaded = find(task, arch, search_path(library or settings.library))
-    return _kernel(entry.digest, entry.folder, settings.threads) or Kernel(entry, loaded, threads=settings.threads)
+    entry, _ = find(task, arch, search_path(library or settings.library))
+    return _kernel(entry.digest, entry.folder, settings.threads)
 
 
 def find(task: str, arch: str | None, folders: tuple[Path, ...]) -> tuple[Entry, Task]:
@@ -62,16 +62,21 @@ def find(task: str, arch: str | None, folders: tuple[Path, ...]) -> tuple[Entry,
     wanted = find_architecture(arch).name if arch else None
     listings = [list_entries(folder) for folder in folders]
     refused = [item.reason for listing in listings for item in listing.refused]
-    name, fitting = task, []
+    chosen = str(Path(task).expanduser().resolve()) if task.endswith(".py") else task
+    fitting: list[tuple[Entry, Task]] = []
     for entry in best_entries(entry for listing in listings for entry in listing.entries):
         manifest = entry.manifest
-        if task not in (manifest.task, manifest.task_path) or wanted not in (None, manifest.target):
+        if chosen not in (manifest.task, manifest.task_path) or wanted not in (None, manifest.target):
             continue
-        loaded = _task_of(manifest)
+        try:
+            loaded = _task_of(manifest)
+        except TaskError as error:
+            refused.append(f"{entry.folder}: {error.message}")
+            continue
         if loaded.source_digest == manifest.task_digest:
             fitting.append((entry, loaded))
         else:
-            refused.append(f"{entry.folder}: the task {name} changed since it was accepted.")
+            refused.append(f"{entry.folder}: the task {manifest.task} has changed since it was accepted.")
     if not fitting:
         where = ", ".join(str(folder) for folder in folders)
         why = f" Refused: {' '.join(refused)}" if refused else ""
@@ -222,7 +227,7 @@ def _builds(entry: Entry, task: Task) -> Builds:
     from warpsmith.core.arch import find_architecture
     from warpsmith.core.kernel_file import parse_kernel_file
     from warpsmith.sandbox.builds import Builds
-    from warpsmith.sandbox.compile import CompileCache, compile_cuda
+    from warpsmith.sandbox.compile import CompileCache, compile_unit
     from warpsmith.settings import read_settings
 
     cache = CompileCache(read_settings().cache / "compiled")
@@ -232,5 +237,5 @@ def _builds(entry: Entry, task: Task) -> Builds:
         task,
         dict(entry.manifest.knobs),
         find_architecture(entry.manifest.target),
-        lambda unit, target: compile_cuda(unit, target, cache=cache),
+        lambda unit, target: compile_unit(unit, target, cache=cache),
     )

@@ -31,5 +31,5 @@ def profile(
     else:
         from warpsmith.profiler.report import render
 
-        console().print(render(evaluation.profile), markup=False)
+        console().print(render(evaluation.profile, source=path.read_text()), markup=False)
     return GOOD if evaluation.profile is not None else UNHAPPY
