@@ -129,6 +129,14 @@ SHARED_REVERSE = """shl.b32 %r2, %r0, 2; st.shared.u32 [%r2], %r0; {barrier}
     st.global.u32 [%rd3], %r1; ret;"""
 
 
+def test_the_carry_passes_from_word_to_word(on: Executor) -> None:
+    body = """mov.u32 %r2, -1; mad.lo.cc.u32 %r3, %r2, %r2, %r2; madc.hi.cc.u32 %r4, %r2, %r2, %r2; addc.u32 %r5, 0, 0;
+    sub.cc.u32 %r6, 0, 1; subc.u32 %r7, 5, 0; st.global.v4.u32 [%rd1], {%r3,%r4,%r5,%r7}; ret;"""
+    value = (2**32 - 1) ** 2 + (2**32 - 1) * (1 + 2**32)
+    expected = [value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF, value >> 64, 4]
+    assert on.outputs(body, 4, threads=1) == expected
+
+
 def test_shared_memory_carries_values_across_a_barrier(on: Executor) -> None:
     body = SHARED_REVERSE.format(barrier="bar.sync 0;")
     assert list(range(63, -1, -1)) == on.outputs(body, 64, threads=64, shared=256)

@@ -110,6 +110,13 @@ def test_a_result_nobody_keeps_is_no_step() -> None:
     assert [s.row.name for s in steps(instruction("mov.b64 {_, r}, a"))] == ["mov.unpack.b64.b32.1"]
 
 
+def test_a_carry_is_found_before_its_instruction_overwrites_a_source() -> None:
+    made = steps(instruction("addc.cc.u32 r, r, t"))
+    assert [s.row.name for s in made] == ["addc.carry.b32", "addc.b32", "mov.pred"]
+    made = steps(instruction("madc.hi.u32 r, t, u, v"))
+    assert [s.row.name for s in made] == ["mul.hi.u32", "addc.b32"]
+
+
 def test_a_packed_comparison_is_one_comparison_a_half() -> None:
     made = steps(instruction("setp.gt.f16x2 p|q, r, t"))
     assert [s.row.name for s in made][-2:] == ["setp.gt.f16", "setp.gt.f16"]

@@ -74,7 +74,8 @@ class Block:
         self.shared = Bytes.poisoned(self.entry.shared_bytes + self.spec.dynamic_shared)
         self.params = Bytes(bytearray(self.spec.params), None)
         width, height, depth = self.spec.block
-        count = len(self.entry.registers)
+        # One more than the entry names: the carry, at index -1.
+        count = len(self.entry.registers) + 1
         threads = [
             Thread(
                 index,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import compare, convert, floating, half, integer, logic, move
+from . import carry, compare, convert, floating, half, integer, logic, move
 from .row import LaneRow
 
 
@@ -12,7 +12,7 @@ from .row import LaneRow
 def lane_rows() -> dict[str, LaneRow]:
     """Every lane row by canonical name, in table order."""
     rows: dict[str, LaneRow] = {}
-    for module in (move, integer, logic, compare, floating, half, convert):
+    for module in (move, integer, carry, logic, compare, floating, half, convert):
         for row in module.ROWS:
             if row.name in rows:
                 raise ValueError(f"two rows are named {row.name}")

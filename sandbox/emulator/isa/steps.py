@@ -10,8 +10,7 @@ row's result is `s…`, else with zeros (PTX ISA, "Operand Size Exceeding Instru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from ..machine import UnsupportedInstruction
 from ..program import Immediate, Instr, Operand, Pair, Register, Sink, Vector
@@ -19,27 +18,13 @@ from .lanes import lane_rows
 from .number import FORMATS
 from .row import LaneRow
 from .spelling import FLOAT_TYPES, name_of
+from .step import Scratch, Source, Step, Target, row_for
+from .steps_carry import carry_steps, uses_carry
+
+__all__ = ["Scratch", "Source", "Step", "Target", "is_lane_instruction", "steps"]
 
 SCRATCHES = 4
 """An instruction needs at most this many scratch values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scratch:
-    """A value between the steps of one instruction, of the type of the row that wrote it."""
-
-    index: int
-
-
-Source: TypeAlias = Operand | Scratch
-Target: TypeAlias = Register | Scratch
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    row: LaneRow
-    target: Target
-    sources: tuple[Source, ...]
 
 
 def steps(instr: Instr) -> tuple[Step, ...]:
@@ -74,16 +59,11 @@ def is_lane_instruction(instr: Instr) -> bool:
     return instr.opcode in _LANE_OPCODES
 
 
-def _row(instr: Instr, name: str) -> LaneRow:
-    row = lane_rows().get(name)
-    if row is None:
-        raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
-    return row
-
-
 def _steps(instr: Instr) -> Iterator[Step]:
     target, *sources = instr.operands
-    if instr.opcode == "setp":
+    if uses_carry(instr):
+        yield from carry_steps(instr)
+    elif instr.opcode == "setp":
         yield from _comparison(instr, target, sources)
     elif instr.opcode == "set":
         yield from _set(instr, target, sources)
@@ -92,7 +72,7 @@ def _steps(instr: Instr) -> Iterator[Step]:
     elif instr.opcode == "mov" and isinstance(sources[0], Vector):
         yield from _pack(instr, target, sources[0])
     else:
-        yield from _keep(_row(instr, name_of(instr.opcode, instr.modifiers)), target, sources)
+        yield from _keep(row_for(instr, name_of(instr.opcode, instr.modifiers)), target, sources)
 
 
 def _keep(row: LaneRow, target: Operand | Scratch, sources: list[Operand]) -> Iterator[Step]:
@@ -107,13 +87,13 @@ def _whole_width(instr: Instr) -> int:
 def _unpack(instr: Instr, target: Vector, source: Operand) -> Iterator[Step]:
     whole, count = _whole_width(instr), len(target.items)
     for i, item in enumerate(target.items):
-        row = _row(instr, f"mov.unpack.b{whole}.b{whole // count}.{i}")
+        row = row_for(instr, f"mov.unpack.b{whole}.b{whole // count}.{i}")
         yield from _keep(row, item, [source])
 
 
 def _pack(instr: Instr, target: Operand, source: Vector) -> Iterator[Step]:
     whole, count = _whole_width(instr), len(source.items)
-    row = _row(instr, f"mov.pack.b{whole}.b{whole // count}x{count}")
+    row = row_for(instr, f"mov.pack.b{whole}.b{whole // count}x{count}")
     yield from _keep(row, target, list(source.items))
 
 
@@ -121,7 +101,7 @@ def _halves(instr: Instr, sources: list[Operand]) -> tuple[list[Step], list[list
     """Both operands taken apart into scratches: ([steps], [[a.low, b.low], [a.high, b.high]])."""
     taken, parts = [], []
     for half in range(2):
-        row = _row(instr, f"mov.unpack.b32.b16.{half}")
+        row = row_for(instr, f"mov.unpack.b32.b16.{half}")
         scratches = [Scratch(2 * half), Scratch(2 * half + 1)]
         taken += [Step(row, s, (x,)) for s, x in zip(scratches, sources, strict=True)]
         parts.append(scratches)
@@ -136,27 +116,27 @@ def _comparison(instr: Instr, target: Operand, sources: list[Operand]) -> Iterat
             raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
         taken, parts = _halves(instr, sources)
         yield from taken
-        row = _row(instr, name_of("setp", (*instr.modifiers[:-1], kind[:-2])))
+        row = row_for(instr, name_of("setp", (*instr.modifiers[:-1], kind[:-2])))
         for part, kept in zip(parts, (pair.first, pair.second), strict=True):
             yield from _step_keep(row, kept, tuple(part))
         return
-    row = _row(instr, name_of("setp", instr.modifiers))
+    row = row_for(instr, name_of("setp", instr.modifiers))
     if pair is None and len(sources) == 2:
         yield from _keep(row, target, sources)
         return
     first, second = (pair.first, pair.second) if pair else (target, Sink())
     yield Step(row, Scratch(0), tuple(sources[:2]))
-    yield Step(_row(instr, "not.pred"), Scratch(1), (Scratch(0),))
+    yield Step(row_for(instr, "not.pred"), Scratch(1), (Scratch(0),))
     if len(sources) == 2:
-        copy = _row(instr, "mov.pred")
+        copy = row_for(instr, "mov.pred")
         yield from _step_keep(copy, first, (Scratch(0),))
         yield from _step_keep(copy, second, (Scratch(1),))
         return
     # The third source may be the register of the first result: both combinations before either is kept.
-    combine = _row(instr, f"{instr.modifiers[1]}.pred")
+    combine = row_for(instr, f"{instr.modifiers[1]}.pred")
     yield Step(combine, Scratch(2), (Scratch(0), sources[2]))
     yield Step(combine, Scratch(3), (Scratch(1), sources[2]))
-    copy = _row(instr, "mov.pred")
+    copy = row_for(instr, "mov.pred")
     yield from _step_keep(copy, first, (Scratch(2),))
     yield from _step_keep(copy, second, (Scratch(3),))
 
@@ -174,18 +154,18 @@ def _set(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step
             raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
         taken, parts = _halves(instr, sources)
         yield from taken
-        row = _row(instr, name_of("setp", (*comparison, source_kind[:-2])))
+        row = row_for(instr, name_of("setp", (*comparison, source_kind[:-2])))
         yield Step(row, Scratch(0), tuple(parts[0]))
         yield Step(row, Scratch(2), tuple(parts[1]))
-        spread = _row(instr, f"set.{kind if kind in FLOAT_TYPES else 'words'}")
+        spread = row_for(instr, f"set.{kind if kind in FLOAT_TYPES else 'words'}")
         yield from _step_keep(spread, target, (Scratch(0), Scratch(2)))
         return
-    row = _row(instr, name_of("setp", (*comparison, source_kind)))
+    row = row_for(instr, name_of("setp", (*comparison, source_kind)))
     yield Step(row, Scratch(0), tuple(sources[:2]))
     if len(sources) == 3:
-        yield Step(_row(instr, f"{comparison[1]}.pred"), Scratch(0), (Scratch(0), sources[2]))
-    spread = _row(instr, f"set.{kind if kind in FLOAT_TYPES else 'word'}")
+        yield Step(row_for(instr, f"{comparison[1]}.pred"), Scratch(0), (Scratch(0), sources[2]))
+    spread = row_for(instr, f"set.{kind if kind in FLOAT_TYPES else 'word'}")
     yield from _step_keep(spread, target, (Scratch(0),))
 
 
-_LANE_OPCODES = frozenset(name.split(".")[0] for name in lane_rows() if not name.startswith("set.")) | {"set"}
+_LANE_OPCODES = frozenset(name.split(".")[0] for name in lane_rows() if not name.startswith("set.")) | {"set", "madc"}
