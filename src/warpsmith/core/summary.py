@@ -14,7 +14,7 @@ class KernelSummary(BaseModel, frozen=True, extra="forbid"):
     """The accepted kernel. No Record, whose `digest()` would hide the field."""
 
     digest: str = Field(min_length=12)
-    """`Candidate.identity`."""
+    """The kernel's digest in the library, whose first digits name its folder."""
     path: Path
     """Its folder in the library."""
 
