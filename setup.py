@@ -12,8 +12,7 @@ VM = Path("sandbox/emulator/vm")
 
 COMMON_FLAGS = [
     "-std=c++17",
-    "-O2",
-    "-ftree-vectorize",
+    "-O3",
     "-fvisibility=hidden",
     "-fno-strict-aliasing",
     # One rounding an instruction, on every machine.
@@ -46,15 +45,18 @@ class BuildVm(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         objects = []
+        digest = source_digest()
         for source in ext.sources:
             objects += self.compiler.compile(
                 [source],
                 output_dir=self.build_temp,
-                macros=[*ext.define_macros, ("WS_SOURCE_DIGEST", f'"{source_digest()}"')],
+                macros=[*ext.define_macros, ("WS_SOURCE_DIGEST", f'"{digest}"')],
                 include_dirs=ext.include_dirs,
                 extra_postargs=[*COMMON_FLAGS, *FLAGS[Path(source).name]],
                 depends=ext.depends,
             )
+        if source_digest() != digest:
+            raise RuntimeError(f"the sources in {VM} changed while they were being compiled; build again")
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(objects, str(target), extra_postargs=["-pthread"], target_lang="c++")

@@ -13,6 +13,7 @@ from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram,
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
+from warpsmith.sandbox.emulator.repeats import mark_repeats
 
 Lowering = Callable[[Emitter], None]
 
@@ -75,6 +76,7 @@ def lower(module: Module, entry: Entry) -> DraftProgram:
         if last.opcode not in TERMINATORS:
             emitter.emit("branch", target=index + 1)
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
+    mark_repeats(blocks)
     return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions)
 
 

@@ -33,6 +33,36 @@ static Copy* next_copy(Copies* copies) {
     return &copies->queue[copies->count++];
 }
 
+static void count_copy(Warp* w, const Operation* op, const Copy& copy, const u64* from, u32 reading) {
+    Port& port = w->worker->ports[op->port];
+    u32 first = first_lane(w->active);
+    u64 differ = port.mask ^ w->active;
+    if (reading == w->active)
+        for (u32 m = w->active; m; m &= m - 1) {
+            u32 lane = first_lane(m);
+            differ |= (from[lane] - from[first]) ^ port.distance[lane];
+            differ |= (copy.to[lane] - copy.to[first]) ^ port.distance32[lane];
+        }
+    bool known = reading == w->active && !differ;
+    if (!known) {
+        learn(port, from, w->active, op->bytes);
+        for (u32 m = w->active; m; m &= m - 1) port.distance32[first_lane(m)] = copy.to[first_lane(m)] - copy.to[first];
+        port.passes[0] = bank_passes(copy.to, w->active, op->bytes);
+    }
+    u32 sectors = port.sectors[from[first] & 31];
+    if (reading != w->active) {
+        sectors = reading ? sectors_touched(from, reading, op->bytes) : 0;
+        port.mask = 0;
+    } else if (!sectors) {
+        sectors = count_sectors(port, from[first], op->bytes);
+    }
+    port.counts.requests++;
+    port.counts.lanes += w->active_count;
+    port.counts.sectors += sectors;
+    port.counts.wavefronts += port.passes[0].wavefronts;
+    port.counts.ideal += port.passes[0].ideal;
+}
+
 // a: shared address; b: global address with offset e's list; c: bytes to read, where op->target says so.
 static const Operation* cp_async(Warp* w, const Operation* op) {
     Worker* k = w->worker;
@@ -71,15 +101,7 @@ static const Operation* cp_async(Warp* w, const Operation* op) {
         }
         copy->from[lane] = place.data;
     }
-    if (k->count) {
-        WsCounters& counts = k->ports[op->port].counts;
-        counts.requests++;
-        counts.lanes += w->active_count;
-        if (reading) counts.sectors += sectors_touched(from, reading, op->bytes);
-        Passes passes = bank_passes(copy->to, w->active, op->bytes);
-        counts.wavefronts += passes.wavefronts;
-        counts.ideal += passes.ideal;
-    }
+    if (k->count) count_copy(w, op, *copy, from, reading);
     return op + 1;
 }
 
@@ -99,6 +121,10 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
             collide(w, copy.op, lane, found, copy.to[lane], bytes);
             return false;
         }
+    }
+    if (size == 16) {
+        memcpy(to, copy.from[lane], 16);
+        return true;
     }
     if (size) memcpy(to, copy.from[lane], size);
     memset(to + size, 0, bytes - size);

@@ -22,6 +22,15 @@ struct Entry {
     {name,                                                                                                  \
      {&F<__VA_ARGS__, false, false>::run, &F<__VA_ARGS__, false, true>::run, &F<__VA_ARGS__, true, false>::run, \
       &F<__VA_ARGS__, true, true>::run}},
+// Without checks the distances of an earlier access serve again; with checks every access stands alone.
+#define AGAIN(name, F, ...)                                                                                   \
+    {name,                                                                                                    \
+     {&F<__VA_ARGS__, false, false, true>::run, &F<__VA_ARGS__, false, true, true>::run,                      \
+      &F<__VA_ARGS__, true, false>::run, &F<__VA_ARGS__, true, true>::run}},
+#define AGAINS(type, E, space, SPACE)                                                                         \
+    AGAIN("ld." space ".again." type, Load, SPACE, E, 1) AGAIN("ld." space ".again.v2." type, Load, SPACE, E, 2) \
+    AGAIN("ld." space ".again.v4." type, Load, SPACE, E, 4) AGAIN("st." space ".again." type, Store, SPACE, E, 1) \
+    AGAIN("st." space ".again.v2." type, Store, SPACE, E, 2) AGAIN("st." space ".again.v4." type, Store, SPACE, E, 4)
 #define ACCESSES(type, E, space, SPACE)                                                         \
     VARIANTS("ld." space "." type, Load, SPACE, E, 1) VARIANTS("ld." space ".v2." type, Load, SPACE, E, 2) \
     VARIANTS("ld." space ".v4." type, Load, SPACE, E, 4)
@@ -48,6 +57,9 @@ static const Entry TABLE[] = {
     WRITES("u32", u32, "global", WS_GLOBAL) WRITES("u64", u64, "global", WS_GLOBAL)
     WRITES("u8", u8, "shared", WS_SHARED) WRITES("u16", u16, "shared", WS_SHARED)
     WRITES("u32", u32, "shared", WS_SHARED) WRITES("u64", u64, "shared", WS_SHARED)
+    AGAINS("u16", u16, "global", WS_GLOBAL) AGAINS("u32", u32, "global", WS_GLOBAL)
+    AGAINS("u64", u64, "global", WS_GLOBAL) AGAINS("u16", u16, "shared", WS_SHARED)
+    AGAINS("u32", u32, "shared", WS_SHARED) AGAINS("u64", u64, "shared", WS_SHARED)
     READ_ANYWHERE("u8", u8) READ_ANYWHERE("s8", s8) READ_ANYWHERE("u16", u16) READ_ANYWHERE("s16", s16)
     READ_ANYWHERE("u32", u32) READ_ANYWHERE("u64", u64)
     WRITE_ANYWHERE("u8", u8) WRITE_ANYWHERE("u16", u16) WRITE_ANYWHERE("u32", u32) WRITE_ANYWHERE("u64", u64)

@@ -117,20 +117,22 @@ WS_INLINE void registers_of(Warp* w, const Operation* op, u32 single, Lane** d) 
         for (u32 n = 0; n < N; n++) d[n] = lanes<Lane>(w, w->worker->lists[op->list + n]);
 }
 
-template <u32 Space, bool Checks, bool Counts>
+template <u32 Space, bool Checks, bool Counts, bool Again = false>
 WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
-    if constexpr (Space == WS_SHARED) return reach_shared<Checks, Counts>(w, op, bytes, use, access);
+    if constexpr (Again && Space == WS_SHARED) return reach_shared_again<Counts>(w, op, bytes, use, access);
+    else if constexpr (Again) return reach_pattern_again<Counts>(w, op, bytes, use, access);
+    else if constexpr (Space == WS_SHARED) return reach_shared<Checks, Counts>(w, op, bytes, use, access);
     else return reach_pattern<Checks, Counts>(w, op, bytes, use, access);
 }
 
 // a: address; d (loads) or e (stores), or the list: the registers.
-template <u32 Space, class E, u32 N, bool Checks, bool Counts>
+template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Load {
     static const Operation* run(Warp* w, const Operation* op) {
         using Lane = typename Stored<E>::type;
         Lane* d[N];
         Access access = {};
-        Reached reached = reach<Space, Checks, Counts>(w, op, sizeof(E) * N, Use::READ, access);
+        Reached reached = reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::READ, access);
         registers_of<Lane, N>(w, op, op->d, d);
         if (__builtin_expect(reached == Reached::FAST, 1)) load_pattern<E, N>(w, access, d);
         else if (reached == Reached::LANES) load_by_lane<E, N>(w, d);
@@ -139,13 +141,13 @@ struct Load {
     }
 };
 
-template <u32 Space, class E, u32 N, bool Checks, bool Counts>
+template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Store {
     static const Operation* run(Warp* w, const Operation* op) {
         using Lane = typename Stored<E>::type;
         Lane* d[N];
         Access access = {};
-        Reached reached = reach<Space, Checks, Counts>(w, op, sizeof(E) * N, Use::WRITE, access);
+        Reached reached = reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::WRITE, access);
         registers_of<Lane, N>(w, op, op->e, d);
         if (__builtin_expect(reached == Reached::FAST, 1)) store_pattern<E, N>(w, access, d);
         else if (reached == Reached::LANES) store_by_lane<E, N>(w, d);

@@ -141,6 +141,8 @@ WS_INLINE void read_register(const u8* bytes, typename Type::Sum* values) {
 template <class TypeA, class TypeB, u32 K, bool HalfSum>
 struct MatrixMultiply {
     using Sum = typename TypeA::Sum;
+    // Eight sums of one row; gcc and clang map it to what the instruction set has.
+    typedef Sum Row __attribute__((vector_size(8 * sizeof(Sum))));
     static constexpr u32 STEP = 16 / sizeof(typename TypeA::Bits);  // k values in one register
     static constexpr u32 PARTS = K / STEP;
     static constexpr u32 SUMS = HalfSum ? 2 : 4;
@@ -185,7 +187,8 @@ struct MatrixMultiply {
         if (!everyone(w, op, next)) return next;
         const u32* list = w->worker->lists + op->list;
         const u32 *list_a = list + SUMS, *list_b = list_a + 2 * PARTS, *list_c = list_b + PARTS;
-        alignas(64) Sum a[2][PARTS][8 * STEP], across[PARTS][8][STEP], b[K][8], c[16][8];
+        alignas(64) Sum a[2][PARTS][8 * STEP], across[PARTS][8][STEP], c[16][8];
+        Row b[K];
         for (u32 part = 0; part < PARTS; part++) {
             for (u32 half = 0; half < 2; half++)
                 read_register<TypeA>(lanes<u8>(w, list_a[2 * part + half]), a[half][part]);
@@ -195,13 +198,11 @@ struct MatrixMultiply {
             for (u32 n = 0; n < 8; n++) b[k][n] = across[k / STEP][n][k % STEP];
         read_sums(w, list_c, c);
         for (u32 row = 0; row < 16; row++) {
-            Sum sum[8];
-            for (u32 n = 0; n < 8; n++) sum[n] = c[row][n];
-            for (u32 k = 0; k < K; k++) {
-                Sum factor = a[row / 8][k / STEP][row % 8 * STEP + k % STEP];
-                for (u32 n = 0; n < 8; n++) sum[n] += factor * b[k][n];
-            }
-            for (u32 n = 0; n < 8; n++) c[row][n] = sum[n];
+            Row sum;
+            memcpy(&sum, c[row], sizeof sum);
+#pragma GCC unroll 16
+            for (u32 k = 0; k < K; k++) sum += b[k] * a[row / 8][k / STEP][row % 8 * STEP + k % STEP];
+            memcpy(c[row], &sum, sizeof sum);
         }
         write_sums(w, list, c);
         return next;

@@ -118,6 +118,34 @@ WS_INLINE bool valid_pattern(Warp* w, const Access& access, u32 bytes, Use use) 
 
 enum class Reached { FAST, LANES, FAULT };
 
+// The access of lanes whose distances `pattern` knows, if all of it lies in one allocation and nothing is unusual.
+template <bool Checks, bool Counts>
+WS_INLINE bool reach_known(Warp* w, const Operation* op, Port& pattern, Port& port, u64 first, u32 bytes, Use use,
+                           Access& access) {
+    first += u64(op->imm);
+    const WsLaunch* launch = w->worker->launch;
+    u64 window = (first - launch->address_base) >> launch->address_stride_bits;
+    if (__builtin_expect(window >= launch->allocation_count, 0)) return false;
+    const WsAllocation& hit = launch->allocations[window];
+    u64 offset = first - hit.address;
+    bool inside = offset >= pattern.low && offset + pattern.high <= hit.size && offset < hit.size;
+    bool aligned = !((first | pattern.misaligned) & (bytes - 1));
+    bool synchronises = Checks && op->flags & WS_SYNCHRONISES;
+    bool allowed = use == Use::READ || hit.writable;
+    if (__builtin_expect(!inside || !aligned || synchronises || !allowed, 0)) return false;
+    access = {pattern.kind, hit.data + offset, Checks && hit.valid ? hit.valid + offset : nullptr, &pattern};
+    // A permutation reads whole words around what it needs.
+    if (pattern.kind == PERMUTED && offset - pattern.low + 128 > hit.size) access.pattern = GATHERED;
+    if (Checks && !valid_pattern(w, access, bytes, use)) return false;
+    if (Counts) {
+        port.counts.requests++;
+        port.counts.lanes += w->active_count;
+        u32 sectors = pattern.sectors[first & 31];
+        port.counts.sectors += sectors ? sectors : count_sectors(pattern, first, bytes);
+    }
+    return true;
+}
+
 // Global memory: `access` when all lanes hit one allocation, else worker->pointer by lane.
 template <bool Checks, bool Counts>
 WS_INLINE Reached reach_pattern(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
@@ -126,30 +154,19 @@ WS_INLINE Reached reach_pattern(Warp* w, const Operation* op, u32 bytes, Use use
     u64 first = address[first_lane(w->active)];
     if (__builtin_expect(port.mask != w->active || !same_distances(w, address, first, port.distance), 0))
         learn(port, address, w->active, bytes);
-    first += u64(op->imm);
-    const WsLaunch* launch = w->worker->launch;
-    u64 window = (first - launch->address_base) >> launch->address_stride_bits;
-    if (__builtin_expect(window < launch->allocation_count, 1)) {
-        const WsAllocation& hit = launch->allocations[window];
-        u64 offset = first - hit.address;
-        bool inside = offset >= port.low && offset + port.high <= hit.size && offset < hit.size;
-        bool aligned = !((first | port.misaligned) & (bytes - 1));
-        bool synchronises = Checks && op->flags & WS_SYNCHRONISES;
-        if (__builtin_expect(inside && aligned && !synchronises && (use == Use::READ || hit.writable), 1)) {
-            access = {port.kind, hit.data + offset, Checks && hit.valid ? hit.valid + offset : nullptr, &port};
-            // A permutation reads whole words around what it needs.
-            if (port.kind == PERMUTED && offset - port.low + 128 > hit.size) access.pattern = GATHERED;
-            if (!Checks || valid_pattern(w, access, bytes, use)) {
-                if (Counts) {
-                    port.counts.requests++;
-                    port.counts.lanes += w->active_count;
-                    u32 sectors = port.sectors[first & 31];
-                    port.counts.sectors += sectors ? sectors : count_sectors(port, first, bytes);
-                }
-                return Reached::FAST;
-            }
-        }
-    }
+    if (reach_known<Checks, Counts>(w, op, port, port, first, bytes, use, access)) return Reached::FAST;
+    return check_global(w, op, address, bytes, use) ? Reached::LANES : Reached::FAULT;
+}
+
+// An address that differs from that of an earlier instruction of the block by the same amount in every lane: what
+// that one (port `target`) found out about the distances holds.
+template <bool Counts>
+WS_INLINE Reached reach_pattern_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    const u64* address = lanes<u64>(w, op->a);
+    Port* ports = w->worker->ports;
+    u64 first = address[first_lane(w->active)];
+    if (reach_known<false, Counts>(w, op, ports[op->target], ports[op->port], first, bytes, use, access))
+        return Reached::FAST;
     return check_global(w, op, address, bytes, use) ? Reached::LANES : Reached::FAULT;
 }
 
@@ -178,6 +195,20 @@ static bool check_shared(Warp* w, const Operation* op, u32 bytes, Use use) {
     return reach_lanes(w, op, WS_SHARED, exact, bytes, use, w->active);
 }
 
+WS_INLINE bool fits_shared(const Worker* k, const Port& pattern, u64 start, u32 bytes) {
+    bool inside = start >= pattern.low && start + pattern.high <= k->shared_bytes;
+    return inside && !((start | pattern.misaligned) & (bytes - 1));
+}
+
+WS_INLINE void count_shared(Warp* w, Port& pattern, Port& port, u64 start, u32 bytes) {
+    Passes passes = pattern.passes[start & 3];
+    if (__builtin_expect(!passes.ideal, 0)) passes = count_passes(pattern, start, bytes);
+    port.counts.requests++;
+    port.counts.lanes += w->active_count;
+    port.counts.wavefronts += passes.wavefronts;
+    port.counts.ideal += passes.ideal;
+}
+
 template <bool Checks, bool Counts>
 WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     Worker* k = w->worker;
@@ -198,20 +229,26 @@ WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use,
     bool known = port.mask == w->active && same_distances(w, address, first, port.distance32);
     if (__builtin_expect(!known, 0)) learn_shared(port, address, w->active, bytes);
     u64 start = u32(first + u32(op->imm));
-    bool inside = start >= port.low && start + port.high <= k->shared_bytes;
-    bool aligned = !((start | port.misaligned) & (bytes - 1));
-    if (__builtin_expect(!inside || !aligned, 0))
+    if (__builtin_expect(!fits_shared(k, port, start, bytes), 0))
         return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
     if (Checks && !touch_shared(w, op, address, bytes, use)) return Reached::FAULT;
     access = {port.kind, k->shared + start, nullptr, &port};
-    if (Counts) {
-        Passes passes = port.passes[start & 3];
-        if (__builtin_expect(!passes.ideal, 0)) passes = count_passes(port, start, bytes);
-        port.counts.requests++;
-        port.counts.lanes += w->active_count;
-        port.counts.wavefronts += passes.wavefronts;
-        port.counts.ideal += passes.ideal;
-    }
+    if (Counts) count_shared(w, port, port, start, bytes);
+    return Reached::FAST;
+}
+
+// As reach_pattern_again.
+template <bool Counts>
+WS_INLINE Reached reach_shared_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    Worker* k = w->worker;
+    Port& pattern = k->ports[op->target];
+    u32 lane = first_lane(w->active);
+    u32 first = op->flags & WS_WIDE ? u32(lanes<u64>(w, op->a)[lane]) : lanes<u32>(w, op->a)[lane];
+    u64 start = u32(first + u32(op->imm));
+    if (__builtin_expect(!fits_shared(k, pattern, start, bytes), 0))
+        return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
+    access = {pattern.kind, k->shared + start, nullptr, &pattern};
+    if (Counts) count_shared(w, pattern, k->ports[op->port], start, bytes);
     return Reached::FAST;
 }
 

@@ -243,16 +243,18 @@ static inline s64 order_key(f64 x) { s64 b = bits_as<s64>(x); return b ^ s64(u64
 template <class F>
 static inline F fmin_(F a, F b) {
     F least = order_key(a) < order_key(b) ? a : b;
-    F other = a != a ? b : a;
-    F picked = (a != a) | (b != b) ? other : least;
-    return (a != a) & (b != b) ? canonical_nan(a) : picked;
+    // One selection at a time: gcc vectorises that, and not conditions joined by & or |.
+    F without_a = a != a ? b : least;
+    F picked = b != b ? a : without_a;
+    return picked != picked ? canonical_nan(a) : picked;
 }
 template <class F>
 static inline F fmax_(F a, F b) {
     F most = order_key(a) > order_key(b) ? a : b;
-    F other = a != a ? b : a;
-    F picked = (a != a) | (b != b) ? other : most;
-    return (a != a) & (b != b) ? canonical_nan(a) : picked;
+    // One selection at a time: gcc vectorises that, and not conditions joined by & or |.
+    F without_a = a != a ? b : most;
+    F picked = b != b ? a : without_a;
+    return picked != picked ? canonical_nan(a) : picked;
 }
 template <class F>
 static inline F fmin_nan(F a, F b) { return (a != a) | (b != b) ? canonical_nan(a) : fmin_(a, b); }
