@@ -12,7 +12,8 @@ BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.setup-done
 VM_BUILT  := $(VENV)/.vm-built
 VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbox/emulator/vm/*.inc)
-PYTEST    := $(BIN)/python -m pytest -n $(WORKERS)
+# A file stays on one worker, so that what its fixtures build is built once.
+PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full lint clean
