@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.artifact import Artifact
-from warpsmith.core.candidate import TranslationUnit
 from warpsmith.core.kernel_file import (
     KernelFile,
     bind,
@@ -17,19 +16,22 @@ from warpsmith.core.kernel_file import (
     explain_compile_error,
     inside_domain,
     translation_unit,
+    triton_unit,
 )
 from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected, Stage, Unsupported
 from warpsmith.core.plan import BoundLaunch, BoundPlan
 from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
+from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.emulated import load_ptx
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.hidden_arguments import complete
 from warpsmith.sandbox.screen.ptx import screen_ptx
 
-Compiler: TypeAlias = Callable[[TranslationUnit, str], Artifact | CompileFailed]
+Compiler: TypeAlias = Callable[[Unit, str], Artifact | CompileFailed]
 """(texts, `sm_90a`) -> artifact, or the candidate's own failure. Raises MachineError for ours."""
 
 
@@ -59,32 +61,64 @@ class Builds:
 
     def build(self, workload: Workload) -> Outcome | None:
         """Compile, screen and check limits for a workload; None when it may run."""
-        key = build_key(self.kernel, self.task, workload, self.knobs)
-        if key not in self._artifacts:
-            unit = translation_unit(self.kernel, self.task, workload, self.knobs)
-            artifact = self.compiler(unit, self.arch.target)
-            if isinstance(artifact, CompileFailed):
-                return self._explained(artifact)
-            problem = screen(artifact)
+        return self.build_all((workload,))
+
+    def build_all(self, workloads: Sequence[Workload]) -> Outcome | None:
+        """Compile, screen and check limits for several workloads; None when all of them may run."""
+        missing = {key: item for item in workloads if (key := self._key(item)) not in self._artifacts}
+        # Triton takes a second to start and then makes many builds; NVRTC compiles one text at a time.
+        together = self.kernel.language == "triton" and missing
+        for group in [missing] if together else [{key: item} for key, item in missing.items()]:
+            problem = self._compile(group)
             if problem is not None:
                 return problem
-            self._artifacts[key] = artifact
-        return self._limits(workload)
+        return next((problem for item in workloads if (problem := self._limits(item)) is not None), None)
 
     def artifact(self, workload: Workload) -> Artifact:
         """The artifact `build` made for this workload's key."""
-        return self._artifacts[build_key(self.kernel, self.task, workload, self.knobs)]
+        return self._artifacts[self._key(workload)]
 
     def plan(self, workload: Workload) -> BoundPlan:
-        """The plan with every number known, co-resident blocks included."""
-        first = bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=_one_each(self.kernel))
-        resident = {}
+        """The plan with every number known, co-resident blocks and what the compiler adds to a launch included."""
         artifact = self.artifact(workload)
-        for launch in first.launches:
+        resident = _one_each(self.kernel)
+        if self.kernel.uses_resident:
+            resident = self._resident(complete(self._bound(workload, resident), artifact), artifact)
+        return complete(self._bound(workload, resident), artifact)
+
+    def _key(self, workload: Workload) -> str:
+        return build_key(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms)
+
+    def _compile(self, group: Mapping[str, Workload]) -> Outcome | None:
+        """Make the artifact that some keys share."""
+        artifact = self.compiler(self._unit(tuple(group.values())), self.arch.target)
+        if isinstance(artifact, CompileFailed):
+            return self._explained(artifact)
+        problem = screen(artifact)
+        if problem is not None:
+            return self._with_target(problem)
+        self._artifacts |= dict.fromkeys(group, artifact)
+        return None
+
+    def _unit(self, workloads: tuple[Workload, ...]) -> Unit:
+        if self.kernel.language == "triton":
+            return triton_unit(self.kernel, self.task, workloads, self.knobs, sms=self.arch.sms)
+        (workload,) = workloads
+        return translation_unit(self.kernel, self.task, workload, self.knobs)
+
+    def _bound(self, workload: Workload, resident: Mapping[str, int]) -> BoundPlan:
+        return bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=resident)
+
+    def _resident(self, plan: BoundPlan, artifact: Artifact) -> dict[str, int]:
+        """Co-resident blocks of each kernel on the whole target; the fewest of its builds."""
+        resident: dict[str, int] = {}
+        for launch in plan.launches:
             used = self._occupancy(artifact, launch)
             if not isinstance(used, ResourceExceeded):
-                resident[launch.kernel] = max(1, used.blocks_per_sm) * self.arch.sms
-        return bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=resident)
+                name = launch.kernel.partition("[")[0] if self.kernel.language == "triton" else launch.kernel
+                blocks = max(1, used.blocks_per_sm) * self.arch.sms
+                resident[name] = min(blocks, resident.get(name, blocks))
+        return _one_each(self.kernel) | resident
 
     def sums_in_any_order(self, workload: Workload) -> bool:
         """Whether the code holds floating-point atomics, whose order the hardware leaves free."""
@@ -105,7 +139,16 @@ class Builds:
                 return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
         return None
 
+    def _with_target(self, problem: Outcome) -> Outcome:
+        """Say that Triton chooses instructions by target: an older one's may all be there."""
+        if not isinstance(problem, Unsupported) or self.kernel.language != "triton" or self.arch.target == "sm_80":
+            return problem
+        message = f"{problem.message}. Triton chooses it for {self.arch.target}; try `--arch sm_80`."
+        return problem.model_copy(update={"message": message})
+
     def _explained(self, failed: CompileFailed) -> CompileFailed:
+        if self.kernel.language == "triton":
+            return failed
         return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
 
 
@@ -125,11 +168,6 @@ def screen(artifact: Artifact) -> Outcome | None:
         except UnsupportedInstruction as missing:
             return Unsupported(stage=Stage.SCREEN, message=str(missing), line=missing.line or None)
     return None
-
-
-def _is_float_atomic(instr: Instr) -> bool:
-    floats = {"f16", "bf16", "f16x2", "bf16x2", "f32", "f64"}
-    return instr.opcode in ("atom", "red") and bool(floats & set(instr.modifiers))
 
 
 def _is_float_atomic(instr: Instr) -> bool:

@@ -21,6 +21,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.sandbox.bench import profile_candidate
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.screen.source import check_source
+from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.trials import SCHEDULES, Trials
 
 
@@ -100,9 +101,11 @@ class _Evaluation:
 
     def _screen_source(self) -> None:
         with self._stage(Stage.SCREEN) as said:
-            problem = check_source(self.candidate.text)
+            triton = self.candidate.language == "triton"
+            problem = check_triton(self.candidate.text) if triton else check_source(self.candidate.text)
             if problem is not None:
-                raise _Ended(Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line))
+                message = f"{problem.message} {problem.remedy}".strip()
+                raise _Ended(Rejected(stage=Stage.SCREEN, message=message, line=problem.line))
             said.append("source")
 
     def _plan(self) -> tuple[Workload, ...]:
@@ -121,8 +124,7 @@ class _Evaluation:
 
     def _compile(self, workloads: tuple[Workload, ...]) -> None:
         with self._stage(Stage.COMPILE) as said:
-            for workload in (*workloads, *self.gate.task.bench):
-                self._end_if(self.builds.build(workload))
+            self._end_if(self.builds.build_all((*workloads, *self.gate.task.bench)))
             said.append(f"{self.builds.count} builds, {self.builds.toolchain}")
 
     def _verify(self, workloads: tuple[Workload, ...]) -> Verified:

@@ -1,7 +1,33 @@
-"""CUDA C++ to PTX, cubin and resources, in a child process that sees nothing but the SDK's headers."""
+"""CUDA C++ or Triton to PTX, cubin and resources, in a child process that sees nothing but its compiler."""
 
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from warpsmith.core.artifact import Artifact
+from warpsmith.core.candidate import TranslationUnit
+from warpsmith.core.kernel_file import TritonUnit
+from warpsmith.core.outcome import CompileFailed
 from warpsmith.sandbox.compile.cache import CompileCache
 from warpsmith.sandbox.compile.jail import CompileLimits
 from warpsmith.sandbox.compile.nvrtc import ARCHITECTURES, compile_cuda
+from warpsmith.sandbox.compile.triton_compile import compile_triton
 
-__all__ = ["ARCHITECTURES", "CompileCache", "CompileLimits", "compile_cuda"]
+__all__ = ["ARCHITECTURES", "CompileCache", "CompileLimits", "Unit", "compile_cuda", "compile_triton", "compile_unit"]
+
+Unit: TypeAlias = TranslationUnit | TritonUnit
+"""What a candidate compiles from, in either language."""
+
+
+def compile_unit(
+    unit: Unit, arch: str, cache: CompileCache | None = None, limits: CompileLimits | None = None
+) -> Artifact | CompileFailed:
+    """Compile for `arch` (`sm_90a`) with the unit's own compiler.
+
+    Raises:
+        ToolchainError: the compiler is missing, or cannot compile even an empty kernel.
+        StoreError: the cache cannot be read or written.
+    """
+    if isinstance(unit, TritonUnit):
+        return compile_triton(unit, arch, cache, limits)
+    return compile_cuda(unit, arch, cache, limits)

@@ -15,7 +15,8 @@ from typing import Any
 
 from warpsmith.core.errors import ToolchainError
 
-CHILD = Path(__file__).parent / "nvrtc_child.py"
+NVRTC_CHILD = Path(__file__).parent / "nvrtc_child.py"
+TRITON_CHILD = Path(__file__).parent / "triton_child.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ class Died:
     reason: str
 
 
-def call(request: dict[str, Any], limits: CompileLimits) -> dict[str, Any] | TimedOut | Died:
+def call(request: dict[str, Any], limits: CompileLimits, child: Path = NVRTC_CHILD) -> dict[str, Any] | TimedOut | Died:
     """Run one request in a fresh child with no environment; its reply, or how it ended.
+
+    `child` is the program, run by path. The folder that it may write is its TMPDIR.
 
     Raises:
         ToolchainError: no process can be started.
@@ -59,14 +62,14 @@ def call(request: dict[str, Any], limits: CompileLimits) -> dict[str, Any] | Tim
         payload = json.dumps(request).encode()
         (folder / "request").write_bytes(struct.pack("<Q", len(payload)) + payload)
         with (folder / "request").open("rb") as stdin, (folder / "reply").open("wb") as stdout:
-            ended = _run(scratch, stdin.fileno(), stdout.fileno(), limits.seconds)
+            ended = _run(child, scratch, stdin.fileno(), stdout.fileno(), limits.seconds)
         return ended if ended is not None else _read(folder / "reply")
 
 
-def _run(scratch: str, stdin: int, stdout: int, seconds: int) -> TimedOut | Died | None:
+def _run(program: Path, scratch: str, stdin: int, stdout: int, seconds: int) -> TimedOut | Died | None:
     try:
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(CHILD)],
+            [sys.executable, "-I", "-S", str(program)],
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.DEVNULL,

@@ -147,7 +147,7 @@ def check_task(task: Task) -> list[str]:
 def gate(task: Task, *, arch: str, cache: Path | None = None, profiled: bool = True) -> Gate:
     """The gate for one task on one target, emulated."""
     from warpsmith.core.arch import find_architecture
-    from warpsmith.sandbox.compile import CompileCache, compile_cuda
+    from warpsmith.sandbox.compile import CompileCache, compile_unit
     from warpsmith.sandbox.emulated import EmulatedLauncher
     from warpsmith.sandbox.gate import Gate
 
@@ -157,7 +157,7 @@ def gate(task: Task, *, arch: str, cache: Path | None = None, profiled: bool = T
         task=task,
         arch=target,
         launcher=EmulatedLauncher(target, settings.threads),
-        compiler=lambda unit, name: compile_cuda(unit, name, cache=kept),
+        compiler=lambda unit, name: compile_unit(unit, name, cache=kept),
         profiled=profiled,
     )
 
@@ -197,7 +197,7 @@ def summarise(state: RunState) -> RunSummary:
         task=state.run.task,
         target=state.run.target,
         accepted=accepted is not None,
-        kernel=KernelSummary(digest=accepted.candidate, path=Path(accepted.path)) if accepted else None,
+        kernel=KernelSummary(digest=accepted.kernel, path=Path(accepted.path)) if accepted else None,
         rounds=len(state.attempts),
         outcomes=dict(Counter(outcome.kind for outcome in outcomes)),
         workloads=tuple(

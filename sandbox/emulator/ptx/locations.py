@@ -59,11 +59,15 @@ def _place(cursor: Cursor) -> _Place:
 
 
 def _files_named(cursor: Cursor, source: str) -> frozenset[int]:
-    """Numbers of the `.file` directives, which stand at the end of the text, whose last path part is `source`."""
+    """Numbers of the `.file` directives, which stand at the end of the text, whose last path part is `source`.
+
+    `source` may leave the suffix out.
+    """
     numbers = set()
     for at, word in enumerate(cursor.words):
         if word == ".file" and cursor.kinds[at + 1] == NUMBER and cursor.kinds[at + 2] == STRING:
             path = cursor.words[at + 2][1:-1].replace("\\", "/")
-            if path.rpartition("/")[2] == source and cursor.words[at + 1].isdecimal():
+            name = path.rpartition("/")[2]
+            if source in (name, name.rpartition(".")[0]) and cursor.words[at + 1].isdecimal():
                 numbers.add(int(cursor.words[at + 1][:9]))
     return frozenset(numbers)

@@ -26,11 +26,11 @@ _TUNING = (
 _SHARED_GRANULE, _LOCAL_GRANULE = 16, 16
 
 
-def parse_module(text: str, source: str = "candidate.cu") -> Module:
+def parse_module(text: str, source: str = "candidate") -> Module:
     """Parse PTX text.
 
-    `source` is the file name (last path part) whose lines `Instr.line` counts; a location in another file
-    counts as the line of `source` it was inlined into.
+    `source` is the file name (last path part, with its suffix or without) whose lines `Instr.line` counts; a
+    location in another file counts as the line of `source` it was inlined into.
 
     Raises:
         PtxSyntaxError: the text is not PTX that `program.py` can represent.

@@ -22,6 +22,12 @@ class Resources(Record):
     constant: int = Field(default=0, ge=0)
     max_threads: int | None = None
     """`__launch_bounds__`, where given."""
+    dynamic_shared: int = Field(default=0, ge=0)
+    """Bytes of dynamic shared memory a launch must give where the compiler decides it, as Triton's does."""
+    hidden_pointers: int = Field(default=0, ge=0)
+    """Pointers behind the plan's arguments: the first receives the scratch, null where there is none."""
+    scratch: int = Field(default=0, ge=0)
+    """Bytes of global scratch for each block, reached through the first hidden pointer."""
 
 
 class Toolchain(Record):

@@ -12,7 +12,7 @@ from warpsmith.core.kernel_file.model import Argument, Buffer, Fill, KernelFile,
 from warpsmith.core.kernel_file.names import buffer_dtype
 from warpsmith.core.kernel_file.parse import LARGEST_TEXT, parse_kernel_file
 from warpsmith.core.kernel_file.translation_unit import build_key, compiled_in, translation_unit
-from warpsmith.core.kernel_file.triton_build import TritonBuild, triton_builds
+from warpsmith.core.kernel_file.triton_build import TritonBuild, TritonUnit, triton_builds, triton_unit
 
 __all__ = [
     "LARGEST_TEXT",
@@ -25,6 +25,7 @@ __all__ = [
     "Parameter",
     "Signature",
     "TritonBuild",
+    "TritonUnit",
     "bind",
     "buffer_dtype",
     "build_key",
@@ -38,4 +39,5 @@ __all__ = [
     "tensor_shape",
     "translation_unit",
     "triton_builds",
+    "triton_unit",
 ]

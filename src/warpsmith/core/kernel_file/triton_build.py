@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from warpsmith.core.dtype import DType
@@ -46,6 +46,31 @@ class TritonBuild:
     """Pointers (all are 16-byte aligned) and integers divisible by 16."""
     options: Mapping[str, int]
     """num_warps, num_stages, ... as far as the file sets them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TritonUnit:
+    """What a Triton candidate compiles from, for any number of workloads at once."""
+
+    text: str
+    """The kernel file as the author wrote it."""
+    builds: tuple[TritonBuild, ...]
+    """Each once."""
+
+
+def triton_unit(
+    kernel_file: KernelFile,
+    task: Task,
+    workloads: Iterable[Workload],
+    knobs: Mapping[str, int],
+    *,
+    sms: int | None = None,
+) -> TritonUnit:
+    """The builds of several workloads together: the compiler starts once for all of them."""
+    builds: dict[str, TritonBuild] = {}
+    for workload in workloads:
+        builds |= {build.entry: build for build in triton_builds(kernel_file, task, workload, knobs, sms=sms)}
+    return TritonUnit(kernel_file.text, tuple(builds.values()))
 
 
 def triton_builds(

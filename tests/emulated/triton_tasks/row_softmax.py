@@ -1,0 +1,31 @@
+"""Softmax over the rows of a matrix."""
+
+import torch
+
+from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
+
+
+def reference(x):
+    return torch.softmax(x, dim=-1)
+
+
+def normal(dims, generator):
+    return {"x": torch.randn(dims["M"], dims["N"], generator=generator).half()}
+
+
+TASK = Task(
+    name="row_softmax",
+    family="triton_tasks",
+    summary="y = softmax(x) along rows",
+    inputs=(Tensor("x", ("M", "N"), "float16"),),
+    outputs=(Output("y", ("M", "N"), "float16"),),
+    dims=("M", "N"),
+    reference=reference,
+    make_inputs={"normal": normal},
+    verify=(
+        Workload("one row", {"M": 1, "N": 64}, "normal"),
+        Workload("ragged", {"M": 7, "N": 100}, "normal"),
+    ),
+    bench=(Workload("long rows", {"M": 512, "N": 1024}, "normal", source="a round number"),),
+    cost=lambda dims: Cost(flops=5.0 * dims["M"] * dims["N"], bytes=4.0 * dims["M"] * dims["N"], unit="fp32"),
+)
