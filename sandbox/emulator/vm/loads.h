@@ -118,25 +118,46 @@ WS_INLINE void registers_of(Warp* w, const Operation* op, u32 single, Lane** d) 
 }
 
 template <u32 Space, bool Checks, bool Counts, bool Again = false>
-WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE bool reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     if constexpr (Again && Space == WS_SHARED) return reach_shared_again<Counts>(w, op, bytes, use, access);
     else if constexpr (Again) return reach_pattern_again<Counts>(w, op, bytes, use, access);
     else if constexpr (Space == WS_SHARED) return reach_shared<Checks, Counts>(w, op, bytes, use, access);
     else return reach_pattern<Checks, Counts>(w, op, bytes, use, access);
 }
 
+// The general way, for whatever the fast one declines. `space` is where the address points.
+template <class E, u32 N>
+static __attribute__((noinline)) const Operation* load_anywhere(Warp* w, const Operation* op, u32 space) {
+    typename Stored<E>::type* d[N];
+    u64 address[LANES];
+    widen_addresses(w, op->a, space == WS_GLOBAL || op->flags & WS_WIDE, op->imm, address);
+    if (!reach_lanes(w, op, space, address, sizeof(E) * N, Use::READ, w->active)) return nullptr;
+    registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
+    load_by_lane<E, N>(w, d);
+    return op + 1;
+}
+
+template <class E, u32 N>
+static __attribute__((noinline)) const Operation* store_anywhere(Warp* w, const Operation* op, u32 space) {
+    typename Stored<E>::type* d[N];
+    u64 address[LANES];
+    widen_addresses(w, op->a, space == WS_GLOBAL || op->flags & WS_WIDE, op->imm, address);
+    if (!reach_lanes(w, op, space, address, sizeof(E) * N, Use::WRITE, w->active)) return nullptr;
+    registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
+    store_by_lane<E, N>(w, d);
+    return op + 1;
+}
+
 // a: address; d (loads) or e (stores), or the list: the registers.
 template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Load {
     static const Operation* run(Warp* w, const Operation* op) {
-        using Lane = typename Stored<E>::type;
-        Lane* d[N];
         Access access = {};
-        Reached reached = reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::READ, access);
-        registers_of<Lane, N>(w, op, op->d, d);
-        if (__builtin_expect(reached == Reached::FAST, 1)) load_pattern<E, N>(w, access, d);
-        else if (reached == Reached::LANES) load_by_lane<E, N>(w, d);
-        else return nullptr;
+        if (__builtin_expect(!reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::READ, access), 0))
+            return w->status == Status::FAULTED ? nullptr : load_anywhere<E, N>(w, op, Space);
+        typename Stored<E>::type* d[N];
+        registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
+        load_pattern<E, N>(w, access, d);
         return op + 1;
     }
 };
@@ -144,45 +165,24 @@ struct Load {
 template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Store {
     static const Operation* run(Warp* w, const Operation* op) {
-        using Lane = typename Stored<E>::type;
-        Lane* d[N];
         Access access = {};
-        Reached reached = reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::WRITE, access);
-        registers_of<Lane, N>(w, op, op->e, d);
-        if (__builtin_expect(reached == Reached::FAST, 1)) store_pattern<E, N>(w, access, d);
-        else if (reached == Reached::LANES) store_by_lane<E, N>(w, d);
-        else return nullptr;
+        if (__builtin_expect(!reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::WRITE, access), 0))
+            return w->status == Status::FAULTED ? nullptr : store_anywhere<E, N>(w, op, Space);
+        typename Stored<E>::type* d[N];
+        registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
+        store_pattern<E, N>(w, access, d);
         return op + 1;
     }
 };
 
-// Local and generic addresses; bytes: the space.
+// Local, constant and generic addresses; bytes: the space.
 template <class E, u32 N>
 struct LoadAnywhere {
-    static const Operation* run(Warp* w, const Operation* op) {
-        using Lane = typename Stored<E>::type;
-        Lane* d[N];
-        u64 address[LANES];
-        widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, address);
-        if (!reach_lanes(w, op, op->bytes, address, sizeof(E) * N, Use::READ, w->active)) return nullptr;
-        registers_of<Lane, N>(w, op, op->d, d);
-        load_by_lane<E, N>(w, d);
-        return op + 1;
-    }
+    static const Operation* run(Warp* w, const Operation* op) { return load_anywhere<E, N>(w, op, op->bytes); }
 };
-
 template <class E, u32 N>
 struct StoreAnywhere {
-    static const Operation* run(Warp* w, const Operation* op) {
-        using Lane = typename Stored<E>::type;
-        Lane* d[N];
-        u64 address[LANES];
-        widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, address);
-        if (!reach_lanes(w, op, op->bytes, address, sizeof(E) * N, Use::WRITE, w->active)) return nullptr;
-        registers_of<Lane, N>(w, op, op->e, d);
-        store_by_lane<E, N>(w, d);
-        return op + 1;
-    }
+    static const Operation* run(Warp* w, const Operation* op) { return store_anywhere<E, N>(w, op, op->bytes); }
 };
 
 }  // namespace

@@ -94,12 +94,6 @@ static __attribute__((noinline)) u32 count_sectors(Port& port, u64 first, u32 by
     return count;
 }
 
-static bool check_global(Warp* w, const Operation* op, const u64* address, u32 bytes, Use use) {
-    u64 exact[LANES];
-    for (u32 i = 0; i < LANES; i++) exact[i] = address[i] + u64(op->imm);
-    return reach_lanes(w, op, WS_GLOBAL, exact, bytes, use, w->active);
-}
-
 // Valid bytes of a warp's access; false sends it the general way.
 WS_INLINE bool valid_pattern(Warp* w, const Access& access, u32 bytes, Use use) {
     if (!access.valid) return true;
@@ -115,8 +109,6 @@ WS_INLINE bool valid_pattern(Warp* w, const Access& access, u32 bytes, Use use) 
     if (use == Use::WRITE) memset(access.valid, 1, size);
     return use == Use::WRITE || all_valid(access.valid, size);
 }
-
-enum class Reached { FAST, LANES, FAULT };
 
 // The access of lanes whose distances `pattern` knows, if all of it lies in one allocation and nothing is unusual.
 template <bool Checks, bool Counts>
@@ -146,28 +138,26 @@ WS_INLINE bool reach_known(Warp* w, const Operation* op, Port& pattern, Port& po
     return true;
 }
 
-// Global memory: `access` when all lanes hit one allocation, else worker->pointer by lane.
+// Global memory. True, and `access` is set, when all lanes hit one allocation and nothing is wrong; else the caller
+// goes the general way, which finds out what it is.
 template <bool Checks, bool Counts>
-WS_INLINE Reached reach_pattern(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE bool reach_pattern(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     const u64* address = lanes<u64>(w, op->a);
     Port& port = w->worker->ports[op->port];
     u64 first = address[first_lane(w->active)];
     if (__builtin_expect(port.mask != w->active || !same_distances(w, address, first, port.distance), 0))
         learn(port, address, w->active, bytes);
-    if (reach_known<Checks, Counts>(w, op, port, port, first, bytes, use, access)) return Reached::FAST;
-    return check_global(w, op, address, bytes, use) ? Reached::LANES : Reached::FAULT;
+    return reach_known<Checks, Counts>(w, op, port, port, first, bytes, use, access);
 }
 
 // An address that differs from that of an earlier instruction of the block by the same amount in every lane: what
 // that one (port `target`) found out about the distances holds.
 template <bool Counts>
-WS_INLINE Reached reach_pattern_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE bool reach_pattern_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     const u64* address = lanes<u64>(w, op->a);
     Port* ports = w->worker->ports;
     u64 first = address[first_lane(w->active)];
-    if (reach_known<false, Counts>(w, op, ports[op->target], ports[op->port], first, bytes, use, access))
-        return Reached::FAST;
-    return check_global(w, op, address, bytes, use) ? Reached::LANES : Reached::FAULT;
+    return reach_known<false, Counts>(w, op, ports[op->target], ports[op->port], first, bytes, use, access);
 }
 
 static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use) {
@@ -189,12 +179,6 @@ static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 b
     return true;
 }
 
-static bool check_shared(Warp* w, const Operation* op, u32 bytes, Use use) {
-    u64 exact[LANES];
-    widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, exact);
-    return reach_lanes(w, op, WS_SHARED, exact, bytes, use, w->active);
-}
-
 WS_INLINE bool fits_shared(const Worker* k, const Port& pattern, u64 start, u32 bytes) {
     bool inside = start >= pattern.low && start + pattern.high <= k->shared_bytes;
     return inside && !((start | pattern.misaligned) & (bytes - 1));
@@ -210,7 +194,7 @@ WS_INLINE void count_shared(Warp* w, Port& pattern, Port& port, u64 start, u32 b
 }
 
 template <bool Checks, bool Counts>
-WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE bool reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     Worker* k = w->worker;
     const u32* address = lanes<u32>(w, op->a);
     if (op->flags & WS_WIDE) {
@@ -221,7 +205,7 @@ WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use,
             k->scratch[i] = u32(wide[i]);
         }
         if (__builtin_expect(any >> 32 && w->active == ALL, 0))
-            return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
+            return false;
         address = k->scratch;
     }
     Port& port = k->ports[op->port];
@@ -229,27 +213,25 @@ WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use,
     bool known = port.mask == w->active && same_distances(w, address, first, port.distance32);
     if (__builtin_expect(!known, 0)) learn_shared(port, address, w->active, bytes);
     u64 start = u32(first + u32(op->imm));
-    if (__builtin_expect(!fits_shared(k, port, start, bytes), 0))
-        return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
-    if (Checks && !touch_shared(w, op, address, bytes, use)) return Reached::FAULT;
+    if (__builtin_expect(!fits_shared(k, port, start, bytes), 0)) return false;
+    if (Checks && !touch_shared(w, op, address, bytes, use)) return false;
     access = {port.kind, k->shared + start, nullptr, &port};
     if (Counts) count_shared(w, port, port, start, bytes);
-    return Reached::FAST;
+    return true;
 }
 
 // As reach_pattern_again.
 template <bool Counts>
-WS_INLINE Reached reach_shared_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE bool reach_shared_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     Worker* k = w->worker;
     Port& pattern = k->ports[op->target];
     u32 lane = first_lane(w->active);
     u32 first = op->flags & WS_WIDE ? u32(lanes<u64>(w, op->a)[lane]) : lanes<u32>(w, op->a)[lane];
     u64 start = u32(first + u32(op->imm));
-    if (__builtin_expect(!fits_shared(k, pattern, start, bytes), 0))
-        return check_shared(w, op, bytes, use) ? Reached::LANES : Reached::FAULT;
+    if (__builtin_expect(!fits_shared(k, pattern, start, bytes), 0)) return false;
     access = {pattern.kind, k->shared + start, nullptr, &pattern};
     if (Counts) count_shared(w, pattern, k->ports[op->port], start, bytes);
-    return Reached::FAST;
+    return true;
 }
 
 }  // namespace
