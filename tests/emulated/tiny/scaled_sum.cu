@@ -2,8 +2,8 @@
 // task = "scaled_sum"
 //
 // [tune]
-// BLOCK = [32, 64, 128, 256]
-// EACH = [1, 2, 4]                        # elements of one thread
+// EACH = [16, 8, 4, 2, 1]                 # neighbouring elements of one thread: one coalesces, sixteen do not
+// BLOCK = [64, 256]
 //
 // [[launch]]
 // kernel = "scaled_sum"
@@ -13,9 +13,6 @@
 
 __global__ void scaled_sum(const x_t* __restrict__ x, const b_t* __restrict__ b, y_t* __restrict__ y, int N, int A)
 {
-#pragma unroll
-    for (int e = 0; e < EACH; e++) {
-        const int i = (blockIdx.x * EACH + e) * BLOCK + threadIdx.x;
-        if (i < N) y[i] = A * x[i] + b[i];
-    }
+    const int first = (blockIdx.x * BLOCK + threadIdx.x) * EACH;
+    for (int i = first; i < min(first + EACH, N); i++) y[i] = A * x[i] + b[i];
 }

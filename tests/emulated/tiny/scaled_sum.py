@@ -29,7 +29,7 @@ TASK = Task(
         Workload("one element", {"N": 1, "A": 3}, "normal"),
         Workload("ragged", {"N": 1003, "A": 3}, "normal"),
     ),
-    bench=(Workload("a million", {"N": 1 << 20, "A": 3}, "normal", source="a round number"),),
+    bench=(Workload("sixteen million", {"N": 1 << 24, "A": 3}, "normal", source="a round number"),),
     cost=lambda dims: Cost(flops=2.0 * dims["N"], bytes=12.0 * dims["N"], unit="fp32"),
     tolerance=Tolerance(floor=1e-6, floor_largest=1e-5),
 )
