@@ -160,4 +160,7 @@ class _Evaluation:
 def read_candidate(text: str, *, file: str = "", knobs: dict[str, int] | None = None) -> Candidate:
     """The candidate a kernel file's text and a knob assignment (default: first values) stand for."""
     kernel: KernelFile = parse_kernel_file(text, file=file)
-    return Candidate(task=kernel.task, language=kernel.language, text=text, knobs=dict(knobs or kernel.default_knobs()))
+    assigned = kernel.default_knobs() | (knobs or {})
+    if knobs:
+        kernel.check_knobs(assigned)
+    return Candidate(task=kernel.task, language=kernel.language, text=text, knobs=assigned)

@@ -153,3 +153,14 @@ def test_api_keys_are_named_and_never_shown() -> None:
 def test_every_variable_is_documented() -> None:
     documented = (Path(__file__).parents[2] / "docs" / "cli-json.md").read_text()
     assert [] == [name for name in VARIABLES if name not in documented]
+
+
+def test_a_knob_that_is_not_there_or_has_no_such_value_ends_with_2(capsys: Captured, tmp_path: Path) -> None:
+    path = tmp_path / "tuned.cu"
+    head = ["// /// kernel", '// task = "w4a16_gemm"', "//", "// [tune]", "// BN = [64, 128]", "//", "// [[launch]]"]
+    head += ['// kernel = "gemm<BN>"', '// grid = "cdiv(N, BN)"', '// block = "BN"', "// ///", ""]
+    path.write_text("\n".join(head) + "template <int B> __global__ void gemm(const x_t* x, y_t* y) {}\n")
+    for assignment, message in (("BM=64", "no knob `BM`"), ("BN=96", "`BN` cannot be 96")):
+        code, found = run_json(capsys, "verify", str(path), "--knob", assignment)
+        assert (2, "KernelFileError") == (code, found["error"]["kind"])  # type: ignore[index]
+        assert message in found["error"]["message"]  # type: ignore[index]
