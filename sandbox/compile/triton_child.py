@@ -92,7 +92,6 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
 
 def _define(text: str) -> tuple[dict[str, Any], ast.Module]:
     """The text's jit functions, and its tree."""
-    text = text.replace("\r\n", "\n")
     tree = ast.parse(text, SOURCE)
     # Triton reads sources through `inspect`, which asks here first.
     linecache.cache[SOURCE] = (len(text), None, io.StringIO(text, newline=None).readlines(), SOURCE)

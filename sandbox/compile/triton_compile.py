@@ -25,6 +25,7 @@ from warpsmith.sandbox.screen.triton import check_triton
 
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})a?")
 _REMEDY = "Install warpsmith's dependencies again: `pip install --force-reinstall warpsmith`."
+_BLANK_LINE = re.compile(r"^[ \t]+$", re.MULTILINE)
 _SCHEME = 1
 """Counts changes in how builds become one module; part of the cache's key."""
 _PROBE = (
@@ -47,6 +48,7 @@ def compile_triton(
     """
     if _ARCHITECTURE.fullmatch(arch) is None:
         raise ToolchainError(f"No compilation for {arch}.", remedy="Name it as in `sm_80`.")
+    unit = replace(unit, text=_normalised(unit.text))
     problem = check_triton(unit.text)
     if problem is not None:
         message = f"{problem.message} {problem.remedy}".strip()
@@ -68,6 +70,11 @@ def compile_triton(
     if cache is not None and isinstance(result, Artifact):
         cache.put(key, result)
     return result
+
+
+def _normalised(text: str) -> str:
+    """The text as Triton reads it: it drops blanks on blank lines, and knows one kind of line end."""
+    return _BLANK_LINE.sub("", text.replace("\r\n", "\n"))
 
 
 def _plain(build: TritonBuild) -> dict[str, Any]:

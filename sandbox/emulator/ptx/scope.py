@@ -52,9 +52,12 @@ class Scope:
         self.branch_tables: dict[str, tuple[str, ...]] = {}
 
     def declare(self, name: str, type_: str, count: int | None) -> bool:
-        """Declare a register, or a family of `count`; False where the name is taken in this scope."""
+        """Declare a register, or a family of `count`; False where the name is taken in this scope.
+
+        `.reg .u32 sign, sign<2>;` declares `sign`, `sign0` and `sign1`: no name twice.
+        """
         self._found.clear()
-        taken = name in self._singles or name in self._families or name in self.variables
+        taken = name in (self._singles if count is None else self._families) or name in self.variables
         if count is None:
             self._singles[name] = type_
         else:
