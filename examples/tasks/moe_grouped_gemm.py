@@ -66,7 +66,7 @@ TASK = Task(
     ),
     bench=(
         Workload(
-            "64 experts, T = 128", binding(128, 64, 1024, 512, 2), "skewed", source="a fine-grained layer, halved"
+            "64 experts, T = 128", binding(128, 64, 1024, 512, 2), "skewed", source="a small layer"
         ),
     ),
     cost=cost,
