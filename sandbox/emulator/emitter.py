@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from warpsmith.sandbox.emulator.bytecode import Constant, Draft, Flag, SlotKind, Space, Value
 from warpsmith.sandbox.emulator.isa.steps import Scratch, Source, Target
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
@@ -84,8 +82,8 @@ class Emitter:
         self.index, self.instr = index, instr
         self._scratches.clear()
 
-    def unsupported(self, what: str | None = None) -> NoReturn:
-        raise UnsupportedInstruction(what or self.instr.text, self.instr.line, self.instr.ptx_line)
+    def refusal(self, what: str | None = None) -> UnsupportedInstruction:
+        return UnsupportedInstruction(what or self.instr.text, self.instr.line, self.instr.ptx_line)
 
     def emit(self, handler: str, **fields: object) -> Draft:
         draft = Draft(handler, self.index, **fields)  # type: ignore[arg-type]
@@ -113,7 +111,7 @@ class Emitter:
 
     def register(self, register: Register) -> Value:
         if register.type == "b128":
-            self.unsupported(f"a 128-bit register in {self.instr.text}")
+            raise self.refusal(f"a 128-bit register in {self.instr.text}")
         if register.index not in self._registers:
             self._registers[register.index] = Value(width_of(register.type))
         return self._registers[register.index]
@@ -129,7 +127,7 @@ class Emitter:
         if name in FIXED_SPECIALS:
             return self.constant(FIXED_SPECIALS[name], width)
         if name not in SPECIALS:
-            self.unsupported(name)
+            raise self.refusal(name)
         return self._constant(width, Constant(SlotKind.SPECIAL, SPECIALS.index(name)))
 
     def symbol(self, symbol: Symbol, width: int) -> Value:
@@ -142,7 +140,7 @@ class Emitter:
             return self.constant(self._params[name].offset + symbol.offset, width)
         if name in self._globals:
             return self._constant(width, Constant(SlotKind.GLOBAL_VARIABLE, self._globals[name], symbol.offset))
-        self.unsupported(f"symbol {name}")
+        raise self.refusal(f"symbol {name}")
 
     # Operands
 
@@ -165,7 +163,7 @@ class Emitter:
                 self.emit("lane.not.pred", d=inverted, a=self.register(operand.register))
                 return inverted
             case _:
-                self.unsupported()
+                raise self.refusal()
 
     def _resized(self, value: Value, width: int) -> Value:
         other = Value(width)
@@ -180,7 +178,7 @@ class Emitter:
         if isinstance(operand, Sink):
             return Value(width_of(result))
         if not isinstance(operand, Register):
-            self.unsupported()
+            raise self.refusal()
         value = self.register(operand)
         return value if value.width == width_of(result) else Value(width_of(result))
 
@@ -192,7 +190,7 @@ class Emitter:
         if value is written:
             return
         if value.width < written.width:
-            self.unsupported()
+            raise self.refusal()
         self.emit("extend64.s" if result[0] == "s" else "extend64.u", d=value, a=written)
 
     def pair(self, operand: Operand) -> tuple[Operand, Operand | None]:
@@ -207,7 +205,7 @@ class Emitter:
     def address(self, operand: Operand, space: Space) -> tuple[Value, int, int]:
         """(base, offset, flags) of an address; global and generic ones are 64 bits wide."""
         if not isinstance(operand, Address):
-            self.unsupported()
+            raise self.refusal()
         base = operand.base
         wide = space in (Space.GLOBAL, Space.GENERIC)
         if isinstance(base, Register) and not wide:

@@ -90,7 +90,7 @@ def _straight(emitter: Emitter) -> None:
     elif is_lane_instruction(instr):
         _lane(emitter, instr)
     else:
-        emitter.unsupported()
+        raise emitter.refusal()
 
 
 def _lane(emitter: Emitter, instr: Instr) -> None:
@@ -139,13 +139,11 @@ def _leave(emitter: Emitter, index: int) -> None:
         if predicate is None:
             emitter.emit("branch", target=instr.target, flags=backward)
         else:
-            emitter.emit(
-                "branch_if", a=predicate, target=instr.target, bytes=index + 1, flags=backward | negated
-            )
+            emitter.emit("branch_if", a=predicate, target=instr.target, bytes=index + 1, flags=backward | negated)
         return
     if instr.opcode == "brx":
         if predicate is not None or not instr.targets or not isinstance(instr.operands[0], Register):
-            emitter.unsupported()
+            raise emitter.refusal()
         backward = Flag.BACKWARD if min(instr.targets) <= index else 0
         items = (len(instr.targets), *instr.targets)
         emitter.emit("branch_indexed", a=emitter.register(instr.operands[0]), items=items, flags=backward)

@@ -33,10 +33,10 @@ def _element(emitter: Emitter, *, signed: bool) -> tuple[str, int]:
     kind = modifiers[-1]
     count = next((VECTORS[word] for word in modifiers if word in VECTORS), 1)
     if kind not in BYTES or kind == "b128" or "v8" in modifiers:
-        emitter.unsupported()
+        raise emitter.refusal()
     size = BYTES[kind]
     if size * count > 16:
-        emitter.unsupported()
+        raise emitter.refusal()
     sign = "s" if signed and kind[0] == "s" and size < 4 else "u"
     return f"{sign}{8 * size}", count
 
@@ -57,7 +57,7 @@ def load(emitter: Emitter) -> None:
     element, count = _element(emitter, signed=True)
     targets = emitter.items(target)
     if len(targets) != count:
-        emitter.unsupported()
+        raise emitter.refusal()
     if space is Space.PARAM and isinstance(address, Address) and isinstance(address.base, Symbol):
         _load_param(emitter, targets, address, element)
         return
@@ -91,7 +91,7 @@ def _load_param(emitter: Emitter, targets: tuple[Operand, ...], address: Address
         else:
             param = next((p for p in emitter.entry.params if p.name == address.base.name), None)
             if param is None or at < 0 or at + size > param.size:
-                emitter.unsupported(f"{emitter.instr.text} outside {address.base.name}")
+                raise emitter.refusal(f"{emitter.instr.text} outside {address.base.name}")
             value = emitter.param(param.offset + at, size, width)
         if element in ("s8", "s16"):
             extended = Value(4)
@@ -112,7 +112,7 @@ def store(emitter: Emitter) -> None:
     element, count = _element(emitter, signed=False)
     values = [emitter.source(item, width_of(element)) for item in emitter.items(source)]
     if len(values) != count:
-        emitter.unsupported()
+        raise emitter.refusal()
     if space is Space.PARAM:
         _store_call_param(emitter, address, values, element)
         return
@@ -132,9 +132,9 @@ def store(emitter: Emitter) -> None:
 
 def _store_call_param(emitter: Emitter, address: Operand, values: list[Value], element: str) -> None:
     if not isinstance(address, Address) or not isinstance(address.base, Symbol):
-        emitter.unsupported()
+        raise emitter.refusal()
     if not emitter.is_call_param(address.base.name):
-        emitter.unsupported()
+        raise emitter.refusal()
     size = int(element[1:]) // 8
     for i, value in enumerate(values):
         offset = address.base.offset + address.offset + i * size
@@ -155,7 +155,7 @@ HANDLED_ATOMICS = frozenset(
 
 
 def atomic(emitter: Emitter) -> None:
-    """atom and red."""
+    """Atom and red."""
     instr = emitter.instr
     operation = next((word for word in instr.modifiers if word in ATOMIC_OPERATIONS), "")
     kind = instr.modifiers[-1]
@@ -164,7 +164,7 @@ def atomic(emitter: Emitter) -> None:
     elif operation == "add" and kind in ("s32", "s64"):
         kind = kind.replace("s", "u")
     if f"{operation}.{kind}" not in HANDLED_ATOMICS or VECTORS.keys() & set(instr.modifiers):
-        emitter.unsupported()
+        raise emitter.refusal()
     operands = list(instr.operands)
     target = operands.pop(0) if instr.opcode == "atom" else Sink()
     space = space_of(instr.modifiers)
@@ -203,7 +203,7 @@ def asynchronous_copy(emitter: Emitter) -> None:
     elif instr.modifiers[0] == "async" and words and words[0] in ("ca", "cg"):
         _copy(emitter)
     else:
-        emitter.unsupported()
+        raise emitter.refusal()
 
 
 def _copy(emitter: Emitter) -> None:
@@ -212,7 +212,7 @@ def _copy(emitter: Emitter) -> None:
     rest = rest[:-1] if hinted else rest
     predicated = bool(rest) and isinstance(rest[0], Register) and rest[0].type == "pred"
     if not isinstance(size, Immediate) or size.bits not in (4, 8, 16) or len(rest) > 1 or predicated:
-        emitter.unsupported()
+        raise emitter.refusal()
     base, offset, flags = emitter.address(to, Space.SHARED)
     global_base, global_offset, _ = emitter.address(source, Space.GLOBAL)
     emitter.emit(
@@ -230,16 +230,16 @@ def _copy(emitter: Emitter) -> None:
 
 
 def rows(emitter: Emitter) -> None:
-    """ldmatrix and stmatrix."""
+    """Ldmatrix and stmatrix."""
     instr = emitter.instr
     reading = instr.opcode == "ldmatrix"
     count = next((int(word[1]) for word in instr.modifiers if word in ("x1", "x2", "x4")), 0)
     if "m8n8" not in instr.modifiers or instr.modifiers[-1] != "b16" or not count:
-        emitter.unsupported()
+        raise emitter.refusal()
     registers, address = instr.operands if reading else instr.operands[::-1]
     items = emitter.items(registers) if isinstance(registers, Vector) else (registers,)
     if len(items) != count:
-        emitter.unsupported()
+        raise emitter.refusal()
     base, offset, flags = emitter.address(address, Space.SHARED)
     values = tuple(emitter.target(item, "b32") if reading else emitter.source(item, 4) for item in items)
     emitter.emit(

@@ -24,7 +24,7 @@ def _predicate(emitter: Emitter, operand: Operand) -> tuple[Value, int]:
 
 
 def barrier(emitter: Emitter) -> None:
-    """bar and barrier, without clusters."""
+    """Bar and barrier, without clusters."""
     instr = emitter.instr
     words = [word for word in instr.modifiers if word not in ("cta", "aligned")]
     operands = list(instr.operands)
@@ -32,7 +32,7 @@ def barrier(emitter: Emitter) -> None:
         emitter.emit("bar.warp.sync", a=emitter.source(operands[0], 4))
         return
     if words[0] not in ("sync", "arrive", "red"):
-        emitter.unsupported()
+        raise emitter.refusal()
     target: Operand = Sink()
     written = held = None
     flags = kind = 0
@@ -62,7 +62,7 @@ def barrier(emitter: Emitter) -> None:
 def shuffle(emitter: Emitter) -> None:
     instr = emitter.instr
     if instr.modifiers[0] != "sync" or instr.modifiers[1] not in SHUFFLES:
-        emitter.unsupported()
+        raise emitter.refusal()
     target, a, b, c, members = instr.operands
     kept, inside = emitter.pair(target)
     written = emitter.target(kept, "b32")
@@ -84,7 +84,7 @@ def shuffle(emitter: Emitter) -> None:
 def vote(emitter: Emitter) -> None:
     instr = emitter.instr
     if instr.modifiers[0] != "sync" or instr.modifiers[1] not in VOTES:
-        emitter.unsupported()
+        raise emitter.refusal()
     target, source, members = instr.operands
     predicate, flags = _predicate(emitter, source)
     emitter.emit(
@@ -104,7 +104,7 @@ def active_mask(emitter: Emitter) -> None:
 def match(emitter: Emitter) -> None:
     instr = emitter.instr
     if instr.modifiers[0] not in ("any", "all") or instr.modifiers[1] != "sync":
-        emitter.unsupported()
+        raise emitter.refusal()
     target, source, members = instr.operands
     kept, same = emitter.pair(target)
     width = width_of(instr.modifiers[-1])
@@ -126,7 +126,7 @@ def reduction(emitter: Emitter) -> None:
     instr = emitter.instr
     kind = ".".join(instr.modifiers[1:])
     if kind not in REDUCTIONS:
-        emitter.unsupported()
+        raise emitter.refusal()
     target, source, members = instr.operands
     emitter.emit(
         "redux",
@@ -140,7 +140,7 @@ def reduction(emitter: Emitter) -> None:
 def elect(emitter: Emitter) -> None:
     kept, chosen = emitter.pair(emitter.instr.operands[0])
     if chosen is None:
-        emitter.unsupported()
+        raise emitter.refusal()
     predicate = emitter.target(chosen, "pred")
     emitter.emit(
         "elect",
@@ -162,11 +162,11 @@ def multiply(emitter: Emitter) -> None:
     """mma.sync.aligned.shape.row.col.dtype.atype.btype.ctype d, a, b, c."""
     words = emitter.instr.modifiers
     if len(words) != 9 or words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col"):
-        emitter.unsupported()
+        raise emitter.refusal()
     d, a, b, c = words[5:]
     name = f"{words[2]}.{d}.{a}" if a == b and a not in ("s8", "u8") else f"{words[2]}.{d}.{a}.{b}"
     if name not in MMA_SHAPES or d != c:
-        emitter.unsupported()
+        raise emitter.refusal()
     target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
     results = tuple(emitter.target(item, "b32") for item in target)
     values = tuple(emitter.source(item, 4) for group in sources for item in group)
@@ -180,7 +180,7 @@ def wmma(emitter: Emitter) -> None:
     words = emitter.instr.modifiers
     shape = next((WMMA_SHAPES[word] for word in words if word in WMMA_SHAPES), None)
     if shape is None:
-        emitter.unsupported()
+        raise emitter.refusal()
     if words[0] == "mma":
         _wmma_multiply(emitter, shape)
     else:
@@ -193,7 +193,7 @@ def _wmma_move(emitter: Emitter, shape: tuple[int, int, int]) -> None:
     words = instr.modifiers
     kind = words[-1]
     if kind not in ("f16", "bf16", "f32") or len(instr.operands) != 3:
-        emitter.unsupported()
+        raise emitter.refusal()
     m, n, k = shape
     rows, columns = {"a": (m, k), "b": (k, n)}.get(words[1], (m, n))
     reading = words[0] == "load"
@@ -224,9 +224,9 @@ def _wmma_multiply(emitter: Emitter, shape: tuple[int, int, int]) -> None:
     elif len(types) == 4 and types[1:3] == ("bf16", "bf16"):
         d, c, bf = types[0], types[3], 1
     else:
-        emitter.unsupported()
+        raise emitter.refusal()
     if {d, c} - {"f16", "f32"}:
-        emitter.unsupported()
+        raise emitter.refusal()
     target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
     results = tuple(emitter.target(item, "b32") for item in target)
     groups = [[emitter.source(item, 4) for item in group] for group in sources]
@@ -238,26 +238,26 @@ def _wmma_multiply(emitter: Emitter, shape: tuple[int, int, int]) -> None:
 
 def call(emitter: Emitter) -> None:
     """Calls of the two functions the device runtime supplies."""
-    results, name, arguments = (None, *emitter.instr.operands)[-3:]
+    *results, name, arguments = emitter.instr.operands
     if not isinstance(name, Symbol):
-        emitter.unsupported()
+        raise emitter.refusal()
     params = [item.name for item in emitter.items(arguments) if isinstance(item, Symbol)]
     if name.name == "vprintf" and len(params) == 2:
         form, values = (emitter.call_param(param, 0, 8) for param in params)
         emitter.emit("printf", a=form, b=values)
-        for item in emitter.items(results) if results is not None else ():
+        for item in (item for result in results for item in emitter.items(result)):
             if isinstance(item, Symbol):
                 emitter.emit("copy32", d=emitter.call_param(item.name, 0, 4), a=emitter.constant(0))
     elif name.name == "__assertfail" and params:
         emitter.emit("assert", a=emitter.call_param(params[0], 0, 8))
     else:
-        emitter.unsupported(f"a call of {name.name}")
+        raise emitter.refusal(f"a call of {name.name}")
 
 
 def nothing(emitter: Emitter) -> None:
     """Fences, prefetches and hints: memory is sequentially consistent here."""
     if any(isinstance(operand, Register) for operand in emitter.instr.operands):
-        emitter.unsupported()
+        raise emitter.refusal()
     emitter.emit("nothing")
 
 

@@ -27,9 +27,7 @@ OPERATION = np.dtype(
         ("imm", np.int64),
     ]
 )
-SLOT = np.dtype(
-    [*((name, np.uint32) for name in ("offset", "width", "kind", "index")), ("bits", np.uint64)]
-)
+SLOT = np.dtype([*((name, np.uint32) for name in ("offset", "width", "kind", "index")), ("bits", np.uint64)])
 BLOCK = np.dtype([("first", np.uint32), ("instructions", np.uint32)])
 ALLOCATION = np.dtype(
     [
@@ -38,10 +36,7 @@ ALLOCATION = np.dtype(
     ]
 )
 COUNTERS = np.dtype(
-    [
-        (name, np.uint64)
-        for name in ("requests", "lanes", "sectors", "wavefronts", "ideal_wavefronts", "atomic_serial")
-    ]
+    [(name, np.uint64) for name in ("requests", "lanes", "sectors", "wavefronts", "ideal_wavefronts", "atomic_serial")]
 )
 PRINT_BYTES = 256
 PRINTED = np.dtype(
@@ -58,7 +53,7 @@ PRINTED = np.dtype(
 class FaultRecord(ctypes.Structure):
     """`WsFault`."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes reads a plain list
+    _fields_ = [
         *((name, c_uint32) for name in ("kind", "site", "other_site", "detail")),
         *((name, c_uint32) for name in ("thread", "other_thread", "space", "size")),
         ("block", c_int64),
@@ -71,7 +66,7 @@ class FaultRecord(ctypes.Structure):
 class LaunchRecord(ctypes.Structure):
     """`WsLaunch`."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         *((name, c_void_p) for name in ("operations", "lists", "slots", "blocks", "allocations", "run")),
         *((name, c_void_p) for name in ("params", "block_warps", "block_threads", "guarded_warps")),
         *((name, c_void_p) for name in ("counters", "printed")),

@@ -49,8 +49,10 @@ WS_COLD bool bad_access(Warp* w, const Operation* op, WsFaultKind kind, u32 lane
     fault.address = address;
     fault.size = size;
     if (space == WS_GLOBAL) {
-        u64 window = (address - launch->address_base) >> launch->address_stride_bits;
-        if (address >= launch->address_base && window < launch->allocation_count)
+        // The nearest allocation: an address before one lies in the window of the one before.
+        u64 half = 1ull << (launch->address_stride_bits - 1);
+        u64 window = (address - launch->address_base + half) >> launch->address_stride_bits;
+        if (address + half >= launch->address_base && window < launch->allocation_count)
             locate(fault, launch->allocations, window, address, size);
     } else {
         fault.distance = s64(address + size) - s64(limit_of(w->worker, space));

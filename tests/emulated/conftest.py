@@ -1,0 +1,148 @@
+"""Runs CUDA or PTX text on the VM."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
+from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec, Memory, Options, SiteCounters
+from warpsmith.sandbox.emulator.ptx import parse_module
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A tensor of a launch."""
+
+    data: np.ndarray
+    writable: bool = False
+    initialised: bool = True
+
+
+def out(data: np.ndarray) -> Buffer:
+    """A tensor that the kernel writes and nobody has written before."""
+    return Buffer(data, writable=True, initialised=False)
+
+
+def inout(data: np.ndarray) -> Buffer:
+    return Buffer(data, writable=True)
+
+
+def three(shape: int | Sequence[int]) -> tuple[int, int, int]:
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    x, y, z = (*sizes, 1, 1)[:3]
+    return x, y, z
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An entry ready to run."""
+
+    loaded: LoadedModule
+    name: str
+
+    def run(
+        self,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        *arguments: Buffer | float,
+        shared: int = 0,
+        skew: int = 0,
+        isa: str | None = None,
+        blocks: tuple[int, ...] | None = None,
+        **options: Any,
+    ) -> LaunchResult:
+        entry = self.loaded.module.entry(self.name)
+        memory = Memory(skew=skew)
+        params = bytearray(entry.param_bytes)
+        for param, argument in zip(entry.params, arguments, strict=True):
+            if isinstance(argument, Buffer):
+                address = memory.allocate(
+                    param.name,
+                    argument.data.reshape(-1).view(np.uint8),
+                    writable=argument.writable,
+                    initialised=argument.initialised,
+                )
+                struct.pack_into("<Q", params, param.offset, address)
+            elif isinstance(argument, float):
+                struct.pack_into("<f", params, param.offset, argument)
+            else:
+                struct.pack_into("<i", params, param.offset, argument)
+        spec = LaunchSpec(three(grid), three(block), shared, bytes(params), blocks)
+        return launch(self.loaded, self.name, spec, memory, Options(**options), isa=isa)
+
+    def site(self, result: LaunchResult, text: str, nth: int = 0) -> SiteCounters:
+        """Counters of the nth instruction whose text begins so."""
+        instructions = self.loaded.module.entry(self.name).instructions
+        found = [i for i, instr in enumerate(instructions) if instr.text.startswith(text)]
+        return result.sites[found[nth]]
+
+
+@cache
+def compiled(source: str) -> LoadedModule:
+    from cuda.bindings import nvrtc
+
+    from warpsmith.sandbox.compile.toolchain import find_toolchain
+
+    _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"candidate", 0, [], [])
+    options = [b"-arch=compute_80", b"-lineinfo", *(f"-I{folder}".encode() for folder in find_toolchain().include)]
+    (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    _, size = nvrtc.nvrtcGetProgramLogSize(program)
+    log = bytearray(size)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    assert error == 0, log.decode()
+    _, size = nvrtc.nvrtcGetPTXSize(program)
+    ptx = bytearray(size)
+    nvrtc.nvrtcGetPTX(program, ptx)
+    return load(parse_module(ptx.decode().rstrip("\0")))
+
+
+@cache
+def parsed(body: str) -> LoadedModule:
+    text = f".version 8.0\n.target sm_80\n.address_size 64\n{body}"
+    return load(parse_module(text))
+
+
+@pytest.fixture(scope="session")
+def cuda() -> Callable[..., Kernel]:
+    """`cuda(source, name)`: a kernel compiled by NVRTC; the name may be left out where there is one."""
+
+    def make(source: str, name: str = "") -> Kernel:
+        loaded = compiled(source)
+        return Kernel(loaded, name or loaded.module.entries[0].name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ptx() -> Callable[[str], Kernel]:
+    """`ptx(body)`: the first entry of PTX text without its header."""
+
+    def make(body: str) -> Kernel:
+        loaded = parsed(body)
+        return Kernel(loaded, loaded.module.entries[0].name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def buffer() -> Callable[..., Buffer]:
+    return Buffer
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Callable[[np.ndarray], Buffer]:
+    """`fresh(array)`: an output that nobody has written."""
+    return out
+
+
+@pytest.fixture(scope="session")
+def written() -> Callable[[np.ndarray], Buffer]:
+    """`written(array)`: an output that holds values already."""
+    return inout

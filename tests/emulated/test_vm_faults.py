@@ -1,0 +1,341 @@
+"""Each kind of fault beside a kernel that does the same thing right."""
+
+import numpy as np
+import pytest
+
+from warpsmith.sandbox.emulator.machine import FaultKind, UnsupportedInstruction
+
+STORE = """
+extern "C" __global__ void store(float* y, int shift) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    y[i + shift] = 1.0f;
+}
+"""
+
+
+def test_a_store_inside_the_buffer_is_fine(cuda, fresh):
+    y = np.zeros(64, np.float32)
+    assert cuda(STORE).run(2, 32, fresh(y), 0).fault is None
+    assert (y == 1).all()
+
+
+def test_a_store_one_element_past_the_end_is_out_of_bounds(cuda, fresh):
+    fault = cuda(STORE).run(2, 32, fresh(np.zeros(64, np.float32)), 1).fault
+    assert (FaultKind.OUT_OF_BOUNDS, 4, 4, (1, 0, 0), (31, 0, 0), 4) == (
+        fault.kind, fault.distance, fault.line, fault.block, fault.thread, fault.size,
+    )  # fmt: skip
+    assert "4 bytes past its end" in fault.message
+
+
+def test_a_store_one_byte_past_the_end_is_out_of_bounds(ptx, fresh):
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .b64 %a; .reg .b16 %h;
+        ld.param.u64 %a, [y]; mov.u16 %h, 1; st.global.u8 [%a+7], %h; st.global.u8 [%a+8], %h; ret; }"""
+    )
+    assert kernel.run(1, 1, fresh(np.zeros(9, np.uint8))).fault is None
+    fault = kernel.run(1, 1, fresh(np.zeros(8, np.uint8))).fault
+    assert (FaultKind.OUT_OF_BOUNDS, 1) == (fault.kind, fault.distance)
+
+
+def test_a_store_before_the_start_is_out_of_bounds(cuda, fresh):
+    fault = cuda(STORE).run(1, 32, fresh(np.zeros(64, np.float32)), -1).fault
+    assert (FaultKind.OUT_OF_BOUNDS, -4) == (fault.kind, fault.distance)
+
+
+def test_shared_memory_ends_where_the_launch_says(cuda, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(int* y) { extern __shared__ int s[];
+        s[threadIdx.x] = threadIdx.x; __syncthreads(); y[threadIdx.x] = s[blockDim.x - 1 - threadIdx.x]; }"""
+    )
+    y = np.zeros(64, np.int32)
+    assert kernel.run(1, 64, fresh(y), shared=256).fault is None
+    assert list(range(63, -1, -1)) == y.tolist()
+    fault = kernel.run(1, 64, fresh(y), shared=252).fault
+    assert (FaultKind.OUT_OF_BOUNDS, "shared", 4) == (fault.kind, fault.space, fault.distance)
+
+
+def test_a_write_to_an_input_is_read_only(cuda, buffer, written):
+    kernel = cuda("""extern "C" __global__ void k(float* x) { x[threadIdx.x] += 1.0f; }""")
+    x = np.zeros(32, np.float32)
+    assert kernel.run(1, 32, written(x)).fault is None
+    assert FaultKind.READ_ONLY == kernel.run(1, 32, buffer(x)).fault.kind
+    assert (x == 1).all()
+
+
+def test_a_vector_load_must_be_aligned(cuda, buffer, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(const float* x, float4* y, int shift) {
+        y[threadIdx.x] = *(const float4*)(x + 4 * threadIdx.x + shift); }"""
+    )
+    x, y = np.arange(132, dtype=np.float32), np.zeros(128, np.float32)
+    assert kernel.run(1, 32, buffer(x), fresh(y), 4).fault is None
+    assert kernel.run(1, 32, buffer(x), fresh(y), 4, skew=16).fault is None
+    assert FaultKind.MISALIGNED == kernel.run(1, 32, buffer(x), fresh(y), 1).fault.kind
+    assert FaultKind.MISALIGNED == kernel.run(1, 32, buffer(x), fresh(y), 4, skew=8).fault.kind
+
+
+def test_reading_an_output_before_it_is_written_is_uninitialised(cuda, fresh, written):
+    kernel = cuda("""extern "C" __global__ void k(float* y) { y[threadIdx.x] = y[threadIdx.x] + 1.0f; }""")
+    assert kernel.run(1, 32, written(np.zeros(32, np.float32))).fault is None
+    assert FaultKind.UNINITIALISED == kernel.run(1, 32, fresh(np.zeros(32, np.float32))).fault.kind
+    assert kernel.run(1, 32, fresh(np.zeros(32, np.float32)), checks=False).fault is None
+
+
+def test_reading_shared_memory_nobody_wrote_is_uninitialised(cuda, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(int* y, int n) { __shared__ int s[64];
+        if (threadIdx.x < n) s[threadIdx.x] = 1; __syncthreads(); y[threadIdx.x] = s[threadIdx.x]; }"""
+    )
+    y = np.zeros(64, np.int32)
+    assert kernel.run(1, 64, fresh(y), 64).fault is None
+    fault = kernel.run(1, 64, fresh(y), 63).fault
+    assert (FaultKind.UNINITIALISED, "shared", (63, 0, 0)) == (fault.kind, fault.space, fault.thread)
+
+
+def test_shared_memory_of_the_block_before_does_not_count_as_written(cuda, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(int* y) { __shared__ volatile int s[32];
+        if (blockIdx.x == 0) s[threadIdx.x] = 1; y[blockIdx.x * 32 + threadIdx.x] = s[threadIdx.x]; }"""
+    )
+    assert kernel.run(1, 32, fresh(np.zeros(64, np.int32))).fault is None
+    fault = kernel.run(2, 32, fresh(np.zeros(64, np.int32))).fault
+    assert (FaultKind.UNINITIALISED, (1, 0, 0)) == (fault.kind, fault.block)
+
+
+def test_reading_a_local_array_nobody_wrote_is_uninitialised(cuda, buffer, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(const int* x, int* y, int n) { int a[16];
+        for (int i = 0; i < n; i++) a[(x[i] * 3) & 15] = i; y[threadIdx.x] = a[x[threadIdx.x] & 15]; }"""
+    )
+    x, y = np.arange(32, dtype=np.int32), np.zeros(32, np.int32)
+    assert kernel.run(1, 32, buffer(x), fresh(y), 16).fault is None
+    fault = kernel.run(1, 32, buffer(x), fresh(y), 3).fault
+    assert (FaultKind.UNINITIALISED, "local") == (fault.kind, fault.space)
+
+
+REVERSE = """
+extern "C" __global__ void reverse(int* y) {
+    __shared__ int s[64];
+    s[threadIdx.x] = threadIdx.x;
+    BARRIER
+    y[threadIdx.x] = s[63 - threadIdx.x];
+}
+"""
+
+
+def test_a_missing_barrier_is_a_race_between_two_lines(cuda, fresh):
+    assert cuda(REVERSE.replace("BARRIER", "__syncthreads();")).run(1, 64, fresh(np.zeros(64, np.int32))).fault is None
+    assert (
+        FaultKind.UNINITIALISED
+        == cuda(REVERSE.replace("BARRIER", "")).run(1, 64, fresh(np.zeros(64, np.int32))).fault.kind
+    )
+    racy = REVERSE.replace("BARRIER", "").replace(
+        "s[threadIdx.x] =", "s[threadIdx.x] = 0; __syncthreads(); s[threadIdx.x] ="
+    )
+    for seed in range(3):
+        fault = cuda(racy).run(1, 64, fresh(np.zeros(64, np.int32)), seed=seed).fault
+        assert (FaultKind.RACE, {4, 6}) == (fault.kind, {fault.line, fault.other_line})
+
+
+def test_a_race_names_both_lines_and_threads(ptx, fresh):
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .b32 %r<4>; .shared .b32 s;
+        mov.u32 %r1, %tid.x; st.shared.u32 [s], %r1; ret; }"""
+    )
+    fault = kernel.run(1, 64, fresh(np.zeros(1, np.int32))).fault
+    assert (FaultKind.RACE, (32, 0, 0), (31, 0, 0)) == (fault.kind, fault.thread, fault.other_thread)
+    assert kernel.run(1, 32, fresh(np.zeros(1, np.int32))).fault is None
+
+
+def test_bytes_of_one_word_do_not_race(cuda, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(unsigned char* y) { __shared__ unsigned char s[64];
+        int i = threadIdx.x; s[(i % 2) * 32 + i / 2] = i; __syncthreads(); y[i] = s[i]; }"""
+    )
+    y = np.zeros(64, np.uint8)
+    assert kernel.run(1, 64, fresh(y)).fault is None
+    assert [*range(0, 64, 2), *range(1, 64, 2)] == y.tolist()
+
+
+def test_writing_what_others_still_read_is_a_race(cuda, fresh):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[64]; int i = threadIdx.x, sum = 0;
+        for (int r = 0; r < 3; r++) { s[i] = r + i; __syncthreads(); sum += s[63 - i]; BARRIER } y[i] = sum; }"""
+    assert cuda(source.replace("BARRIER", "__syncthreads();")).run(1, 64, fresh(np.zeros(64, np.int32))).fault is None
+    assert FaultKind.RACE == cuda(source.replace("BARRIER", "")).run(1, 64, fresh(np.zeros(64, np.int32))).fault.kind
+
+
+def test_atomics_do_not_race_with_each_other_but_with_plain_writes(cuda, fresh):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s; if (threadIdx.x == 0) s = 0;
+        __syncthreads(); UPDATE; __syncthreads(); y[threadIdx.x] = s; }"""
+    y = np.zeros(96, np.int32)
+    assert cuda(source.replace("UPDATE", "atomicAdd(&s, 1)")).run(1, 96, fresh(y)).fault is None
+    assert (y == 96).all()
+    assert FaultKind.RACE == cuda(source.replace("UPDATE", "s = 1")).run(1, 96, fresh(y)).fault.kind
+
+
+NAMED = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<8>; .reg .b64 %rd<4>; .reg .pred %p<3>; .shared .b32 s[32];
+    ld.param.u64 %rd1, [y]; mov.u32 %r1, %tid.x; and.b32 %r2, %r1, 31; shl.b32 %r3, %r2, 2;
+    mov.u32 %r4, s; add.s32 %r4, %r4, %r3; setp.lt.u32 %p1, %r1, 32; @%p1 bra PRODUCE;
+    {consume} ld.shared.u32 %r5, [%r4]; mul.wide.u32 %rd2, %r2, 4; add.s64 %rd2, %rd1, %rd2;
+    st.global.u32 [%rd2], %r5; ret;
+    PRODUCE: add.s32 %r6, %r1, 100; st.shared.u32 [%r4], %r6; bar.arrive 1, 64; ret; }}"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_named_barrier_orders_producer_and_consumer(ptx, fresh, seed):
+    y = np.zeros(32, np.int32)
+    assert ptx(NAMED.format(consume="bar.sync 1, 64;")).run(1, 64, fresh(y), seed=seed).fault is None
+    assert list(range(100, 132)) == y.tolist()
+
+
+def test_a_consumer_that_does_not_wait_is_caught(ptx, fresh):
+    fault = ptx(NAMED.format(consume="")).run(1, 64, fresh(np.zeros(32, np.int32))).fault
+    assert fault.kind in (FaultKind.RACE, FaultKind.UNINITIALISED)
+
+
+def test_exited_threads_do_not_count_at_a_barrier(cuda, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(int* y) { if (threadIdx.x >= 40) return;
+        __shared__ int s[40]; s[threadIdx.x] = 1; __syncthreads(); y[threadIdx.x] = s[39 - threadIdx.x]; }"""
+    )
+    y = np.zeros(40, np.int32)
+    assert kernel.run(1, 64, fresh(y)).fault is None
+    assert (y == 1).all()
+
+
+def test_lanes_at_different_barriers_are_barrier_misuse(ptx, fresh):
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .b32 %r<2>; .reg .pred %p;
+        mov.u32 %r1, %laneid; setp.lt.u32 %p, %r1, 16; @%p bra LOW;
+        bar.sync 1; ret;
+        LOW: bar.sync 2; ret; }"""
+    )
+    fault = kernel.run(1, 32, fresh(np.zeros(1, np.int32))).fault
+    assert FaultKind.BARRIER == fault.kind
+    assert "another" in fault.message
+
+
+def test_one_barrier_reached_by_two_instructions_of_a_warp_is_misuse(ptx, fresh):
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .b32 %r<2>; .reg .pred %p;
+        mov.u32 %r1, %tid.x; setp.lt.u32 %p, %r1, 32; @%p bra LOW;
+        bar.sync 0; ret;
+        LOW: bar.sync 0; ret; }"""
+    )
+    assert kernel.run(1, 64, fresh(np.zeros(1, np.int32))).fault is None, "warps may differ"
+    split = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .b32 %r<2>; .reg .pred %p;
+        mov.u32 %r1, %laneid; setp.lt.u32 %p, %r1, 16; @%p bra LOW;
+        bar.sync 0; ret;
+        LOW: bar.sync 0; ret; }"""
+    )
+    assert FaultKind.BARRIER == split.run(1, 64, fresh(np.zeros(1, np.int32))).fault.kind
+
+
+def test_a_barrier_for_more_threads_than_come_is_a_deadlock(ptx, fresh):
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y, .param .u32 n) { .reg .b32 %r<2>;
+        ld.param.u32 %r1, [n]; bar.sync 3, %r1; ret; }"""
+    )
+    assert kernel.run(1, 64, fresh(np.zeros(1, np.int32)), 64).fault is None
+    assert FaultKind.DEADLOCK == kernel.run(1, 96, fresh(np.zeros(1, np.int32)), 64).fault.kind
+
+
+def test_a_shuffle_whose_lanes_left_for_elsewhere_is_misuse(ptx, fresh):
+    body = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<4>; .reg .pred %p;
+        mov.u32 %r1, %laneid; setp.lt.u32 %p, %r1, 16; @%p bra LOW; bar.sync 0; ret;
+        LOW: shfl.sync.bfly.b32 %r2, %r1, 1, 31, {members}; bar.sync 0; ret; }}"""
+    fault = ptx(body.format(members="0xFFFFFFFF")).run(1, 32, fresh(np.zeros(1, np.int32))).fault
+    assert FaultKind.BARRIER == fault.kind
+    assert "never arrive" in fault.message
+
+
+def test_a_warp_barrier_waits_for_the_lanes_it_names(cuda, fresh):
+    kernel = cuda(
+        """extern "C" __global__ void k(int* y) { __shared__ volatile int s[32]; int i = threadIdx.x;
+        if (i < 16) { s[i] = i; __syncwarp(); } else { __syncwarp(); s[i] = s[i - 16] + 100; }
+        __syncwarp(); y[i] = s[i]; }"""
+    )
+    y = np.zeros(32, np.int32)
+    fault = kernel.run(1, 32, fresh(y)).fault
+    # Two instructions of one warp: the lanes never meet at one of them.
+    assert FaultKind.BARRIER == fault.kind
+    met = cuda(
+        """extern "C" __global__ void k(int* y) { __shared__ volatile int s[32]; int i = threadIdx.x;
+        if (i < 16) s[i] = i; __syncwarp(); if (i >= 16) s[i] = s[i - 16] + 100; __syncwarp(); y[i] = s[i]; }"""
+    )
+    assert met.run(1, 32, fresh(y)).fault is None
+    assert [*range(16), *range(100, 116)] == y.tolist()
+
+
+def test_a_trap_is_reported_where_it_is(cuda, buffer):
+    kernel = cuda(
+        """extern "C" __global__ void k(const int* x) {
+        if (x[threadIdx.x] < 0)
+            __trap(); }"""
+    )
+    x = np.zeros(32, np.int32)
+    assert kernel.run(1, 32, buffer(x)).fault is None
+    x[5] = -1
+    fault = kernel.run(1, 32, buffer(x)).fault
+    assert (FaultKind.TRAP, (5, 0, 0), 3) == (fault.kind, fault.thread, fault.line)
+
+
+def test_a_failed_assertion_says_which(cuda, buffer):
+    kernel = cuda("""extern "C" __global__ void k(const int* x) { assert(x[threadIdx.x] == 0); }""")
+    x = np.zeros(32, np.int32)
+    assert kernel.run(1, 32, buffer(x)).fault is None
+    x[7] = 1
+    fault = kernel.run(1, 32, buffer(x)).fault
+    assert (FaultKind.TRAP, (7, 0, 0)) == (fault.kind, fault.thread)
+    assert "x[threadIdx.x] == 0" in fault.message
+
+
+def test_printf_is_captured(cuda, buffer):
+    kernel = cuda(
+        """extern "C" __global__ void k(const int* x) {
+        if (threadIdx.x == 3) printf("%d %5.2f %s %%\\n", x[3], 1.5, "text"); }"""
+    )
+    assert ("42  1.50 text %\n",) == kernel.run(1, 32, buffer(np.full(32, 42, np.int32))).printed
+
+
+def test_an_endless_loop_ends_with_the_budget(cuda, buffer):
+    kernel = cuda("""extern "C" __global__ void k(volatile int* x) { while (x[0] == 0) {} }""")
+    assert kernel.run(1, 64, buffer(np.ones(1, np.int32)), budget=100_000).fault is None
+    fault = kernel.run(1, 64, buffer(np.zeros(1, np.int32)), budget=100_000).fault
+    assert FaultKind.BUDGET == fault.kind
+
+
+SPIN = """
+extern "C" __global__ void k(int* lock, volatile int* count) {
+    while (atomicCAS(lock, 0, 1) != 0) {}
+    __threadfence();
+    *count = *count + 1;
+    __threadfence();
+    atomicExch(lock, 0);
+}
+"""
+
+
+@pytest.mark.parametrize("threads", [32, 96])
+def test_a_spin_lock_between_lanes_finishes(cuda, written, threads):
+    count = np.zeros(1, np.int32)
+    assert cuda(SPIN).run(2, threads, written(np.zeros(1, np.int32)), written(count)).fault is None
+    assert 2 * threads == count[0]
+
+
+def test_an_instruction_outside_the_table_raises_before_anything_runs(ptx, fresh):
+    y = np.zeros(1, np.int32)
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .b64 %a; .reg .b32 %r;
+        ld.param.u64 %a, [y]; st.global.u32 [%a], 7; mov.u32 %r, %clock; ret; }"""
+    )
+    with pytest.raises(UnsupportedInstruction, match=r"%clock .*PTX line 5"):
+        kernel.run(1, 1, fresh(y))
+    assert 0 == y[0]
+
+
+def test_the_fault_does_not_depend_on_host_threads(cuda, fresh):
+    kernel = cuda(STORE)
+    faults = {kernel.run(16, 32, fresh(np.zeros(64, np.float32)), 0, threads=n).fault.block for n in (1, 2, 2, 2)}
+    assert {(2, 0, 0)} == faults
