@@ -161,7 +161,11 @@ def _artifact(unit: TritonUnit, reply: Mapping[str, Any], arch: str) -> Artifact
     names = _names(unit)
     if sorted(entry.name for entry in module.entries) != sorted(names):
         return _failed("the compiled PTX does not hold one entry for each build.")
-    report = parse_resources(reply["log"], {entry.name: entry.max_threads for entry in module.entries})
+    # Triton brings an assembler of its own name for Blackwell.
+    log = reply["log"].replace("ptxas-blackwell", "ptxas")
+    report = parse_resources(log, {entry.name: entry.max_threads for entry in module.entries})
+    if not report.keys() >= {*names}:
+        raise ToolchainError(f"The assembler of {_compiler()} does not report registers in the known form.")
     resources = {
         name: _resources(report[name], build, len(module.entry(name).params), metadata)
         for name, build, metadata in zip(names, unit.builds, reply["metadata"], strict=True)
