@@ -46,9 +46,7 @@ def wall(command: list[str]) -> float:
 def main() -> None:
     """Measure each figure five times and print medians."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = [
-            wall([sys.executable, __file__, "--one", str(Path(folder) / f"fresh{index}")]) for index in range(5)
-        ]
+        fresh = [wall([sys.executable, __file__, "--one", str(Path(folder) / f"fresh{index}")]) for index in range(5)]
         cache = Path(folder) / "warm"
         verdict(cache)
         warm = [verdict(cache) for _ in range(5)]

@@ -64,6 +64,16 @@ def report_failure(kind: str, message: str, remedy: str, *, as_json: bool) -> No
         say(f"error: {message} {remedy}".rstrip())
 
 
+def report_bug(error: Exception, *, as_json: bool) -> int:
+    """Print the traceback of an exception that nobody foresaw; return the exit code of a fault of ours."""
+    import traceback
+
+    say("".join(traceback.format_exception(error)))
+    remedy = "This is a bug of warpsmith, not of the kernel; the traceback on standard error belongs in its report."
+    report_failure("Bug", f"{type(error).__name__}: {error}.", remedy, as_json=as_json)
+    return BROKEN_MACHINE
+
+
 def _described(error: WarpsmithError) -> dict[str, Any]:
     place = {name: value for name in ("file", "line", "column") if (value := getattr(error, name, None))}
     return {"kind": type(error).__name__, "message": error.message, "remedy": error.remedy, **place}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from warpsmith.cli.commands import doctor, leaderboard, optimize, profile, resume, tasks, verify
-from warpsmith.cli.output import BAD_INPUT, UNHAPPY, report_error, report_failure
+from warpsmith.cli.output import BAD_INPUT, UNHAPPY, report_bug, report_error, report_failure
 from warpsmith.core.errors import WarpsmithError
 
 program = typer.Typer(
@@ -43,7 +43,7 @@ def root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit code. Our errors become one message, never a traceback."""
+    """Run one command line; return its exit code. Our errors become one message, without a traceback; a bug of ours shows its traceback and exits with 3."""
     as_json = "--json" in arguments
     if not arguments:
         arguments = ["--help"]
@@ -57,6 +57,8 @@ def run(arguments: Sequence[str]) -> int:
         return BAD_INPUT
     except typer.Abort:
         return UNHAPPY
+    except Exception as error:  # noqa: BLE001 - the last stop: a bug of ours must not exit like a verdict
+        return report_bug(error, as_json=as_json)
     if code == _INTERRUPTED:
         report_failure("Interrupted", "interrupted.", "", as_json=as_json)
         return UNHAPPY
