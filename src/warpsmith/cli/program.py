@@ -43,7 +43,10 @@ def root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit code. Our errors become one message, without a traceback; a bug of ours shows its traceback and exits with 3."""
+    """Run one command line; return its exit code.
+
+    Our errors become one message, without a traceback; a bug of ours shows its traceback and exits with 3.
+    """
     as_json = "--json" in arguments
     if not arguments:
         arguments = ["--help"]
