@@ -94,7 +94,7 @@ static const Operation* cp_async(Warp* w, const Operation* op) {
             bad_access(w, op, WS_MISALIGNED, lane, WS_GLOBAL, from[lane], op->bytes);
             return nullptr;
         }
-        if (!reach_global(w, op, lane, from[lane], size, Use::READ, place)) return nullptr;
+        if (!reach_allocation(w, op, lane, from[lane], size, Use::READ, place)) return nullptr;
         if (k->checks && place.valid && !all_valid(place.valid, size)) {
             bad_access(w, op, WS_UNINITIALISED, lane, WS_GLOBAL, from[lane], size);
             return nullptr;

@@ -28,26 +28,29 @@ WS_INLINE void permute_words(const u8* lowest, const u32* distance, u32 low, u32
 }
 #endif
 
-// Moves a warp's values from memory into N registers.
+// Contiguous lanes' values into N registers.
 template <class E, u32 N>
-WS_INLINE void load_pattern(Warp* w, const Access& access, typename Stored<E>::type** d) {
+WS_INLINE void load_contiguous(const u8* from, typename Stored<E>::type** d) {
+    if constexpr (N == 1 && sizeof(E) >= 4) {
+        memcpy(d[0], from, sizeof(E) * LANES);
+    } else {
+        for (u32 n = 0; n < N; n++)
+            for (u32 i = 0; i < LANES; i++)
+                d[n][i] = typename Stored<E>::type(read_as<E>(from + (i * N + n) * sizeof(E)));
+    }
+}
+
+template <class E, u32 N>
+WS_INLINE void load_uniform(const u8* from, typename Stored<E>::type** d) {
+    for (u32 n = 0; n < N; n++) {
+        auto value = typename Stored<E>::type(read_as<E>(from + n * sizeof(E)));
+        for (u32 i = 0; i < LANES; i++) d[n][i] = value;
+    }
+}
+
+template <class E, u32 N>
+WS_INLINE void load_gathered(Warp* w, const Access& access, typename Stored<E>::type** d) {
     using Lane = typename Stored<E>::type;
-    if (access.pattern == CONTIGUOUS) {
-        if constexpr (N == 1 && sizeof(E) >= 4) {
-            memcpy(d[0], access.data, sizeof(E) * LANES);
-        } else {
-            for (u32 n = 0; n < N; n++)
-                for (u32 i = 0; i < LANES; i++) d[n][i] = Lane(read_as<E>(access.data + (i * N + n) * sizeof(E)));
-        }
-        return;
-    }
-    if (access.pattern == UNIFORM) {
-        for (u32 n = 0; n < N; n++) {
-            Lane value = Lane(read_as<E>(access.data + n * sizeof(E)));
-            for (u32 i = 0; i < LANES; i++) d[n][i] = value;
-        }
-        return;
-    }
     const Port& port = *access.port;
     if constexpr (N == 1 && std::is_same<E, u32>::value) {
         if (access.pattern == PERMUTED) {
@@ -76,18 +79,19 @@ static __attribute__((noinline)) void load_by_lane(Warp* w, typename Stored<E>::
 }
 
 template <class E, u32 N>
-WS_INLINE void store_pattern(Warp* w, const Access& access, typename Stored<E>::type** d) {
-    if (access.pattern == CONTIGUOUS) {
-        if constexpr (N == 1 && sizeof(E) >= 4) {
-            memcpy(access.data, d[0], sizeof(E) * LANES);
-        } else {
-            E values[LANES * N];
-            for (u32 n = 0; n < N; n++)
-                for (u32 i = 0; i < LANES; i++) values[i * N + n] = E(d[n][i]);
-            memcpy(access.data, values, sizeof values);
-        }
-        return;
+WS_INLINE void store_contiguous(u8* to, typename Stored<E>::type** d) {
+    if constexpr (N == 1 && sizeof(E) >= 4) {
+        memcpy(to, d[0], sizeof(E) * LANES);
+    } else {
+        E values[LANES * N];
+        for (u32 n = 0; n < N; n++)
+            for (u32 i = 0; i < LANES; i++) values[i * N + n] = E(d[n][i]);
+        memcpy(to, values, sizeof values);
     }
+}
+
+template <class E, u32 N>
+WS_INLINE void store_gathered(Warp* w, const Access& access, typename Stored<E>::type** d) {
     for (u32 m = w->active; m; m &= m - 1) {
         u32 i = first_lane(m);
         u8* at = access.data + access.port->distance[i];
@@ -117,14 +121,6 @@ WS_INLINE void registers_of(Warp* w, const Operation* op, u32 single, Lane** d) 
         for (u32 n = 0; n < N; n++) d[n] = lanes<Lane>(w, w->worker->lists[op->list + n]);
 }
 
-template <u32 Space, bool Checks, bool Counts, bool Again = false>
-WS_INLINE bool reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
-    if constexpr (Again && Space == WS_SHARED) return reach_shared_again<Counts>(w, op, bytes, use, access);
-    else if constexpr (Again) return reach_pattern_again<Counts>(w, op, bytes, use, access);
-    else if constexpr (Space == WS_SHARED) return reach_shared<Checks, Counts>(w, op, bytes, use, access);
-    else return reach_pattern<Checks, Counts>(w, op, bytes, use, access);
-}
-
 // The general way, for whatever the fast one declines. `space` is where the address points.
 template <class E, u32 N>
 static __attribute__((noinline)) const Operation* load_anywhere(Warp* w, const Operation* op, u32 space) {
@@ -148,29 +144,73 @@ static __attribute__((noinline)) const Operation* store_anywhere(Warp* w, const 
     return op + 1;
 }
 
+// What is neither contiguous nor uniform; apart, and given an Access in registers, so that the common handlers need
+// no stack frame.
+template <u32 Space, class E, u32 N, bool Counts>
+static __attribute__((noinline)) const Operation* load_other(Warp* w, const Operation* op, u32 pattern, u8* data,
+                                                            u64 first, Port* port) {
+    Access access = {pattern, data, nullptr, first, port};
+    typename Stored<E>::type* d[N];
+    registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
+    if (Counts) count_other<Space>(w, op, access, sizeof(E) * N);
+    load_gathered<E, N>(w, access, d);
+    return op + 1;
+}
+
+template <u32 Space, class E, u32 N, bool Counts>
+static __attribute__((noinline)) const Operation* store_other(Warp* w, const Operation* op, u32 pattern, u8* data,
+                                                            u64 first, Port* port) {
+    Access access = {pattern, data, nullptr, first, port};
+    typename Stored<E>::type* d[N];
+    registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
+    if (Counts) count_other<Space>(w, op, access, sizeof(E) * N);
+    store_gathered<E, N>(w, access, d);
+    return op + 1;
+}
+
 // a: address; d (loads) or e (stores), or the list: the registers.
 template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Load {
     static const Operation* run(Warp* w, const Operation* op) {
+        constexpr u32 BYTES = sizeof(E) * N;
         Access access = {};
-        if (__builtin_expect(!reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::READ, access), 0))
-            return w->status == Status::FAULTED ? nullptr : load_anywhere<E, N>(w, op, Space);
+        Reached reached = reach<Space, Checks, Again>(w, op, BYTES, Use::READ, access);
+        if (__builtin_expect(reached != Reached::FAST, 0)) {
+            if (reached == Reached::LEARN) return learn_and_run<Space>(w, op, BYTES);
+            return reached == Reached::FAULT ? nullptr : load_anywhere<E, N>(w, op, Space);
+        }
         typename Stored<E>::type* d[N];
-        registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
-        load_pattern<E, N>(w, access, d);
-        return op + 1;
+        if (access.pattern == CONTIGUOUS) {
+            if (Counts) count_simple<Space>(w, op, access, BYTES, BYTES * LANES);
+            registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
+            load_contiguous<E, N>(access.data, d);
+            return op + 1;
+        }
+        if (access.pattern == UNIFORM) {
+            if (Counts) count_simple<Space>(w, op, access, BYTES, BYTES);
+            registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
+            load_uniform<E, N>(access.data, d);
+            return op + 1;
+        }
+        return load_other<Space, E, N, Counts>(w, op, access.pattern, access.data, access.first, access.port);
     }
 };
 
 template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Store {
     static const Operation* run(Warp* w, const Operation* op) {
+        constexpr u32 BYTES = sizeof(E) * N;
         Access access = {};
-        if (__builtin_expect(!reach<Space, Checks, Counts, Again>(w, op, sizeof(E) * N, Use::WRITE, access), 0))
-            return w->status == Status::FAULTED ? nullptr : store_anywhere<E, N>(w, op, Space);
+        Reached reached = reach<Space, Checks, Again>(w, op, BYTES, Use::WRITE, access);
+        if (__builtin_expect(reached != Reached::FAST, 0)) {
+            if (reached == Reached::LEARN) return learn_and_run<Space>(w, op, BYTES);
+            return reached == Reached::FAULT ? nullptr : store_anywhere<E, N>(w, op, Space);
+        }
+        if (access.pattern != CONTIGUOUS) return store_other<Space, E, N, Counts>(w, op, access.pattern, access.data, access.first, access.port);
         typename Stored<E>::type* d[N];
+        if (Counts) count_simple<Space>(w, op, access, BYTES, BYTES * LANES);
         registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
-        store_pattern<E, N>(w, access, d);
+        store_contiguous<E, N>(access.data, d);
         return op + 1;
     }
 };

@@ -19,7 +19,8 @@ struct Access {
     u32 pattern;
     u8* data;   // of the first active lane
     u8* valid;
-    const Port* port;
+    u64 first;  // its address
+    Port* port;  // that knows the distances
 };
 
 WS_INLINE bool same_distances(Warp* w, const u64* address, u64 first, const u64* distance) {
@@ -110,59 +111,54 @@ WS_INLINE bool valid_pattern(Warp* w, const Access& access, u32 bytes, Use use) 
     return use == Use::WRITE || all_valid(access.valid, size);
 }
 
+enum class Reached : u32 {
+    FAST,     // `access` says where
+    GENERAL,  // something is unusual, which the general way finds out
+    LEARN,    // the lanes' distances are not the known ones
+    FAULT
+};
+
 // The access of lanes whose distances `pattern` knows, if all of it lies in one allocation and nothing is unusual.
-template <bool Checks, bool Counts>
-WS_INLINE bool reach_known(Warp* w, const Operation* op, Port& pattern, Port& port, u64 first, u32 bytes, Use use,
-                           Access& access) {
+template <bool Checks>
+WS_INLINE Reached reach_known(Warp* w, const Operation* op, Port& pattern, u64 first, u32 bytes, Use use, Access& access) {
     first += u64(op->imm);
     const WsLaunch* launch = w->worker->launch;
     u64 window = (first - launch->address_base) >> launch->address_stride_bits;
-    if (__builtin_expect(window >= launch->allocation_count, 0)) return false;
+    if (__builtin_expect(window >= launch->allocation_count, 0)) return Reached::GENERAL;
     const WsAllocation& hit = launch->allocations[window];
     u64 offset = first - hit.address;
     bool inside = offset >= pattern.low && offset + pattern.high <= hit.size && offset < hit.size;
     bool aligned = !((first | pattern.misaligned) & (bytes - 1));
     bool synchronises = Checks && op->flags & WS_SYNCHRONISES;
     bool allowed = use == Use::READ || hit.writable;
-    if (__builtin_expect(!inside || !aligned || synchronises || !allowed, 0)) return false;
-    access = {pattern.kind, hit.data + offset, Checks && hit.valid ? hit.valid + offset : nullptr, &pattern};
+    if (__builtin_expect(!inside || !aligned || synchronises || !allowed, 0)) return Reached::GENERAL;
+    access = {pattern.kind, hit.data + offset, Checks && hit.valid ? hit.valid + offset : nullptr, first, &pattern};
     // A permutation reads whole words around what it needs.
     if (pattern.kind == PERMUTED && offset - pattern.low + 128 > hit.size) access.pattern = GATHERED;
-    if (Checks && !valid_pattern(w, access, bytes, use)) return false;
-    if (Counts) {
-        port.counts.requests++;
-        port.counts.lanes += w->active_count;
-        u32 sectors = pattern.sectors[first & 31];
-        port.counts.sectors += sectors ? sectors : count_sectors(pattern, first, bytes);
-    }
-    return true;
+    return !Checks || valid_pattern(w, access, bytes, use) ? Reached::FAST : Reached::GENERAL;
 }
 
-// Global memory. True, and `access` is set, when all lanes hit one allocation and nothing is wrong; else the caller
-// goes the general way, which finds out what it is.
-template <bool Checks, bool Counts>
-WS_INLINE bool reach_pattern(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+template <bool Checks>
+WS_INLINE Reached reach_global(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     const u64* address = lanes<u64>(w, op->a);
     Port& port = w->worker->ports[op->port];
     u64 first = address[first_lane(w->active)];
     if (__builtin_expect(port.mask != w->active || !same_distances(w, address, first, port.distance), 0))
-        learn(port, address, w->active, bytes);
-    return reach_known<Checks, Counts>(w, op, port, port, first, bytes, use, access);
+        return Reached::LEARN;
+    return reach_known<Checks>(w, op, port, first, bytes, use, access);
 }
 
 // An address that differs from that of an earlier instruction of the block by the same amount in every lane: what
 // that one (port `target`) found out about the distances holds.
-template <bool Counts>
-WS_INLINE bool reach_pattern_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
-    const u64* address = lanes<u64>(w, op->a);
-    Port* ports = w->worker->ports;
-    u64 first = address[first_lane(w->active)];
-    return reach_known<false, Counts>(w, op, ports[op->target], ports[op->port], first, bytes, use, access);
+WS_INLINE Reached reach_global_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    u64 first = lanes<u64>(w, op->a)[first_lane(w->active)];
+    return reach_known<false>(w, op, w->worker->ports[op->target], first, bytes, use, access);
 }
 
 static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use) {
     Worker* k = w->worker;
     Toucher toucher = {k->races, w->index, 0, op->site, false};
+    bool write = use != Use::READ;
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m), at = address[lane] + u32(op->imm);
         toucher.thread = thread_of(w, lane);
@@ -171,7 +167,7 @@ static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 b
             toucher.atomic = true;
         }
         Collision found;
-        if (!touch(toucher, at, bytes, use != Use::READ, found)) {
+        if (!touch(toucher, at, bytes, write, found)) {
             collide(w, op, lane, found, at, bytes);
             return false;
         }
@@ -184,54 +180,94 @@ WS_INLINE bool fits_shared(const Worker* k, const Port& pattern, u64 start, u32 
     return inside && !((start | pattern.misaligned) & (bytes - 1));
 }
 
-WS_INLINE void count_shared(Warp* w, Port& pattern, Port& port, u64 start, u32 bytes) {
-    Passes passes = pattern.passes[start & 3];
-    if (__builtin_expect(!passes.ideal, 0)) passes = count_passes(pattern, start, bytes);
-    port.counts.requests++;
-    port.counts.lanes += w->active_count;
-    port.counts.wavefronts += passes.wavefronts;
-    port.counts.ideal += passes.ideal;
+// The lanes' 32-bit addresses; null where one does not fit.
+WS_INLINE const u32* shared_addresses(Warp* w, const Operation* op) {
+    if (!(op->flags & WS_WIDE)) return lanes<u32>(w, op->a);
+    const u64* wide = lanes<u64>(w, op->a);
+    u32* narrow = w->worker->scratch;
+    u64 any = 0;
+    for (u32 i = 0; i < LANES; i++) {
+        any |= wide[i];
+        narrow[i] = u32(wide[i]);
+    }
+    return any >> 32 && w->active == ALL ? nullptr : narrow;
 }
 
-template <bool Checks, bool Counts>
-WS_INLINE bool reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+template <bool Checks>
+WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     Worker* k = w->worker;
-    const u32* address = lanes<u32>(w, op->a);
-    if (op->flags & WS_WIDE) {
-        const u64* wide = lanes<u64>(w, op->a);
-        u64 any = 0;
-        for (u32 i = 0; i < LANES; i++) {
-            any |= wide[i];
-            k->scratch[i] = u32(wide[i]);
-        }
-        if (__builtin_expect(any >> 32 && w->active == ALL, 0))
-            return false;
-        address = k->scratch;
-    }
+    const u32* address = shared_addresses(w, op);
+    if (__builtin_expect(!address, 0)) return Reached::GENERAL;
     Port& port = k->ports[op->port];
     u32 first = address[first_lane(w->active)];
     bool known = port.mask == w->active && same_distances(w, address, first, port.distance32);
-    if (__builtin_expect(!known, 0)) learn_shared(port, address, w->active, bytes);
+    if (__builtin_expect(!known, 0)) return Reached::LEARN;
     u64 start = u32(first + u32(op->imm));
-    if (__builtin_expect(!fits_shared(k, port, start, bytes), 0)) return false;
-    if (Checks && !touch_shared(w, op, address, bytes, use)) return false;
-    access = {port.kind, k->shared + start, nullptr, &port};
-    if (Counts) count_shared(w, port, port, start, bytes);
-    return true;
+    if (__builtin_expect(!fits_shared(k, port, start, bytes), 0)) return Reached::GENERAL;
+    if (Checks && !touch_shared(w, op, address, bytes, use)) return Reached::FAULT;
+    access = {port.kind, k->shared + start, nullptr, start, &port};
+    return Reached::FAST;
 }
 
-// As reach_pattern_again.
-template <bool Counts>
-WS_INLINE bool reach_shared_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+// As reach_global_again.
+WS_INLINE Reached reach_shared_again(Warp* w, const Operation* op, u32 bytes, Access& access) {
     Worker* k = w->worker;
     Port& pattern = k->ports[op->target];
     u32 lane = first_lane(w->active);
     u32 first = op->flags & WS_WIDE ? u32(lanes<u64>(w, op->a)[lane]) : lanes<u32>(w, op->a)[lane];
     u64 start = u32(first + u32(op->imm));
-    if (__builtin_expect(!fits_shared(k, pattern, start, bytes), 0)) return false;
-    access = {pattern.kind, k->shared + start, nullptr, &pattern};
-    if (Counts) count_shared(w, pattern, k->ports[op->port], start, bytes);
-    return true;
+    if (__builtin_expect(!fits_shared(k, pattern, start, bytes), 0)) return Reached::GENERAL;
+    access = {pattern.kind, k->shared + start, nullptr, start, &pattern};
+    return Reached::FAST;
+}
+
+template <u32 Space, bool Checks, bool Again>
+WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+    if constexpr (Again && Space == WS_SHARED) return reach_shared_again(w, op, bytes, access);
+    else if constexpr (Again) return reach_global_again(w, op, bytes, use, access);
+    else if constexpr (Space == WS_SHARED) return reach_shared<Checks>(w, op, bytes, use, access);
+    else return reach_global<Checks>(w, op, bytes, use, access);
+}
+
+// Notes the lanes' distances and starts the operation again.
+template <u32 Space>
+static __attribute__((noinline)) const Operation* learn_and_run(Warp* w, const Operation* op, u32 bytes) {
+    Port& port = w->worker->ports[op->port];
+    if constexpr (Space == WS_SHARED) learn_shared(port, shared_addresses(w, op), w->active, bytes);
+    else learn(port, lanes<u64>(w, op->a), w->active, bytes);
+    return op->run(w, op);
+}
+
+// Counts an access of all lanes that is contiguous or uniform: no search is needed for those.
+template <u32 Space>
+WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, u32 bytes, u64 extent) {
+    WsCounters& counts = w->worker->ports[op->port].counts;
+    counts.requests++;
+    counts.lanes += LANES;
+    if constexpr (Space == WS_SHARED) {
+        u32 passes = bytes <= 4 ? 1 : bytes / 4;
+        counts.wavefronts += passes;
+        counts.ideal += passes;
+    } else {
+        counts.sectors += ((access.first + extent - 1) >> 5) - (access.first >> 5) + 1;
+    }
+}
+
+template <u32 Space>
+WS_INLINE void count_other(Warp* w, const Operation* op, const Access& access, u32 bytes) {
+    WsCounters& counts = w->worker->ports[op->port].counts;
+    Port& pattern = *access.port;
+    counts.requests++;
+    counts.lanes += w->active_count;
+    if constexpr (Space == WS_SHARED) {
+        Passes passes = pattern.passes[access.first & 3];
+        if (__builtin_expect(!passes.ideal, 0)) passes = count_passes(pattern, access.first, bytes);
+        counts.wavefronts += passes.wavefronts;
+        counts.ideal += passes.ideal;
+    } else {
+        u32 sectors = pattern.sectors[access.first & 31];
+        counts.sectors += sectors ? sectors : count_sectors(pattern, access.first, bytes);
+    }
 }
 
 }  // namespace

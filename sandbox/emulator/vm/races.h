@@ -157,7 +157,7 @@ static u32 new_set(Races* r) {
     return ++r->set_count;
 }
 
-static void remember_read(const Toucher& t, Cell& cell) {
+static void remember_read_again(const Toucher& t, Cell& cell) {
     Races* r = t.races;
     u32 bit = 1u << t.warp, stamp = r->stamp[t.warp];
     bool stale = cell.read_stamp <= r->base || !cell.read_warps;
@@ -187,7 +187,18 @@ static void remember_read(const Toucher& t, Cell& cell) {
     cell.read_thread = u16(t.thread);
 }
 
-static bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
+WS_INLINE void remember_read(const Toucher& t, Cell& cell) {
+    // The usual case: warps read what a barrier made visible to all of them.
+    if (__builtin_expect(cell.read_stamp == t.races->stamp[t.warp] && cell.read_warps && !cell.read_set, 1)) {
+        cell.read_warps |= 1u << t.warp;
+        cell.read_site = t.site;
+        cell.read_thread = u16(t.thread);
+        return;
+    }
+    remember_read_again(t, cell);
+}
+
+WS_INLINE bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
     if (cell.write_stamp <= t.races->base) {
         found = {WS_UNINITIALISED, t.site, t.thread};
         return false;
@@ -197,7 +208,7 @@ static bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
     return true;
 }
 
-static bool touch_write(const Toucher& t, Cell& cell, Collision& found) {
+WS_INLINE bool touch_write(const Toucher& t, Cell& cell, Collision& found) {
     Races* r = t.races;
     if (collides_with_write(t, cell, found)) return false;
     bool read = cell.read_warps && cell.read_stamp > r->base;
@@ -231,7 +242,7 @@ static Cell* split_word(Races* r, u32 word) {
 }
 
 // One lane's access to [address, address + size) of shared memory, which is in bounds.
-static bool touch(const Toucher& t, u32 address, u32 size, bool write, Collision& found) {
+WS_INLINE bool touch(const Toucher& t, u32 address, u32 size, bool write, Collision& found) {
     Races* r = t.races;
     for (u32 at = address, end = address + size; at < end;) {
         u32 word = at / 4, from = at % 4, to = end - at + from < 4 ? end - at + from : 4;

@@ -67,7 +67,7 @@ struct Place {
     u64 offset;  // within shared or local memory
 };
 
-static bool reach_global(Warp* w, const Operation* op, u32 lane, u64 address, u32 size, Use use, Place& place) {
+static bool reach_allocation(Warp* w, const Operation* op, u32 lane, u64 address, u32 size, Use use, Place& place) {
     const WsLaunch* launch = w->worker->launch;
     u64 window = (address - launch->address_base) >> launch->address_stride_bits;
     if (address < launch->address_base || window >= launch->allocation_count)
@@ -98,7 +98,7 @@ static bool reach_one(Warp* w, const Operation* op, u32 lane, u32 space, u64 add
     const WsLaunch* launch = k->launch;
     if (space == WS_GENERIC) space = space_of(launch, address);
     if (address % size) return bad_access(w, op, WS_MISALIGNED, lane, space, address, size);
-    if (space == WS_GLOBAL) return reach_global(w, op, lane, address, size, use, place);
+    if (space == WS_GLOBAL) return reach_allocation(w, op, lane, address, size, use, place);
     if (address + size > limit_of(k, space) || address + size < address)
         return bad_access(w, op, WS_OUT_OF_BOUNDS, lane, space, address, size);
     if (space == WS_SHARED) {
