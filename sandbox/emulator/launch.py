@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from warpsmith.sandbox.emulator.allocate import allocate
-from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftProgram, SlotKind, Value
-from warpsmith.sandbox.emulator.emitter import const_offsets
 from warpsmith.sandbox.emulator.faults import describe
 from warpsmith.sandbox.emulator.lower import lower
 from warpsmith.sandbox.emulator.machine import (
@@ -22,36 +18,20 @@ from warpsmith.sandbox.emulator.machine import (
     PARAM_WINDOW,
     SHARED_WINDOW,
     WINDOW_BYTES,
-    Allocation,
     LaunchResult,
     LaunchSpec,
     Memory,
     Options,
     SiteCounters,
-    UnsupportedInstruction,
 )
+from warpsmith.sandbox.emulator.packing import Program, pack
+from warpsmith.sandbox.emulator.placement import PlacedMemory, allocation_table, place, string_at
 from warpsmith.sandbox.emulator.printing import format_printf
-from warpsmith.sandbox.emulator.program import Entry, Module
+from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.vm import bindings
 
 PRINT_CAPACITY = 4096
 MAX_THREADS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """An entry in bytecode."""
-
-    entry: Entry
-    operations: NDArray[np.void]
-    lists: NDArray[np.uint32]
-    slots: NDArray[np.void]
-    variables: tuple[tuple[int, Constant], ...]
-    """(slot, variable) of the addresses that a launch fills in."""
-    blocks: NDArray[np.void]
-    ports: tuple[int, ...]
-    register_bytes: int
-    prints: bool
 
 
 @dataclass(slots=True)
@@ -70,121 +50,13 @@ class LoadedModule:
         """
         if name not in self._programs:
             entry = self.module.entry(name)
-            self._programs[name] = _pack(entry, lower(self.module, entry))
+            self._programs[name] = pack(entry, lower(self.module, entry))
         return self._programs[name]
 
 
 def load(module: Module) -> LoadedModule:
     """Prepare a parsed module for launches."""
     return LoadedModule(module)
-
-
-def _pack(entry: Entry, draft: DraftProgram) -> Program:
-    register_bytes = allocate(draft)
-    flat = [operation for block in draft.blocks for operation in block.operations]
-    operations = np.zeros(len(flat), bindings.OPERATION)
-    lists: list[int] = []
-    handlers = bindings.handler_ids()
-    for row, operation in zip(operations, flat, strict=True):
-        if operation.handler not in handlers:
-            instr = entry.instructions[operation.site]
-            raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
-        _pack_operation(row, operation, handlers[operation.handler], len(lists))
-        lists += [item.offset if isinstance(item, Value) else item for item in operation.items]
-    blocks = np.zeros(len(draft.blocks), bindings.BLOCK)
-    first = 0
-    for block_row, block in zip(blocks, draft.blocks, strict=True):
-        block_row["first"], block_row["instructions"] = first, block.instructions
-        first += len(block.operations)
-    slots, variables = _pack_slots(draft.constants)
-    prints = any(operation.handler in ("printf", "assert") for operation in flat)
-    return Program(
-        entry,
-        operations,
-        np.array([*lists, 0], np.uint32),
-        slots,
-        variables,
-        blocks,
-        tuple(draft.ports),
-        register_bytes,
-        prints,
-    )
-
-
-def _pack_operation(row: np.void, operation: Draft, handler: int, start: int) -> None:
-    row["handler"], row["list"], row["site"] = handler, start, operation.site
-    for name in "dabce":
-        value = getattr(operation, name)
-        row[name] = value.offset if isinstance(value, Value) else value or 0
-    for name in ("flags", "port", "target", "bytes"):
-        row[name] = getattr(operation, name)
-    row["imm"] = operation.imm
-
-
-def _pack_slots(constants: Sequence[Value]) -> tuple[NDArray[np.void], tuple[tuple[int, Constant], ...]]:
-    slots = np.zeros(len(constants), bindings.SLOT)
-    variables = []
-    for index, value in enumerate(constants):
-        constant = value.constant
-        assert constant is not None
-        kind = constant.kind
-        if kind is SlotKind.GLOBAL_VARIABLE:
-            variables.append((index, constant))
-            kind = SlotKind.IMMEDIATE
-        slots[index] = (value.offset, value.width, kind, constant.index, constant.bits)
-    return slots, tuple(variables)
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A launch's memory: its allocations, then the module's variables."""
-
-    allocations: list[Allocation]
-    addresses: dict[int, int]
-    """By position in the module's variables."""
-    constants: bytes
-
-
-def _place(module: Module, memory: Memory) -> _Placed:
-    allocations = list(memory.allocations)
-    addresses: dict[int, int] = {}
-    offsets, size = const_offsets(module)
-    constants = bytearray(size)
-    for index, variable in enumerate(module.variables):
-        if variable.space == "const":
-            if variable.init:
-                constants[offsets[variable.name] : offsets[variable.name] + len(variable.init)] = variable.init
-        elif variable.space == "global":
-            data = np.zeros(variable.size, np.uint8)
-            if variable.init:
-                data[: len(variable.init)] = np.frombuffer(variable.init, np.uint8)
-            addresses[index] = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
-            allocations.append(Allocation(variable.name, data, None, False, addresses[index]))
-    _relocate(module, addresses, {a.name: a.data for a in allocations[len(memory.allocations) :]})
-    return _Placed(allocations, addresses, bytes(constants))
-
-
-def _relocate(module: Module, addresses: dict[int, int], data: dict[str, NDArray[np.uint8]]) -> None:
-    """Put the addresses that initialisers name into tables of pointers."""
-    by_name = {module.variables[index].name: address for index, address in addresses.items()}
-    for variable in module.variables:
-        for offset, symbol in variable.relocations:
-            if variable.name not in data or symbol.name not in by_name:
-                raise UnsupportedInstruction(f"the address of {symbol.name} in {variable.name}", 0, 0)
-            pointer = (by_name[symbol.name] + symbol.offset).to_bytes(8, "little")
-            data[variable.name][offset : offset + 8] = np.frombuffer(pointer, np.uint8)
-
-
-def _allocation_table(allocations: Sequence[Allocation]) -> NDArray[np.void]:
-    table = np.zeros(len(allocations) + 1, bindings.ALLOCATION)
-    for row, allocation in zip(table, allocations, strict=False):
-        data, valid = allocation.data, allocation.valid
-        if not data.flags.c_contiguous or (allocation.writable and not data.flags.writeable):
-            raise ValueError(f"{allocation.name} must be contiguous, and writable where the kernel writes it")
-        row["address"], row["size"] = allocation.address, data.size
-        row["data"], row["valid"] = data.ctypes.data, 0 if valid is None else valid.ctypes.data
-        row["writable"] = allocation.writable
-    return table
 
 
 def _check(spec: LaunchSpec, program: Program) -> None:
@@ -250,7 +122,7 @@ def launch(
     loaded = loaded if isinstance(loaded, LoadedModule) else load(loaded)
     program = loaded.program(entry_name)
     _check(spec, program)
-    placed = _place(loaded.module, memory)
+    placed = place(loaded.module, memory)
     slots = program.slots.copy()
     for index, constant in program.variables:
         slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
@@ -266,14 +138,14 @@ def _record(
     program: Program,
     spec: LaunchSpec,
     options: Options,
-    placed: _Placed,
+    placed: PlacedMemory,
     slots: NDArray[np.void],
     outputs: _Outputs,
     run: NDArray[np.int64],
     isa: str | None,
 ) -> bindings.LaunchRecord:
     entry = program.entry
-    table = _allocation_table(placed.allocations)
+    table = allocation_table(placed.allocations)
     params = np.frombuffer(spec.params.ljust(8, b"\0"), np.uint8)
     constants = np.frombuffer(placed.constants.ljust(8, b"\0"), np.uint8)
     names = bindings.isa_names()
@@ -330,35 +202,25 @@ def _record(
     return record
 
 
-def _string_at(allocations: Sequence[Allocation], address: int) -> str:
-    """The zero-terminated text at a global address; empty where there is none."""
-    index = (address - ADDRESS_BASE) // ADDRESS_STRIDE
-    if not 0 <= index < len(allocations):
-        return ""
-    hit = allocations[index]
-    tail = hit.data[max(address - hit.address, 0) :].tobytes()
-    return tail.partition(b"\0")[0].decode("utf-8", "replace")
-
-
-def _printed(placed: _Placed, outputs: _Outputs, count: int) -> tuple[str, ...]:
+def _printed(placed: PlacedMemory, outputs: _Outputs, count: int) -> tuple[str, ...]:
     rows = outputs.printed[: min(count, len(outputs.printed))]
     return tuple(
         format_printf(
-            _string_at(placed.allocations, int(row["format"])),
+            string_at(placed.allocations, int(row["format"])),
             row["arguments"].tobytes(),
-            lambda address: _string_at(placed.allocations, address),
+            lambda address: string_at(placed.allocations, address),
         )
         for row in rows
     )
 
 
 def _result(
-    program: Program, spec: LaunchSpec, placed: _Placed, outputs: _Outputs, record: bindings.LaunchRecord
+    program: Program, spec: LaunchSpec, placed: PlacedMemory, outputs: _Outputs, record: bindings.LaunchRecord
 ) -> LaunchResult:
     fault = None
     if record.fault.kind:
         instr = program.entry.instructions[record.fault.site]
-        asserted = _string_at(placed.allocations, record.fault.address) if instr.opcode == "call" else ""
+        asserted = string_at(placed.allocations, record.fault.address) if instr.opcode == "call" else ""
         fault = describe(record.fault, program.entry, spec, placed.allocations, asserted)
     sizes = program.blocks["instructions"].astype(np.uint64)
     sites = {

@@ -124,17 +124,16 @@ extern "C" __global__ void reverse(int* y) {
 
 
 def test_a_missing_barrier_is_a_race_between_two_lines(cuda, fresh):
-    assert cuda(REVERSE.replace("BARRIER", "__syncthreads();")).run(1, 64, fresh(np.zeros(64, np.int32))).fault is None
-    assert (
-        FaultKind.UNINITIALISED
-        == cuda(REVERSE.replace("BARRIER", "")).run(1, 64, fresh(np.zeros(64, np.int32))).fault.kind
-    )
-    racy = REVERSE.replace("BARRIER", "").replace(
-        "s[threadIdx.x] =", "s[threadIdx.x] = 0; __syncthreads(); s[threadIdx.x] ="
-    )
+    def fault(source, **options):
+        return cuda(source).run(1, 64, fresh(np.zeros(64, np.int32)), **options).fault
+
+    assert fault(REVERSE.replace("BARRIER", "__syncthreads();")) is None
+    missing = REVERSE.replace("BARRIER", "")
+    assert FaultKind.UNINITIALISED == fault(missing).kind
+    cleared = missing.replace("s[threadIdx.x] =", "s[threadIdx.x] = 0; __syncthreads(); s[threadIdx.x] =")
     for seed in range(3):
-        fault = cuda(racy).run(1, 64, fresh(np.zeros(64, np.int32)), seed=seed).fault
-        assert (FaultKind.RACE, {4, 6}) == (fault.kind, {fault.line, fault.other_line})
+        found = fault(cleared, seed=seed)
+        assert (FaultKind.RACE, {4, 6}) == (found.kind, {found.line, found.other_line})
 
 
 def test_a_race_names_both_lines_and_threads(ptx, fresh):

@@ -50,7 +50,29 @@ static void park(Warp* w, u32 mask, u32 position) {
         return;
     }
     separate(w);
-    for (u32 m = mask; m; m &= m - 1) w->position[first_lane(m)] = position;
+    for (u32 i = 0; i < LANES; i++) w->position[i] = mask >> i & 1 ? position : w->position[i];
+}
+
+// Lowest position of the lanes of a mask; ALL for no lanes.
+WS_INLINE u32 lowest_position(const Warp* w, u32 mask) {
+    u32 lowest = ALL;
+    for (u32 i = 0; i < LANES; i++) {
+        u32 at = mask >> i & 1 ? w->position[i] : ALL;
+        lowest = at < lowest ? at : lowest;
+    }
+    return lowest;
+}
+
+WS_INLINE u32 lanes_at(const Warp* w, u32 position) {
+#if defined(__AVX512F__)
+    __m512i wanted = _mm512_set1_epi32(s32(position));
+    return u32(_mm512_cmpeq_epi32_mask(_mm512_load_si512(w->position), wanted)) |
+           u32(_mm512_cmpeq_epi32_mask(_mm512_load_si512(w->position + 16), wanted)) << 16;
+#else
+    u32 mask = 0;
+    for (u32 i = 0; i < LANES; i++) mask |= u32(w->position[i] == position) << i;
+    return mask;
+#endif
 }
 
 static bool meet(Warp* w);
@@ -77,17 +99,9 @@ static __attribute__((noinline)) const Operation* dispatch(Warp* w) {
                 w->yielded = 0;
                 candidates = ready;
             }
-            position = ALL;
-            for (u32 m = candidates; m; m &= m - 1) {
-                u32 at = w->position[first_lane(m)];
-                position = at < position ? at : position;
-            }
-            group = 0;
-            for (u32 m = ready; m; m &= m - 1) {
-                u32 lane = first_lane(m), at = w->position[lane];
-                if (at == position) group |= 1u << lane;
-                else if (candidates >> lane & 1 && at < w->min_pending) w->min_pending = at;
-            }
+            position = lowest_position(w, candidates);
+            group = lanes_at(w, position) & ready;
+            w->min_pending = lowest_position(w, candidates & ~group);
             w->pending = ready & ~group;
             w->yielded &= ~group;
         }
@@ -122,14 +136,16 @@ static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, 
 
 static const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
     const BlockCount* counts = w->worker->counts;
-    u32 rest = w->active & ~taken;
     if (op->flags & WS_BACKWARD && ++w->turns >= TURN) {
         w->turns = 0;
         w->yielded = taken;
     }
     separate(w);
-    for (u32 m = taken; m; m &= m - 1) w->position[first_lane(m)] = counts[op->target].first;
-    for (u32 m = rest; m; m &= m - 1) w->position[first_lane(m)] = position_of(w, op + 1);
+    u32 there = counts[op->target].first, here = position_of(w, op + 1), group = w->active;
+    for (u32 i = 0; i < LANES; i++) {
+        u32 next = taken >> i & 1 ? there : here;
+        w->position[i] = group >> i & 1 ? next : w->position[i];
+    }
     return dispatch(w);
 }
 

@@ -11,6 +11,19 @@ WS_INLINE bool assembled(Warp* w, const Operation* op, u32 offset, const Operati
     return next == op + 1;
 }
 
+// value[i] = a[source[i]].
+WS_INLINE void take_lanes(const u32* a, const u32* source, u32* value) {
+#if defined(__AVX512F__)
+    __m512i low = _mm512_load_si512(a), high = _mm512_load_si512(a + 16);
+    for (u32 half = 0; half < 2; half++) {
+        __m512i index = _mm512_load_si512(source + 16 * half);
+        _mm512_store_si512(value + 16 * half, _mm512_permutex2var_epi32(low, index, high));
+    }
+#else
+    for (u32 i = 0; i < LANES; i++) value[i] = a[source[i] & 31];
+#endif
+}
+
 enum ShuffleMode : s64 { UP, DOWN, BUTTERFLY, INDEX };
 
 // a: value; b: lane or distance; c: clamp and segment mask; e: member mask; imm: mode; list[0]: predicate, if target.
@@ -21,7 +34,7 @@ static const Operation* shuffle(Warp* w, const Operation* op) {
     alignas(64) u32 value[LANES];
     alignas(64) u32 inside[LANES];
     const u32 *a = lanes<u32>(w, op->a), *b = lanes<u32>(w, op->b), *c = lanes<u32>(w, op->c);
-    u32 source[LANES];
+    alignas(64) u32 source[LANES];
     for (u32 i = 0; i < LANES; i++) {
         s32 lane = s32(i), by = s32(b[i] & 31), clamp = s32(c[i] & 31), segment = s32(c[i] >> 8 & 31);
         s32 last = (lane & segment) | (clamp & ~segment), from = 0;
@@ -32,7 +45,7 @@ static const Operation* shuffle(Warp* w, const Operation* op) {
         inside[i] = Mode == UP ? from >= last : from <= last;
         source[i] = u32(inside[i] ? from : lane);
     }
-    for (u32 i = 0; i < LANES; i++) value[i] = a[source[i] & 31];
+    take_lanes(a, source, value);
     u32* d = lanes<u32>(w, op->d);
     u32* p = op->target ? lanes<u32>(w, w->worker->lists[op->list]) : nullptr;
     if (!w->blend) {

@@ -89,7 +89,7 @@ struct Port;
 struct Races;
 
 // Everything one host thread needs; blocks run on it one after another.
-struct Worker {
+struct alignas(64) Worker {
     WsLaunch* launch;
     BlockCount* counts;
     Operation* code;
@@ -111,7 +111,7 @@ struct Worker {
     WsFault fault;
     u8* pointer[LANES];  // host address of each lane's access, found by reach_lanes
     u8* valid[LANES];
-    u32 scratch[LANES];
+    alignas(64) u32 scratch[LANES];
     bool checks, count;
 };
 

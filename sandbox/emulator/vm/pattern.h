@@ -23,17 +23,29 @@ struct Access {
     Port* port;  // that knows the distances
 };
 
+#if defined(__AVX512F__)
 WS_INLINE bool same_distances(Warp* w, const u64* address, u64 first, const u64* distance) {
-    u64 differ = 0;
-    if (__builtin_expect(w->active == ALL, 1)) {
-        for (u32 i = 0; i < LANES; i++) differ |= (address[i] - first) ^ distance[i];
-        return !differ;
+    __m512i start = _mm512_set1_epi64(s64(first));
+    u32 differ = 0;
+    for (u32 q = 0; q < 4; q++) {
+        __m512i moved = _mm512_sub_epi64(_mm512_load_si512(address + 8 * q), start);
+        differ |= u32(_mm512_cmpneq_epi64_mask(moved, _mm512_load_si512(distance + 8 * q))) << (8 * q);
     }
-    for (u32 m = w->active; m; m &= m - 1) differ |= (address[first_lane(m)] - first) ^ distance[first_lane(m)];
-    return !differ;
+    return !(differ & w->active);
 }
 WS_INLINE bool same_distances(Warp* w, const u32* address, u32 first, const u32* distance) {
+    __m512i start = _mm512_set1_epi32(s32(first));
     u32 differ = 0;
+    for (u32 q = 0; q < 2; q++) {
+        __m512i moved = _mm512_sub_epi32(_mm512_load_si512(address + 16 * q), start);
+        differ |= u32(_mm512_cmpneq_epi32_mask(moved, _mm512_load_si512(distance + 16 * q))) << (16 * q);
+    }
+    return !(differ & w->active);
+}
+#else
+template <class Address>
+WS_INLINE bool same_distances(Warp* w, const Address* address, Address first, const Address* distance) {
+    Address differ = 0;
     if (__builtin_expect(w->active == ALL, 1)) {
         for (u32 i = 0; i < LANES; i++) differ |= (address[i] - first) ^ distance[i];
         return !differ;
@@ -41,6 +53,7 @@ WS_INLINE bool same_distances(Warp* w, const u32* address, u32 first, const u32*
     for (u32 m = w->active; m; m &= m - 1) differ |= (address[first_lane(m)] - first) ^ distance[first_lane(m)];
     return !differ;
 }
+#endif
 
 static void classify(Port& port, u32 bytes, s64 least, s64 most) {
     port.low = u64(-least);

@@ -1,0 +1,92 @@
+"""An entry in the form the VM reads: packed operations, their lists, blocks and the constants' slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.sandbox.emulator.allocate import allocate
+from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftProgram, SlotKind, Value
+from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
+from warpsmith.sandbox.emulator.program import Entry
+from warpsmith.sandbox.emulator.vm import bindings
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An entry in bytecode."""
+
+    entry: Entry
+    operations: NDArray[np.void]
+    lists: NDArray[np.uint32]
+    slots: NDArray[np.void]
+    variables: tuple[tuple[int, Constant], ...]
+    """(slot, variable) of the addresses that a launch fills in."""
+    blocks: NDArray[np.void]
+    ports: tuple[int, ...]
+    register_bytes: int
+    prints: bool
+
+
+def pack(entry: Entry, draft: DraftProgram) -> Program:
+    """Allocate registers and lay the entry out.
+
+    Raises:
+        UnsupportedInstruction: the VM has no handler for an operation.
+    """
+    register_bytes = allocate(draft)
+    flat = [operation for block in draft.blocks for operation in block.operations]
+    operations = np.zeros(len(flat), bindings.OPERATION)
+    lists: list[int] = []
+    handlers = bindings.handler_ids()
+    for row, operation in zip(operations, flat, strict=True):
+        if operation.handler not in handlers:
+            instr = entry.instructions[operation.site]
+            raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+        _pack_operation(row, operation, handlers[operation.handler], len(lists))
+        lists += [item.offset if isinstance(item, Value) else item for item in operation.items]
+    blocks = np.zeros(len(draft.blocks), bindings.BLOCK)
+    first = 0
+    for block_row, block in zip(blocks, draft.blocks, strict=True):
+        block_row["first"], block_row["instructions"] = first, block.instructions
+        first += len(block.operations)
+    slots, variables = _pack_slots(draft.constants)
+    prints = any(operation.handler in ("printf", "assert") for operation in flat)
+    return Program(
+        entry,
+        operations,
+        np.array([*lists, 0], np.uint32),
+        slots,
+        variables,
+        blocks,
+        tuple(draft.ports),
+        register_bytes,
+        prints,
+    )
+
+
+def _pack_operation(row: np.void, operation: Draft, handler: int, start: int) -> None:
+    row["handler"], row["list"], row["site"] = handler, start, operation.site
+    for name in "dabce":
+        value = getattr(operation, name)
+        row[name] = value.offset if isinstance(value, Value) else value or 0
+    for name in ("flags", "port", "target", "bytes"):
+        row[name] = getattr(operation, name)
+    row["imm"] = operation.imm
+
+
+def _pack_slots(constants: Sequence[Value]) -> tuple[NDArray[np.void], tuple[tuple[int, Constant], ...]]:
+    slots = np.zeros(len(constants), bindings.SLOT)
+    variables = []
+    for index, value in enumerate(constants):
+        constant = value.constant
+        assert constant is not None
+        kind = constant.kind
+        if kind is SlotKind.GLOBAL_VARIABLE:
+            variables.append((index, constant))
+            kind = SlotKind.IMMEDIATE
+        slots[index] = (value.offset, value.width, kind, constant.index, constant.bits)
+    return slots, tuple(variables)

@@ -1,0 +1,92 @@
+"""Where a module's variables lie in a launch: beside the launch's own memory, and in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.sandbox.emulator.emitter import const_offsets
+from warpsmith.sandbox.emulator.machine import (
+    ADDRESS_BASE,
+    ADDRESS_STRIDE,
+    Allocation,
+    Memory,
+    UnsupportedInstruction,
+)
+from warpsmith.sandbox.emulator.program import Module
+from warpsmith.sandbox.emulator.vm import bindings
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedMemory:
+    """A launch's memory: its allocations, then the module's variables."""
+
+    allocations: list[Allocation]
+    addresses: dict[int, int]
+    """By position in the module's variables."""
+    constants: bytes
+
+
+def place(module: Module, memory: Memory) -> PlacedMemory:
+    """Give every global variable a window behind the launch's allocations, read-only, and fill constant memory.
+
+    Raises:
+        UnsupportedInstruction: an initialiser holds an address the emulator cannot give.
+    """
+    allocations = list(memory.allocations)
+    addresses: dict[int, int] = {}
+    offsets, size = const_offsets(module)
+    constants = bytearray(size)
+    for index, variable in enumerate(module.variables):
+        if variable.space == "const":
+            if variable.init:
+                constants[offsets[variable.name] : offsets[variable.name] + len(variable.init)] = variable.init
+        elif variable.space == "global":
+            data = np.zeros(variable.size, np.uint8)
+            if variable.init:
+                data[: len(variable.init)] = np.frombuffer(variable.init, np.uint8)
+            addresses[index] = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
+            allocations.append(Allocation(variable.name, data, None, False, addresses[index]))
+    _relocate(module, addresses, {a.name: a.data for a in allocations[len(memory.allocations) :]})
+    return PlacedMemory(allocations, addresses, bytes(constants))
+
+
+def _relocate(module: Module, addresses: dict[int, int], data: dict[str, NDArray[np.uint8]]) -> None:
+    """Put the addresses that initialisers name into tables of pointers."""
+    by_name = {module.variables[index].name: address for index, address in addresses.items()}
+    for variable in module.variables:
+        for offset, symbol in variable.relocations:
+            if variable.name not in data or symbol.name not in by_name:
+                raise UnsupportedInstruction(f"the address of {symbol.name} in {variable.name}", 0, 0)
+            pointer = (by_name[symbol.name] + symbol.offset).to_bytes(8, "little")
+            data[variable.name][offset : offset + 8] = np.frombuffer(pointer, np.uint8)
+
+
+def allocation_table(allocations: Sequence[Allocation]) -> NDArray[np.void]:
+    """`WsAllocation` records, with one to spare so that an empty table has an address.
+
+    Raises:
+        ValueError: an array cannot be handed to the VM as it is.
+    """
+    table = np.zeros(len(allocations) + 1, bindings.ALLOCATION)
+    for row, allocation in zip(table, allocations, strict=False):
+        data, valid = allocation.data, allocation.valid
+        if not data.flags.c_contiguous or (allocation.writable and not data.flags.writeable):
+            raise ValueError(f"{allocation.name} must be contiguous, and writable where the kernel writes it")
+        row["address"], row["size"] = allocation.address, data.size
+        row["data"], row["valid"] = data.ctypes.data, 0 if valid is None else valid.ctypes.data
+        row["writable"] = allocation.writable
+    return table
+
+
+def string_at(allocations: Sequence[Allocation], address: int) -> str:
+    """The zero-terminated text at a global address; empty where there is none."""
+    index = (address - ADDRESS_BASE) // ADDRESS_STRIDE
+    if not 0 <= index < len(allocations):
+        return ""
+    hit = allocations[index]
+    tail = hit.data[max(address - hit.address, 0) :].tobytes()
+    return tail.partition(b"\0")[0].decode("utf-8", "replace")
