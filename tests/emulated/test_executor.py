@@ -142,9 +142,10 @@ def test_shared_memory_carries_values_across_a_barrier(on: Executor) -> None:
     assert list(range(63, -1, -1)) == on.outputs(body, 64, threads=64, shared=256)
 
 
-def test_without_the_barrier_the_other_half_was_never_written(on: Executor) -> None:
+def test_without_the_barrier_the_other_half_is_read_before_or_while_it_is_written(on: Executor) -> None:
     found = on.fault(SHARED_REVERSE.format(barrier=""), threads=64, shared=256)
-    assert (found.kind, found.space) == (FaultKind.UNINITIALISED, "shared")
+    assert found.kind in (FaultKind.UNINITIALISED, FaultKind.RACE)  # the readable executor sees no races
+    assert "shared" == found.space
 
 
 def test_shared_memory_is_reached_by_generic_address(on: Executor) -> None:

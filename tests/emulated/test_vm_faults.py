@@ -129,11 +129,19 @@ def test_a_missing_barrier_is_a_race_between_two_lines(cuda, fresh):
 
     assert fault(REVERSE.replace("BARRIER", "__syncthreads();")) is None
     missing = REVERSE.replace("BARRIER", "")
-    assert FaultKind.UNINITIALISED == fault(missing).kind
+    for seed in range(3):
+        assert FaultKind.RACE == fault(missing, seed=seed).kind
     cleared = missing.replace("s[threadIdx.x] =", "s[threadIdx.x] = 0; __syncthreads(); s[threadIdx.x] =")
     for seed in range(3):
         found = fault(cleared, seed=seed)
         assert (FaultKind.RACE, {4, 6}) == (found.kind, {found.line, found.other_line})
+
+
+def test_a_read_of_shared_memory_that_nobody_writes_is_uninitialised_and_not_a_race(cuda, fresh):
+    source = REVERSE.replace("BARRIER", "__syncthreads();").replace("s[threadIdx.x] =", "if (threadIdx.x) s[threadIdx.x] =")
+    for seed in range(3):
+        found = cuda(source).run(1, 64, fresh(np.zeros(64, np.int32)), seed=seed).fault
+        assert (FaultKind.UNINITIALISED, "shared", (63, 0, 0)) == (found.kind, found.space, found.thread)
 
 
 def test_a_race_names_both_lines_and_threads(ptx, fresh):

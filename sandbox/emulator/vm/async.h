@@ -117,10 +117,9 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     if (k->races) {
         Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false};
         Collision found;
-        if (!touch(toucher, copy.to[lane], bytes, true, found)) {
-            collide(w, copy.op, lane, found, copy.to[lane], bytes);
+        if (!touch(toucher, copy.to[lane], bytes, true, found) &&
+            collide(w, copy.op, lane, found, copy.to[lane], bytes))
             return false;
-        }
     }
     if (size == 16) {
         memcpy(to, copy.from[lane], 16);

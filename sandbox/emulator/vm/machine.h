@@ -109,6 +109,7 @@ struct alignas(64) Worker {
     Races* races;
     Barrier barriers[MAX_BARRIERS];
     WsFault fault;
+    WsFault unread;   // the block's first read of shared memory that nobody had written
     u8* pointer[LANES];  // host address of each lane's access, found by reach_lanes
     u8* valid[LANES];
     alignas(64) u32 scratch[LANES];
@@ -160,16 +161,22 @@ WS_INLINE u32 guard_mask(Warp* w, const Operation* op) {
 
 WS_INLINE u32 thread_of(const Warp* w, u32 lane) { return w->index * LANES + lane; }
 
+static WsFault fault_of(const Warp* w, const Operation* op, WsFaultKind kind, u32 lane) {
+    WsFault fault = {};
+    fault.kind = kind;
+    fault.site = fault.other_site = op->site;
+    fault.thread = fault.other_thread = thread_of(w, lane);
+    fault.block = w->worker->block_index;
+    fault.allocation = -1;
+    return fault;
+}
+
 // Ends the launch with a fault; the caller returns its result.
 WS_COLD const Operation* fail(Warp* w, const Operation* op, WsFaultKind kind, u32 lane, u32 detail = 0) {
     WsFault& fault = w->worker->fault;
     if (fault.kind == WS_NO_FAULT) {
-        fault.kind = kind;
-        fault.site = fault.other_site = op->site;
+        fault = fault_of(w, op, kind, lane);
         fault.detail = detail;
-        fault.thread = fault.other_thread = thread_of(w, lane);
-        fault.block = w->worker->block_index;
-        fault.allocation = -1;
     }
     w->status = Status::FAULTED;
     return nullptr;

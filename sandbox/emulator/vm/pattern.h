@@ -180,10 +180,7 @@ static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 b
             toucher.atomic = true;
         }
         Collision found;
-        if (!touch(toucher, at, bytes, write, found)) {
-            collide(w, op, lane, found, at, bytes);
-            return false;
-        }
+        if (!touch(toucher, at, bytes, write, found) && collide(w, op, lane, found, at, bytes)) return false;
     }
     return true;
 }

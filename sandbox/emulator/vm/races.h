@@ -200,6 +200,7 @@ WS_INLINE void remember_read(const Toucher& t, Cell& cell) {
 
 WS_INLINE bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
     if (cell.write_stamp <= t.races->base) {
+        remember_read(t, cell);
         found = {WS_UNINITIALISED, t.site, t.thread};
         return false;
     }
@@ -241,37 +242,54 @@ static Cell* split_word(Races* r, u32 word) {
     return bytes;
 }
 
+WS_INLINE bool touch_cell(const Toucher& t, Cell& cell, bool write, Collision& found) {
+    return write ? touch_write(t, cell, found) : touch_read(t, cell, found);
+}
+
 // One lane's access to [address, address + size) of shared memory, which is in bounds.
 WS_INLINE bool touch(const Toucher& t, u32 address, u32 size, bool write, Collision& found) {
     Races* r = t.races;
+    bool clean = true;
     for (u32 at = address, end = address + size; at < end;) {
         u32 word = at / 4, from = at % 4, to = end - at + from < 4 ? end - at + from : 4;
         Cell& cell = r->words[word];
         bool whole = from == 0 && to == 4;
         if (whole && !cell.split) {
-            if (!(write ? touch_write(t, cell, found) : touch_read(t, cell, found))) return false;
+            if (!touch_cell(t, cell, write, found)) clean = false;
         } else {
             Cell* bytes = split_word(r, word);
             for (u32 i = from; i < to; i++)
-                if (!(write ? touch_write(t, bytes[i], found) : touch_read(t, bytes[i], found))) return false;
+                if (!touch_cell(t, bytes[i], write, found)) clean = false;
             if (whole && write) cell = bytes[0];
         }
+        if (!clean && found.kind == WS_RACE) return false;
         at = (word + 1) * 4;
     }
-    return true;
+    return clean;
 }
 
-WS_COLD const Operation* collide(Warp* w, const Operation* op, u32 lane, const Collision& found, u32 address, u32 size) {
-    bool first = w->worker->fault.kind == WS_NO_FAULT;
-    fail(w, op, found.kind, lane);
-    if (!first) return nullptr;
-    WsFault& fault = w->worker->fault;
-    fault.other_site = found.site;
-    fault.other_thread = found.thread;
-    fault.space = WS_SHARED;
-    fault.address = address;
-    fault.size = size;
-    return nullptr;
+// Tells whether the collision ends the launch. A read of shared memory that nobody wrote waits for the block's end
+// (settle): it is a race where a write follows that it is not ordered with.
+WS_COLD bool collide(Warp* w, const Operation* op, u32 lane, const Collision& found, u32 address, u32 size) {
+    Worker* k = w->worker;
+    bool waits = found.kind == WS_UNINITIALISED;
+    WsFault& fault = waits ? k->unread : k->fault;
+    if (fault.kind == WS_NO_FAULT) {
+        fault = fault_of(w, op, found.kind, lane);
+        fault.other_site = found.site;
+        fault.other_thread = found.thread;
+        fault.space = WS_SHARED;
+        fault.address = address;
+        fault.size = size;
+    }
+    if (!waits) w->status = Status::FAULTED;
+    return !waits;
+}
+
+// At a block's end: what ran on values that nobody wrote proves nothing else, except that it raced.
+static void settle(Worker* k) {
+    if (k->unread.kind && k->fault.kind != WS_RACE) k->fault = k->unread;
+    k->unread.kind = WS_NO_FAULT;
 }
 
 }  // namespace

@@ -131,9 +131,7 @@ static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, 
             bad_access(w, op, WS_UNINITIALISED, lane, WS_SHARED, at, size);
             return false;
         }
-        if (touch(toucher, at, size, use != Use::READ, found)) return true;
-        collide(w, op, lane, found, at, size);
-        return false;
+        return touch(toucher, at, size, use != Use::READ, found) || !collide(w, op, lane, found, at, size);
     }
     if (w->worker->races && place.space == WS_GLOBAL && (op->flags & WS_SYNCHRONISES || use == Use::UPDATE))
         races_meet(w->worker->races, w->index, address);

@@ -196,6 +196,7 @@ static void run_blocks(Worker* k) {
         k->position = position;
         k->block_index = launch->run[position];
         run_block(k);
+        settle(k);
         __atomic_add_fetch(&launch->blocks_run, 1, __ATOMIC_RELAXED);
         if (!k->fault.kind) continue;
         s64 stop = __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED);
