@@ -19,7 +19,7 @@ template <> struct Stored<f64> { using type = f64; };
 
 template <class T>
 WS_INLINE T value_of(typename Stored<T>::type lane) {
-    if constexpr (std::is_same<T, bool>::value) return bool(u8(lane));
+    if constexpr (std::is_same<T, bool>::value) return lane != 0;
     else return T(lane);
 }
 

@@ -137,19 +137,19 @@ WS_INLINE void set_active(Warp* w, u32 mask) {
 // Lanes whose predicate holds.
 WS_INLINE u32 mask_of(const u32* predicate) {
 #if defined(__AVX512BW__)
-    __m512i one = _mm512_set1_epi32(1);
-    return u32(_mm512_test_epi32_mask(_mm512_load_si512(predicate), one)) |
-           u32(_mm512_test_epi32_mask(_mm512_load_si512(predicate + 16), one)) << 16;
+    __m512i low = _mm512_load_si512(predicate), high = _mm512_load_si512(predicate + 16);
+    return u32(_mm512_test_epi32_mask(low, low)) | u32(_mm512_test_epi32_mask(high, high)) << 16;
 #elif defined(__AVX2__)
     u32 mask = 0;
     for (u32 q = 0; q < 4; q++) {
-        __m256i lane = _mm256_slli_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(predicate + 8 * q)), 31);
-        mask |= u32(_mm256_movemask_ps(_mm256_castsi256_ps(lane))) << (8 * q);
+        __m256i lane = _mm256_load_si256(reinterpret_cast<const __m256i*>(predicate + 8 * q));
+        __m256i zero = _mm256_cmpeq_epi32(lane, _mm256_setzero_si256());
+        mask |= u32(_mm256_movemask_ps(_mm256_castsi256_ps(zero))) << (8 * q);
     }
-    return mask;
+    return ~mask;
 #else
     u32 mask = 0;
-    for (u32 i = 0; i < LANES; i++) mask |= (predicate[i] & 1) << i;
+    for (u32 i = 0; i < LANES; i++) mask |= u32(predicate[i] != 0) << i;
     return mask;
 #endif
 }
