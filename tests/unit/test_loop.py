@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from warpsmith.core.events import Evaluated, Event, Proposed, RunSettings, RunSt
 from warpsmith.core.outcome import Rejected, Stage, Wrong
 from warpsmith.seeds import Seed
 from warpsmith.store import Store
+
+Opener = Callable[[Path], Store]
 
 
 def kernel(tags: str, knobs: str = "") -> str:
@@ -73,8 +76,8 @@ def loop_over(store: Store, evaluator: ScriptedEvaluator, shelf: Shelf, *seeds: 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store.sqlite")
+def store(tmp_path: Path, open_store: Opener) -> Store:
+    return open_store(tmp_path / "store.sqlite")
 
 
 def us(attempt: Attempt | None) -> float:
@@ -205,7 +208,7 @@ def test_our_own_failure_blames_no_candidate_and_the_run_resumes(store: Store) -
     assert us(loop_over(store, ScriptedEvaluator(valley), Shelf()).resume("r").best) == 100.0
 
 
-def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_end(store: Store, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_end(store: Store, tmp_path: Path, open_store: Opener) -> None:
     class Impatient(ScriptedEvaluator):
         def evaluate(self, candidate: Candidate, *, seed: int):  # type: ignore[no-untyped-def]
             if len(self.asked) == 3:
@@ -216,7 +219,7 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_end(store: Store, tmp_path
     newest = store.newest_run()
     assert newest is not None
     assert (state.finished, newest.reason, newest.resumable) == (None, StopReason.INTERRUPTED, True)
-    undisturbed = loop_over(Store.open(tmp_path / "other"), ScriptedEvaluator(valley), Shelf()).start(STARTED)
+    undisturbed = loop_over(open_store(tmp_path / "other"), ScriptedEvaluator(valley), Shelf()).start(STARTED)
     resumed = loop_over(store, ScriptedEvaluator(valley), Shelf()).resume("r")
     assert replace(undisturbed, count=0) == replace(resumed, count=0)
 
@@ -233,12 +236,14 @@ def test_a_finished_run_resumes_to_its_own_end_without_work(store: Store) -> Non
     assert idle.asked == []
 
 
-def test_a_run_cut_after_any_event_resumes_to_the_same_end_and_evaluates_nothing_twice(tmp_path: Path) -> None:
-    whole = Store.open(tmp_path / "whole")
+def test_a_run_cut_after_any_event_resumes_to_the_same_end_and_evaluates_nothing_twice(
+    tmp_path: Path, open_store: Opener
+) -> None:
+    whole = open_store(tmp_path / "whole")
     undisturbed = loop_over(whole, ScriptedEvaluator(valley), Shelf()).start(STARTED)
     events = whole.events("r")
     for length in range(1, len(events)):
-        store = Store.open(tmp_path / f"cut {length}")
+        store = open_store(tmp_path / f"cut {length}")
         for text in {attempt.candidate.text for attempt in undisturbed.attempts}:
             store.put_text(text)
         for seq, event in enumerate(events[:length]):
@@ -252,11 +257,11 @@ def test_a_run_cut_after_any_event_resumes_to_the_same_end_and_evaluates_nothing
         store.close()
 
 
-def test_equal_runs_ask_for_equal_inputs_and_other_seeds_for_others(tmp_path: Path) -> None:
+def test_equal_runs_ask_for_equal_inputs_and_other_seeds_for_others(tmp_path: Path, open_store: Opener) -> None:
     asked = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         evaluator = ScriptedEvaluator(valley)
-        loop_over(Store.open(tmp_path / name), evaluator, Shelf()).start(with_settings(seed=seed, rounds=3))
+        loop_over(open_store(tmp_path / name), evaluator, Shelf()).start(with_settings(seed=seed, rounds=3))
         asked.append(evaluator.asked)
     assert asked[0] == asked[1]
     assert [it for it, _ in asked[0]] == [it for it, _ in asked[2]]

@@ -1,6 +1,7 @@
 """The store keeps events in order, texts by digest and one incumbent a slot."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from warpsmith.core.events import Proposed, RunFinished, RunSettings, RunStarted
 from warpsmith.core.profile import Profile, WorkloadProfile
 from warpsmith.core.quantity import Bound, Duration, Source
 from warpsmith.store import Incumbent, Store
+
+Opener = Callable[[Path], Store]
 
 SETTINGS = RunSettings(coder="builtin", judge="builtin", strategy="refine", rounds=3, library="out")
 PROPOSED = Proposed(round=1, candidate="c", language="cuda", text_digest="x", idea="seed", by="builtin")
@@ -33,24 +36,24 @@ def incumbent(kernel: str, us: float, source: Source = Source.MODELLED) -> Incum
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "deep" / "folder" / "store.sqlite")
+def store(tmp_path: Path, open_store: Opener) -> Store:
+    return open_store(tmp_path / "deep" / "folder" / "store.sqlite")
 
 
-def test_events_come_back_in_order_after_the_store_was_closed(store: Store) -> None:
+def test_events_come_back_in_order_after_the_store_was_closed(store: Store, open_store: Opener) -> None:
     store.append("r", started("r"), at=0)
     store.append("r", PROPOSED, at=1)
     store.close()
-    assert (started("r"), PROPOSED) == Store.open(store.path).events("r")
+    assert (started("r"), PROPOSED) == open_store(store.path).events("r")
 
 
 def test_a_run_nobody_started_has_no_events(store: Store) -> None:
     assert store.events("ghost") == ()
 
 
-def test_two_processes_cannot_both_continue_a_run(store: Store) -> None:
+def test_two_processes_cannot_both_continue_a_run(store: Store, open_store: Opener) -> None:
     store.append("r", started("r"), at=0)
-    Store.open(store.path).append("r", PROPOSED, at=1)
+    open_store(store.path).append("r", PROPOSED, at=1)
     with pytest.raises(StoreError, match="another process continues it"):
         store.append("r", PROPOSED, at=1)
     assert len(store.events("r")) == 2
@@ -121,41 +124,41 @@ def test_measured_and_modelled_times_do_not_share_a_place(store: Store) -> None:
     assert store.swap_incumbent(incumbent("k2", 9, Source.MEASURED), expected=None)
 
 
-def test_a_path_under_a_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_a_path_under_a_file_is_refused_with_a_remedy(tmp_path: Path, open_store: Opener) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="--store"):
-        Store.open(tmp_path / "file" / "store.sqlite")
+        open_store(tmp_path / "file" / "store.sqlite")
 
 
-def test_a_folder_is_no_store(tmp_path: Path) -> None:
+def test_a_folder_is_no_store(tmp_path: Path, open_store: Opener) -> None:
     with pytest.raises(StoreError, match="--store"):
-        Store.open(tmp_path)
+        open_store(tmp_path)
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, open_store: Opener) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes, not a database; " * 100)
     with pytest.raises(StoreError, match="is damaged or is no store"):
-        Store.open(path)
+        open_store(path)
     assert path.read_text().startswith("my notes")
 
 
-def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_refused(tmp_path: Path, open_store: Opener) -> None:
     path = tmp_path / "other.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE recipes (name TEXT)")
     other.close()
     with pytest.raises(StoreError, match="another program"):
-        Store.open(path)
+        open_store(path)
 
 
-def test_a_store_written_by_a_newer_warpsmith_is_refused(store: Store) -> None:
+def test_a_store_written_by_a_newer_warpsmith_is_refused(store: Store, open_store: Opener) -> None:
     store.close()
     with sqlite3.connect(store.path) as other:
         other.execute("PRAGMA user_version = 99")
     other.close()
     with pytest.raises(StoreError, match=r"schema 99.*Upgrade"):
-        Store.open(store.path)
+        open_store(store.path)
 
 
 def test_a_sound_store_passes_its_check(store: Store) -> None:
@@ -172,7 +175,7 @@ def test_damage_to_an_event_is_found_by_the_check(store: Store) -> None:
         store.integrity_check()
 
 
-def test_overwritten_pages_are_found(store: Store) -> None:
+def test_overwritten_pages_are_found(store: Store, open_store: Opener) -> None:
     for number in range(200):
         store.put_text(f"text {number} " * 50)
     store.close()
@@ -180,4 +183,4 @@ def test_overwritten_pages_are_found(store: Store) -> None:
     content[4096 : len(content) - 4096] = b"\xa5" * (len(content) - 8192)
     store.path.write_bytes(bytes(content))
     with pytest.raises(StoreError, match="damaged"):
-        Store.open(store.path).integrity_check()
+        open_store(store.path).integrity_check()

@@ -50,7 +50,7 @@ def test_an_intermediate_rounds_in_the_honest_result_only() -> None:
 
 
 def test_dimensions_come_by_name_where_the_reference_asks() -> None:
-    task = scaled(lambda x, N: x * N)  # noqa: N803 - the name is the point
+    task = scaled(lambda x, N: x * N)
     inputs = {"x": HostTensor(DType.FLOAT32, (2,), np.array([1.0, 3.0], dtype=np.float32))}
     assert oracle(task, task.verify[0], inputs)["y"].tolist() == [2.0, 6.0]
 
