@@ -138,7 +138,7 @@ def test_a_missing_barrier_is_a_race_between_two_lines(cuda, fresh):
 
 
 def test_a_read_of_shared_memory_that_nobody_writes_is_uninitialised_and_not_a_race(cuda, fresh):
-    source = REVERSE.replace("BARRIER", "__syncthreads();").replace("s[threadIdx.x] =", "if (threadIdx.x) s[threadIdx.x] =")
+    source = REVERSE.replace("BARRIER", "__syncthreads();").replace("s[thread", "if (threadIdx.x) s[thread", 1)
     for seed in range(3):
         found = cuda(source).run(1, 64, fresh(np.zeros(64, np.int32)), seed=seed).fault
         assert (FaultKind.UNINITIALISED, "shared", (63, 0, 0)) == (found.kind, found.space, found.thread)
