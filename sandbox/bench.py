@@ -1,94 +1,121 @@
-"""Counters from sampled blocks at bench shapes, and the time they stand for."""
+"""Bench shapes: counters from sampled blocks and the time they stand for, what ran, and whether it was right."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Failure, Outcome
-from warpsmith.core.plan import BoundFill, BoundPlan
+from warpsmith.core.plan import BoundFill, BoundLaunch, BoundPlan
 from warpsmith.core.profile import Profile, WorkloadProfile
-from warpsmith.core.protocols import Launcher, RunRequest
+from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task, Workload
-from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.trials import static_inputs
-from warpsmith.tasks.sample import empty_outputs, make_inputs
+from warpsmith.sandbox.trials import static_inputs, written_tensors
+from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
+from warpsmith.tasks.sample import empty_outputs
 
 SAMPLED_BLOCKS = 16
 """Blocks counted of each launch, corners included; a launch that feeds indices to a later one runs whole."""
-_KEPT_BYTES = 1 << 30
-"""Bench inputs kept between candidates, in bytes; the oldest are dropped beyond it."""
+WHOLE_WARPS = 8e6
+"""Warp instructions that earlier launches of a call may take to run whole, so that the last one finds what it reads."""
+ONCE_WHOLE_WARPS = 24e6
+"""The same for one workload of every evaluation, drawn at random."""
+
+_CACHE = BenchCache()
 
 
 @dataclass(slots=True)
-class InputCache:
-    """Bench inputs by task digest and workload: their values steer no verdict, only counts."""
+class Bench:
+    """The bench workloads of one candidate."""
 
-    entries: OrderedDict[tuple[str, str], dict[str, HostTensor]] = field(default_factory=OrderedDict)
+    task: Task
+    builds: Builds
+    launcher: Launcher
+    seed: int
+    replies: list[tuple[Workload, RunReply]] = field(default_factory=list)
+    """What ran, for the coverage of the verdict."""
+    unseen: list[str] = field(default_factory=list)
+    """Workloads whose values could not be compared."""
 
-    def get(self, task: Task, workload: Workload) -> dict[str, HostTensor]:
-        """Mint once, keep while there is room."""
-        key = (task.source_digest, workload.name)
-        if key not in self.entries:
-            self.entries[key] = make_inputs(task, workload, seed=0)
-        self.entries.move_to_end(key)
-        while len(self.entries) > 1 and self._bytes() > _KEPT_BYTES:
-            self.entries.popitem(last=False)
-        return self.entries[key]
+    def profile(self, candidate: Candidate) -> Profile | Outcome:
+        """Count and model every bench workload; a Failure where a sampled block faults or writes wrong values."""
+        profiles: list[WorkloadProfile] = []
+        for workload in self.task.bench:
+            found = self._workload(workload)
+            if not isinstance(found, WorkloadProfile):
+                return found
+            profiles.append(found)
+        return Profile(
+            candidate=candidate.identity,
+            target=self.builds.arch.name,
+            source=Source.MODELLED,
+            workloads=tuple(profiles),
+        )
 
-    def _bytes(self) -> int:
-        return sum(tensor.nbytes for inputs in self.entries.values() for tensor in inputs.values())
-
-
-_INPUTS = InputCache()
-
-
-def profile_candidate(
-    task: Task, builds: Builds, launcher: Launcher, candidate: Candidate, seed: int
-) -> Profile | Outcome:
-    """Count and model every bench workload; a Failure where a sampled block faults."""
-    profiles: list[WorkloadProfile] = []
-    for workload in task.bench:
-        found = _profile_workload(task, builds, launcher, workload, seed)
-        if not isinstance(found, WorkloadProfile):
-            return found
-        profiles.append(found)
-    return Profile(
-        candidate=candidate.identity, target=builds.arch.name, source=Source.MODELLED, workloads=tuple(profiles)
-    )
-
-
-def _profile_workload(
-    task: Task, builds: Builds, launcher: Launcher, workload: Workload, seed: int
-) -> WorkloadProfile | Outcome:
-    plan, artifact = builds.plan(workload), builds.artifact(workload)
-    reply = launcher.run(
-        RunRequest(
+    def _workload(self, workload: Workload) -> WorkloadProfile | Outcome:
+        plan, artifact = self.builds.plan(workload), self.builds.artifact(workload)
+        inputs = _CACHE.inputs_of(self.task, workload)
+        request = RunRequest(
             artifact=artifact,
             plan=plan,
-            inputs=_INPUTS.get(task, workload),
-            outputs=empty_outputs(task, workload),
-            static=static_inputs(task),
-            seed=seed,
+            inputs=inputs,
+            outputs=written_tensors(self.task, workload, inputs),
+            static=static_inputs(self.task),
+            seed=self.seed,
             checks=False,
             sample_blocks=SAMPLED_BLOCKS,
         )
-    )
-    if reply.failure is not None:
-        failure = reply.failure
-        return failure.model_copy(update={"workload": workload.name}) if isinstance(failure, Failure) else failure
-    launches = [
-        ModelledLaunch(counters, artifact.resources[artifact.entries[step.kernel]], step.shared)
-        for step, counters in zip(plan.launches, reply.counters, strict=True)
-        if not step.prepare
-    ]
-    cost = task.cost(dims_of(task, workload))
-    return model_workload(workload.name, launches, cost, builds.arch, fills=memset_bytes(plan, task, workload))
+        reply = self.launcher.run(request)
+        if reply.failure is not None:
+            return _at(reply.failure, workload)
+        self.replies.append((workload, reply))
+        wrong = self._check(request, workload, reply)
+        if wrong is not None:
+            return wrong
+        launches = [
+            ModelledLaunch(counters, artifact.resources[artifact.entries[step.kernel]], step.shared)
+            for step, counters in zip(plan.launches, reply.counters, strict=True)
+            if not step.prepare
+        ]
+        cost = self.task.cost(dims_of(self.task, workload))
+        return model_workload(
+            workload.name, launches, cost, self.builds.arch, fills=memset_bytes(plan, self.task, workload)
+        )
+
+    def _check(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
+        """Compare what sampled blocks wrote, once the launches before them have run whole."""
+        whole = self._whole(request.plan, workload, reply.counters)
+        if whole is None:
+            self.unseen.append(workload.name)
+            return None
+        if whole:
+            reply = self.launcher.run(replace(request, whole=whole))
+            if reply.failure is not None:
+                return _at(reply.failure, workload)
+            self.replies[-1] = (workload, reply)
+        expected = _CACHE.expected_of(self.task, workload)
+        return check_written(self.task, workload, reply.outputs, reply.changed, expected)
+
+    def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
+        """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""
+        positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
+        needed = positions
+        if not self.builds.communicates(workload, plan.launches[-1].kernel):
+            needed = positions[:-1]
+        issued = dict(zip(positions, (sum(item.warp_instructions.values()) for item in counters), strict=True))
+        chosen = self.task.bench[self.seed % len(self.task.bench)] is workload
+        fits = sum(issued[number] for number in needed) <= (ONCE_WHOLE_WARPS if chosen else WHOLE_WARPS)
+        return frozenset(needed) if fits else None
+
+
+def _at(failure: Outcome, workload: Workload) -> Outcome:
+    return failure.model_copy(update={"workload": workload.name}) if isinstance(failure, Failure) else failure
 
 
 def memset_bytes(plan: BoundPlan, task: Task, workload: Workload) -> list[int]:

@@ -65,7 +65,7 @@ class Builds:
 
     def build_all(self, workloads: Sequence[Workload]) -> Outcome | None:
         """Compile, screen and check limits for several workloads; None when all of them may run."""
-        missing = {key: item for item in workloads if (key := self._key(item)) not in self._artifacts}
+        missing = {key: item for item in workloads if (key := self.key(item)) not in self._artifacts}
         # Triton takes a second to start and then makes many builds; NVRTC compiles one text at a time.
         together = self.kernel.language == "triton" and missing
         for group in [missing] if together else [{key: item} for key, item in missing.items()]:
@@ -76,17 +76,26 @@ class Builds:
 
     def artifact(self, workload: Workload) -> Artifact:
         """The artifact `build` made for this workload's key."""
-        return self._artifacts[self._key(workload)]
+        return self._artifacts[self.key(workload)]
 
     def plan(self, workload: Workload) -> BoundPlan:
         """The plan with every number known, co-resident blocks and what the compiler adds to a launch included."""
+        return self._plan(workload, self.arch.sms)
+
+    def plan_for(self, workload: Workload, *, sms: int) -> BoundPlan | None:
+        """The same on a device with `sms` multiprocessors; None where it would be other code."""
+        other = build_key(self.kernel, self.task, workload, self.knobs, sms=sms)
+        return self._plan(workload, sms) if other == self.key(workload) else None
+
+    def _plan(self, workload: Workload, sms: int) -> BoundPlan:
         artifact = self.artifact(workload)
         resident = _one_each(self.kernel)
         if self.kernel.uses_resident:
-            resident = self._resident(complete(self._bound(workload, resident), artifact), artifact)
-        return complete(self._bound(workload, resident), artifact)
+            resident = self._resident(complete(self._bound(workload, resident, sms), artifact), artifact, sms)
+        return complete(self._bound(workload, resident, sms), artifact)
 
-    def _key(self, workload: Workload) -> str:
+    def key(self, workload: Workload) -> str:
+        """Names what the workload compiles to: equal keys, equal code."""
         return build_key(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms)
 
     def _compile(self, group: Mapping[str, Workload]) -> Outcome | None:
@@ -106,19 +115,36 @@ class Builds:
         (workload,) = workloads
         return translation_unit(self.kernel, self.task, workload, self.knobs)
 
-    def _bound(self, workload: Workload, resident: Mapping[str, int]) -> BoundPlan:
-        return bind(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms, resident=resident)
+    def _bound(self, workload: Workload, resident: Mapping[str, int], sms: int) -> BoundPlan:
+        return bind(self.kernel, self.task, workload, self.knobs, sms=sms, resident=resident)
 
-    def _resident(self, plan: BoundPlan, artifact: Artifact) -> dict[str, int]:
-        """Co-resident blocks of each kernel on the whole target; the fewest of its builds."""
+    def _resident(self, plan: BoundPlan, artifact: Artifact, sms: int) -> dict[str, int]:
+        """Co-resident blocks of each kernel on `sms` multiprocessors; the fewest of its builds."""
         resident: dict[str, int] = {}
         for launch in plan.launches:
             used = self._occupancy(artifact, launch)
             if not isinstance(used, ResourceExceeded):
                 name = launch.kernel.partition("[")[0] if self.kernel.language == "triton" else launch.kernel
-                blocks = max(1, used.blocks_per_sm) * self.arch.sms
+                blocks = max(1, used.blocks_per_sm) * sms
                 resident[name] = min(blocks, resident.get(name, blocks))
         return _one_each(self.kernel) | resident
+
+    def reads_sms(self, workload: Workload) -> bool:
+        """Whether the code asks the device how many multiprocessors it has."""
+        return "%nsmid" in self.artifact(workload).ptx
+
+    def same_code(self, workload: Workload, other: Workload) -> bool:
+        """Whether two workloads run the same launches of the same code, at whatever sizes."""
+        if self.key(workload) != self.key(other):
+            return False
+        launches = [{(step.kernel, step.line) for step in self.plan(item).launches} for item in (workload, other)]
+        return launches[0] == launches[1]
+
+    def communicates(self, workload: Workload, kernel: str) -> bool:
+        """Whether blocks of a kernel may see each other's work: it holds atomics."""
+        artifact = self.artifact(workload)
+        entry = load_ptx(artifact.ptx).module.entry(artifact.entries[kernel])
+        return any(instr.opcode in ("atom", "red") for instr in entry.instructions)
 
     def sums_in_any_order(self, workload: Workload) -> bool:
         """Whether the code holds floating-point atomics, whose order the hardware leaves free."""

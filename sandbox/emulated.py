@@ -16,12 +16,14 @@ from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.outcome import Outcome, Stage, Unsupported
 from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, FloatArg, IntArg, TensorArg
-from warpsmith.core.protocols import RunReply, RunRequest
+from warpsmith.core.protocols import LaunchCoverage, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.counting import count_launch
+from warpsmith.sandbox.decisions import UniformProgram
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import (
     Allocation,
+    LaunchResult,
     LaunchSpec,
     Memory,
     Options,
@@ -59,6 +61,11 @@ def load_ptx(ptx: str) -> LoadedModule:
     return load(parse_module(ptx))
 
 
+@lru_cache(maxsize=64)
+def _uniform(ptx: str, entry: str, pointers: frozenset[int]) -> UniformProgram:
+    return UniformProgram.of(load_ptx(ptx).module.entry(entry), pointers)
+
+
 class _Call:
     """One call of a plan: its memory, and what its launches counted."""
 
@@ -68,6 +75,8 @@ class _Call:
         self.memory = Memory(skew=16 if request.seed % 2 else 0)
         self.places: dict[str, Allocation] = {}
         self.counters: list[LaunchCounters] = []
+        self.coverage: list[LaunchCoverage] = []
+        self.before: dict[str, NDArray[np.uint8]] = {}
 
     @property
     def sampling(self) -> bool:
@@ -76,27 +85,54 @@ class _Call:
     def run(self) -> RunReply:
         self._map_memory()
         failure: Outcome | None = None
-        for step in self.request.plan.steps:
+        for number, step in enumerate(self.request.plan.steps):
             if isinstance(step, BoundFill):
                 self._fill(self.places[step.tensor], step.value)
-            else:
-                failure = self._launch(step)
+            elif not (step.prepare and self.request.keep_prepared):
+                failure = self._launch(step, sampled=self.sampling and number not in self.request.whole)
             if failure is not None:
                 break
         outputs = {
             name: HostTensor.from_bytes(tensor.dtype, tensor.shape, self.places[name].data)
             for name, tensor in self.request.outputs.items()
         }
-        return RunReply(failure, outputs, tuple(self.counters), self._unwritten())
+        return RunReply(
+            failure=failure,
+            outputs=outputs,
+            counters=tuple(self.counters),
+            unwritten=self._unwritten(),
+            coverage=tuple(self.coverage),
+            changed=self._changed(outputs),
+            prepared=self._prepared(),
+        )
+
+    def _changed(self, outputs: Mapping[str, HostTensor]) -> dict[str, NDArray[np.bool_]]:
+        return {
+            name: (outputs[name].bytes != before).reshape(-1, outputs[name].dtype.itemsize).any(axis=1)
+            for name, before in self.before.items()
+        }
+
+    def _prepared(self) -> dict[str, HostTensor]:
+        return {
+            buffer.name: HostTensor.from_bytes(buffer.dtype, buffer.shape, self.places[buffer.name].data)
+            for buffer in self.request.plan.buffers
+            if buffer.prepared
+        }
 
     def _map_memory(self) -> None:
         for name, tensor in self.request.inputs.items():
             self._map(name, tensor.bytes, writable=name in self.request.outputs, initialised=True)
         for name, tensor in self.request.outputs.items():
             if name not in self.places:
-                self._map(name, self._poison(tensor.nbytes), writable=True, initialised=False)
+                # What sampled blocks wrote shows against random bytes; integers may be indices, and those stay zero.
+                poison = self._random if tensor.dtype.is_floating else self._poison
+                place = self._map(name, poison(tensor.nbytes), writable=True, initialised=False)
+                if self.sampling:
+                    self.before[name] = place.data.copy()
         for buffer in self.request.plan.buffers:
-            place = self._map(buffer.name, self._poison(buffer.nbytes), writable=True, initialised=False)
+            kept = self.request.keep_prepared.get(buffer.name) if buffer.prepared else None
+            data = self._poison(buffer.nbytes) if kept is None else kept.bytes.copy()
+            place = self._map(buffer.name, data, writable=True, initialised=kept is not None)
             if buffer.init is not None:
                 self._fill(place, buffer.init)
 
@@ -108,8 +144,9 @@ class _Call:
 
     def _poison(self, size: int) -> NDArray[np.uint8]:
         """Random bytes, so that no stale value looks right; zeros while sampling, so that no index runs wild."""
-        if self.sampling:
-            return np.zeros(size, np.uint8)
+        return np.zeros(size, np.uint8) if self.sampling else self._random(size)
+
+    def _random(self, size: int) -> NDArray[np.uint8]:
         return self.random.integers(0, 256, size, np.uint8)
 
     @staticmethod
@@ -118,9 +155,9 @@ class _Call:
         if place.valid is not None:
             place.valid[:] = 1
 
-    def _launch(self, step: BoundLaunch) -> Outcome | None:
+    def _launch(self, step: BoundLaunch, *, sampled: bool) -> Outcome | None:
         with self._mapped_for(step):
-            return self._run(step)
+            return self._run(step, sampled=sampled)
 
     @contextmanager
     def _mapped_for(self, step: BoundLaunch) -> Iterator[None]:
@@ -138,7 +175,7 @@ class _Call:
             for name, data in kept.items():
                 self.places[name].data = data
 
-    def _run(self, step: BoundLaunch) -> Outcome | None:
+    def _run(self, step: BoundLaunch, *, sampled: bool) -> Outcome | None:
         module = load_ptx(self.request.artifact.ptx)
         entry = module.module.entry(self.request.artifact.entries[step.kernel])
         spec = LaunchSpec(
@@ -146,7 +183,7 @@ class _Call:
             block=step.block,
             dynamic_shared=step.shared,
             params=self._pack(entry, step),
-            blocks=self._sample(step),
+            blocks=self._sample(step) if sampled else None,
         )
         options = Options(
             threads=self.launcher.threads,
@@ -154,7 +191,7 @@ class _Call:
             counters=True,
             budget=self.launcher.budget,
             seed=self.request.seed,
-            sms=self.launcher.arch.sms,
+            sms=self.request.sms or self.launcher.arch.sms,
         )
         try:
             result = launch(module, entry.name, spec, self.memory, options)
@@ -164,7 +201,19 @@ class _Call:
             return outcome_of(result.fault, step.kernel)
         size = sum(self.places[name].data.size for name in _tensors(step) if name in self.places)
         self.counters.append(count_launch(step.kernel, entry, spec, result, size))
+        self.coverage.append(self._covered(step, entry, spec, result, options.sms))
         return None
+
+    def _covered(
+        self, step: BoundLaunch, entry: Entry, spec: LaunchSpec, result: LaunchResult, sms: int
+    ) -> LaunchCoverage:
+        pointers = frozenset(
+            param.offset for param, arg in zip(entry.params, step.args, strict=True) if isinstance(arg, TensorArg)
+        )
+        decided = _uniform(self.request.artifact.ptx, entry.name, pointers).decisions(spec, sms=sms)
+        entered = {("block", int(index)) for index in np.flatnonzero(result.block_warps)}
+        guarded = {("guard", int(index)) for index in np.flatnonzero(result.guarded_warps)}
+        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded)
 
     def _sample(self, step: BoundLaunch) -> tuple[int, ...] | None:
         """Blocks to run; all of them where a later launch may take an index from what this one writes."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from warpsmith.core.outcome import (
     BarrierMisuse,
     Crashed,
     Deadlocked,
-    Failure,
+    Outcome,
     OutOfBounds,
     OverBudget,
     Racy,
@@ -15,7 +17,7 @@ from warpsmith.core.outcome import (
 )
 from warpsmith.sandbox.emulator.machine import Fault, FaultKind
 
-_OUTCOMES: dict[FaultKind, type[Failure]] = {
+_OUTCOMES: dict[FaultKind, Callable[..., Outcome]] = {
     FaultKind.OUT_OF_BOUNDS: OutOfBounds,
     FaultKind.READ_ONLY: OutOfBounds,
     FaultKind.MISALIGNED: Crashed,
@@ -28,7 +30,7 @@ _OUTCOMES: dict[FaultKind, type[Failure]] = {
 }
 
 
-def outcome_of(fault: Fault, kernel: str) -> Failure:
+def outcome_of(fault: Fault, kernel: str) -> Outcome:
     """The Outcome a fault in `kernel` (the plan's name expression) stands for."""
     details = [f"kernel {kernel}, block {_dims(fault.block)}, thread {_dims(fault.thread)}", f"PTX: {fault.opcode}"]
     if fault.other_thread is not None:

@@ -1,6 +1,7 @@
 """The gate: what a candidate passes, in order, to become Verified and be profiled.
 
-plan -> compile -> screen -> emulate -> compare -> profile. Each stage either lets it pass or ends it with an Outcome.
+plan -> compile -> screen -> emulate -> compare -> hidden workloads -> profile -> coverage. Each stage either lets it
+pass or ends it with an Outcome.
 Every input is minted from a seed that the caller draws after the candidate is frozen.
 """
 
@@ -13,16 +14,24 @@ from dataclasses import dataclass, field
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.errors import KernelFileError, TaskError
 from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
-from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verified, WorkloadCheck
+from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import Profile
-from warpsmith.core.protocols import Evaluation, Launcher, StageReport
+from warpsmith.core.protocols import Evaluation, Launcher, RunReply, StageReport
 from warpsmith.core.task import Task, Workload
-from warpsmith.sandbox.bench import profile_candidate
+from warpsmith.sandbox.bench import Bench
 from warpsmith.sandbox.builds import Builds, Compiler
+from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.trials import SCHEDULES, Trials
+from warpsmith.sandbox.verify.hidden import Minter
+
+PREPARED_TRIALS = 3
+"""Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
+MOST_RELATIVES = 16
+"""Workloads minted to reach what one bench workload executes."""
 
 
 class _Ended(Exception):  # noqa: N818 - control flow inside one evaluation
@@ -63,6 +72,9 @@ class _Evaluation:
         self.kernel = parse_kernel_file(candidate.text)
         self.kernel.check(gate.task)
         self.builds = Builds(self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler)
+        self.ledger = Ledger(self.builds)
+        self.trials = Trials(gate.task, self.builds, gate.launcher, seed, self.ledger)
+        self.minter = Minter(gate.task, self.builds.inside, seed)
 
     def run(self) -> Evaluation:
         profile: Profile | None = None
@@ -70,9 +82,13 @@ class _Evaluation:
             self._screen_source()
             workloads = self._plan()
             self._compile(workloads)
-            outcome: Outcome = self._verify(workloads)
+            checks = self._verify(workloads) + self._verify_hidden()
             if self.gate.profiled:
-                profile = self._profile()
+                profile, more = self._profile()
+                checks += more
+            else:
+                self.trials.note("what runs at bench sizes was not looked at")
+            outcome: Outcome = Verified(checks=checks, schedules=SCHEDULES, notes=self.trials.notes)
         except _Ended as ended:
             outcome = ended.outcome
         return Evaluation(
@@ -127,29 +143,85 @@ class _Evaluation:
             self._end_if(self.builds.build_all((*workloads, *self.gate.task.bench)))
             said.append(f"{self.builds.count} builds, {self.builds.toolchain}")
 
-    def _verify(self, workloads: tuple[Workload, ...]) -> Verified:
-        trials = Trials(self.gate.task, self.builds, self.gate.launcher, self.seed)
-        checks: list[WorkloadCheck] = []
+    def _verify(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
         with self._stage(Stage.EMULATE) as said:
             for workload in workloads:
-                self._end_if(trials.run(workload))
+                self._end_if(self.trials.run(workload))
+            for workload in workloads[:PREPARED_TRIALS]:
+                self._end_if(self.trials.run_prepared(workload))
             said.append(f"{len(workloads)} workloads under {SCHEDULES} schedules")
         with self._stage(Stage.COMPARE) as said:
-            for workload in workloads:
-                verdict = trials.compare(workload)
-                if not isinstance(verdict, WorkloadCheck):
-                    raise _Ended(verdict)
-                checks.append(verdict)
+            checks = self._compare()
             said.append(f"largest error {max(check.error for check in checks):.2f} of what is allowed")
-        return Verified(checks=tuple(checks), schedules=SCHEDULES, notes=trials.notes)
+        return checks
 
-    def _profile(self) -> Profile:
+    def _verify_hidden(self) -> tuple[WorkloadCheck, ...]:
+        """Run and compare workloads that did not exist when the candidate was written."""
+        with self._stage(Stage.EMULATE) as said:
+            minted = self.minter.hidden()
+            self._end_if(self._building(lambda: self.builds.build_all(minted)))
+            ran = [workload for workload in minted if self._run_minted(workload)]
+            checks = self._compare()
+            said.append(f"{len(ran)} hidden workloads: {', '.join(workload.name for workload in ran)}")
+        return checks
+
+    def _run_minted(self, workload: Workload) -> bool:
+        """Run a workload no task author wrote down; False where the task cannot draw or evaluate it."""
+        try:
+            self._end_if(self._building(lambda: self.builds.build(workload)))
+            self._end_if(self.trials.run(workload))
+        except TaskError as error:
+            self.trials.note(f"{workload.name} was left out: {error}")
+            return False
+        return True
+
+    @staticmethod
+    def _building(build: Callable[[], Outcome | None]) -> Outcome | None:
+        """Where a plan cannot be bound to a size that the kernel claims to handle, that is the candidate's failure."""
+        try:
+            return build()
+        except KernelFileError as error:
+            message = f"{error.message} {error.remedy}".strip()
+            return Rejected(stage=Stage.PLAN, message=message, line=error.line or None)
+
+    def _compare(self) -> tuple[WorkloadCheck, ...]:
+        verdict = self.trials.compare()
+        if isinstance(verdict, Wrong):
+            raise _Ended(verdict)
+        return verdict
+
+    def _profile(self) -> tuple[Profile, tuple[WorkloadCheck, ...]]:
         with self._stage(Stage.PROFILE) as said:
-            profile = profile_candidate(self.gate.task, self.builds, self.gate.launcher, self.candidate, self.seed)
+            bench = Bench(self.gate.task, self.builds, self.gate.launcher, self.seed)
+            profile = bench.profile(self.candidate)
             if not isinstance(profile, Profile):
                 raise _Ended(profile)
-            said.append(f"{len(profile.workloads)} bench workloads")
-            return profile
+            compared = len(profile.workloads) - len(bench.unseen)
+            said.append(f"{len(profile.workloads)} bench workloads, values compared at {compared}")
+            if bench.unseen:
+                self.trials.note(f"not compared at bench size: {', '.join(bench.unseen)}")
+        checks: tuple[WorkloadCheck, ...] = ()
+        for workload, reply in bench.replies:
+            checks += self._close(workload, reply)
+        return profile, checks
+
+    def _close(self, bench: Workload, reply: RunReply) -> tuple[WorkloadCheck, ...]:
+        """Verify relatives of a bench workload until all it executes has run under the checkers."""
+        if not self.ledger.missing(bench, reply):
+            return ()
+        checks: tuple[WorkloadCheck, ...] = ()
+        with self._stage(Stage.EMULATE) as said:
+            relatives = self.minter.towards(bench, lambda item: self.builds.same_code(item, bench))
+            tried = 0
+            while self.ledger.missing(bench, reply):
+                workload = next(relatives, None)
+                if workload is None or tried == MOST_RELATIVES:
+                    raise _Ended(self.ledger.unreached(bench, reply))
+                if self._run_minted(workload):
+                    checks += self._compare()
+                tried += 1
+            said.append(f"{tried} workloads like '{bench.name}' to reach all it executes")
+        return checks
 
     @staticmethod
     def _end_if(outcome: Outcome | None) -> None:

@@ -1,22 +1,39 @@
-"""Verify workloads, run under several schedules, poisons and base addresses, then held against the oracle."""
+"""Workloads run under several schedules, poisons and base addresses, then held against the oracle."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, Unwritten, WorkloadCheck, Wrong
+from warpsmith.core.plan import BoundPlan
 from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
+from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 SCHEDULES = 2
 """Runs of each workload that differ in poison, warp order and base address and must agree bit for bit."""
+FEW_SMS = 3
+"""Multiprocessors of the imagined small device on which kernels that ask for their number run once more."""
+
+Inputs = Mapping[str, HostTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """The replies of one workload whose inputs were `inputs`."""
+
+    workload: Workload
+    inputs: Inputs
+    replies: list[RunReply]
+    seed: int
 
 
 @dataclass(slots=True)
@@ -27,60 +44,105 @@ class Trials:
     builds: Builds
     launcher: Launcher
     seed: int
+    ledger: Ledger
     notes: tuple[str, ...] = ()
-    _inputs: dict[str, dict[str, HostTensor]] = field(default_factory=dict)
-    _outputs: dict[str, list[RunReply]] = field(default_factory=dict)
+    _ran: list[_Ran] = field(default_factory=list)
 
     def run(self, workload: Workload) -> Outcome | None:
         """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
-        inputs = self._inputs[workload.name] = make_inputs(self.task, workload, self.seed)
+        inputs = make_inputs(self.task, workload, self.seed)
+        request = self._request(workload, self.builds.plan(workload), inputs)
         replies: list[RunReply] = []
         for schedule in range(SCHEDULES):
-            reply = self.launcher.run(
-                RunRequest(
-                    artifact=self.builds.artifact(workload),
-                    plan=self.builds.plan(workload),
-                    inputs=inputs,
-                    outputs=empty_outputs(self.task, workload),
-                    static=static_inputs(self.task),
-                    seed=self.seed * SCHEDULES + schedule,
-                )
-            )
-            failure = reply.failure or _unwritten(reply)
+            reply = self.launcher.run(replace(request, seed=self.seed * SCHEDULES + schedule))
+            failure = reply.failure or _unwritten(self.task, reply)
             if failure is not None:
                 return _at(failure, workload)
+            self.ledger.add(workload, reply)
             replies.append(reply)
-        self._outputs[workload.name] = replies
-        return self._disagreement(workload, replies)
+        failed = self._disagreement(workload, replies) or self._few_sms(request, workload, replies)
+        if failed is None:
+            self._ran.append(_Ran(workload, inputs, replies, self.seed))
+        return failed
 
-    def compare(self, workload: Workload) -> WorkloadCheck | Wrong:
-        """Hold the first run's outputs against the float64 oracle."""
-        inputs = self._inputs[workload.name]
+    def run_prepared(self, workload: Workload) -> Outcome | None:
+        """Call again with new dynamic inputs while what `[[prepare]]` wrote is kept, and with other static inputs.
+
+        What is kept must serve every call on the same static inputs exactly as a fresh prepare does.
+        """
+        plan = self.builds.plan(workload)
+        if not any(launch.prepare for launch in plan.launches):
+            return None
+        first, other = make_inputs(self.task, workload, self.seed), make_inputs(self.task, workload, ~self.seed & _MASK)
+        static = static_inputs(self.task)
+        mixed = {name: first[name] if name in static and name in first else other[name] for name in other}
+        kept = self.launcher.run(replace(self._request(workload, plan, first), seed=self.seed * SCHEDULES))
+        for inputs, prepared in ((mixed, kept.prepared), (other, {})):
+            request = replace(self._request(workload, plan, inputs), seed=self.seed * SCHEDULES + 1)
+            replies = [self.launcher.run(replace(request, keep_prepared=prepared)), self.launcher.run(request)]
+            for reply in replies:
+                failure = reply.failure or _unwritten(self.task, reply)
+                if failure is not None:
+                    return _at(failure, workload)
+            failed = self._disagreement(workload, replies)
+            if failed is not None:
+                return failed
+            self._ran.append(_Ran(workload, inputs, replies, ~self.seed & _MASK))
+        return None
+
+    def compare(self) -> tuple[WorkloadCheck, ...] | Wrong:
+        """Hold what ran since the last call against the float64 oracle."""
+        checks: list[WorkloadCheck] = []
+        while self._ran:
+            verdict = self._compared(self._ran.pop(0))
+            if isinstance(verdict, Wrong):
+                return verdict
+            checks.append(verdict)
+        return tuple(checks)
+
+    def _compared(self, ran: _Ran) -> WorkloadCheck | Wrong:
+        expected, ideal = (
+            oracle(self.task, ran.workload, ran.inputs),
+            honest(self.task, ran.workload, ran.inputs),
+        )
         verdicts = [
-            compare(
-                self.task,
-                workload,
-                reply.outputs,
-                oracle(self.task, workload, inputs),
-                honest(self.task, workload, inputs),
-                seed=self.seed,
-            )
-            for reply in self._distinct(workload)
+            compare(self.task, ran.workload, _checked(reply, expected), expected, ideal, seed=ran.seed)
+            for reply in _distinct(self.task, ran.replies)
         ]
         return next((verdict for verdict in verdicts if isinstance(verdict, Wrong)), verdicts[0])
 
-    def _distinct(self, workload: Workload) -> list[RunReply]:
-        """One reply where all agreed; every reply of an order-dependent kernel."""
-        replies = self._outputs[workload.name]
-        return replies if _first_difference(replies) else replies[:1]
+    def _request(self, workload: Workload, plan: BoundPlan, inputs: Inputs) -> RunRequest:
+        return RunRequest(
+            artifact=self.builds.artifact(workload),
+            plan=plan,
+            inputs=inputs,
+            outputs=written_tensors(self.task, workload, inputs),
+            static=static_inputs(self.task),
+        )
+
+    def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:
+        """Run once more with few multiprocessors where the plan or the code asks how many there are.
+
+        Sums may then come in another order, so the outputs are held to the tolerance.
+        """
+        plan = self.builds.plan_for(workload, sms=FEW_SMS)
+        if plan is None or (plan == request.plan and not self.builds.reads_sms(workload)):
+            return None
+        reply = self.launcher.run(replace(request, plan=plan, seed=self.seed * SCHEDULES, sms=FEW_SMS))
+        failure = reply.failure or _unwritten(self.task, reply)
+        if failure is not None:
+            where = f"{workload.name}, with {FEW_SMS} multiprocessors"
+            return failure.model_copy(update={"workload": where}) if isinstance(failure, Failure) else failure
+        replies.append(reply)
+        return None
 
     def _disagreement(self, workload: Workload, replies: list[RunReply]) -> Outcome | None:
-        name = _first_difference(replies)
+        name = first_difference(self.task, replies)
         if name is None:
             return None
         if self.builds.sums_in_any_order(workload):
             note = f"{name} depends on the order of floating-point atomics; every order is held to the tolerance"
-            self.notes = tuple(dict.fromkeys((*self.notes, note)))
+            self.note(note)
             return None
         return Nondeterministic(
             stage=Stage.EMULATE,
@@ -88,30 +150,68 @@ class Trials:
             workload=workload.name,
         )
 
+    def note(self, text: str) -> None:
+        """Keep a remark for the verdict, once."""
+        self.notes = tuple(dict.fromkeys((*self.notes, text)))
+
+
+_MASK = (1 << 31) - 1
+
 
 def static_inputs(task: Task) -> frozenset[str]:
     """Names of inputs whose values stay over many calls: what a prepare launch may read."""
     return frozenset(tensor.name for tensor in task.inputs if tensor.role is Role.STATIC)
 
 
-def _first_difference(replies: list[RunReply]) -> str | None:
-    first = replies[0].outputs
+def written_tensors(task: Task, workload: Workload, inputs: Inputs) -> dict[str, HostTensor]:
+    """Outputs, and the inputs that are overwritten."""
+    inplace = {tensor.name for tensor in task.inputs if tensor.role is Role.INPLACE}
+    return empty_outputs(task, workload) | {name: value for name, value in inputs.items() if name in inplace}
+
+
+def _checked(reply: RunReply, expected: Mapping[str, object]) -> dict[str, HostTensor]:
+    """What the reference returns, too: an in-place input it leaves out is scratch."""
+    return {name: value for name, value in reply.outputs.items() if name in expected}
+
+
+def _distinct(task: Task, replies: list[RunReply]) -> list[RunReply]:
+    """The first reply, and those that differ from it."""
+    first, *others = replies
+    return [first, *(other for other in others if first_difference(task, [first, other]))]
+
+
+def first_difference(task: Task, replies: list[RunReply]) -> str | None:
+    """The first output whose bytes differ between replies, rows past a `valid` count left out."""
+    first = replies[0]
     for other in replies[1:]:
-        for name, tensor in first.items():
-            if not np.array_equal(tensor.bytes, other.outputs[name].bytes):
+        for name, tensor in first.outputs.items():
+            count = _bytes_that_count(task, first, name)
+            if not np.array_equal(tensor.bytes[:count], other.outputs[name].bytes[:count]):
                 return name
     return None
 
 
-def _unwritten(reply: RunReply) -> Unwritten | None:
+def _unwritten(task: Task, reply: RunReply) -> Unwritten | None:
     for name, index in reply.unwritten.items():
         tensor = reply.outputs[name]
+        if index >= _bytes_that_count(task, reply, name):
+            continue
         place = tuple(int(i) for i in np.unravel_index(index // tensor.dtype.itemsize, tensor.shape))
         return Unwritten(
             stage=Stage.EMULATE,
             message=f"{name}{list(place)} was never written (shape {list(tensor.shape)}): cover every row and column.",
         )
     return None
+
+
+def _bytes_that_count(task: Task, reply: RunReply, name: str) -> int:
+    """Bytes of an output's leading rows, as many as its count says; all of them where it has none."""
+    tensor = reply.outputs[name]
+    valid = getattr(task.tensor(name), "valid", None)
+    if not valid or not tensor.shape or not tensor.shape[0] or not reply.outputs[valid].array.size:
+        return tensor.nbytes
+    rows = min(max(int(reply.outputs[valid].array.reshape(-1)[0]), 0), tensor.shape[0])
+    return rows * (tensor.nbytes // tensor.shape[0])
 
 
 def _at(outcome: Outcome, workload: Workload) -> Outcome:

@@ -38,6 +38,19 @@ def oracle(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> 
     return {name: value.numpy() for name, value in results.items()}
 
 
+def bench_oracle(
+    task: Task, workload: Workload, inputs: Mapping[str, HostTensor], *, wide: bool
+) -> dict[str, NDArray[Any]]:
+    """Evaluate the reference at a bench shape: in float64 where `wide`, else in float32, which takes half as long.
+
+    The float32 answer is unrounded: good enough to judge outputs of 16 bits and fewer.
+    """
+    import torch
+
+    results = _evaluate(task, workload, inputs, torch.float64 if wide else torch.float32)
+    return {name: value.numpy() for name, value in results.items()}
+
+
 def honest(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> dict[str, HostTensor]:
     """Evaluate the reference as a careful kernel would: float32 sums, intermediates and outputs rounded.
 

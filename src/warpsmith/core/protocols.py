@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from warpsmith.core.artifact import Artifact
 from warpsmith.core.candidate import Candidate
@@ -67,6 +70,25 @@ class RunRequest:
     checks: bool = True
     sample_blocks: int | None = None
     """Count only about this many blocks of each launch; outputs then mean nothing."""
+    whole: frozenset[int] = frozenset()
+    """Steps of the plan, by position, that run every block although blocks are sampled."""
+    sms: int | None = None
+    """Multiprocessors the kernel is told of (`%nsmid`); None: the target's."""
+    keep_prepared: Mapping[str, HostTensor] = field(default_factory=dict)
+    """Prepared buffers of an earlier call on the same static inputs: prepare launches are then left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchCoverage:
+    """What of its code one launch executed."""
+
+    kernel: str
+    """The plan's name expression, key of `Artifact.entries`."""
+    line: int
+    """Of the `[[launch]]` in the kernel file."""
+    reached: frozenset[tuple[str, int]]
+    """(what, index) in the compiled entry: a basic `block` entered; an instruction whose `guard` held; a comparison of
+    launch parameters that came out `true` or `false`, a minimum or maximum of them that took the `first` or `second`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +102,12 @@ class RunReply:
     """One per launch, in plan order."""
     unwritten: Mapping[str, int]
     """Output name -> index of the first unwritten byte."""
+    coverage: tuple[LaunchCoverage, ...] = ()
+    """One per launch, in plan order."""
+    changed: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Where blocks were sampled: which elements of each output, flat, no longer hold what they were poisoned with."""
+    prepared: Mapping[str, HostTensor] = field(default_factory=dict)
+    """Prepared buffers, for `RunRequest.keep_prepared`."""
 
 
 class Launcher(Protocol):

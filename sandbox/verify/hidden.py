@@ -1,0 +1,188 @@
+"""Workloads minted for one evaluation: sizes a candidate has not seen, and bench sizes one or two at a time.
+
+A kernel fitted to the verify workloads, or exact on them and careless at the sizes that are timed, fails here. What is
+drawn depends on the evaluation's seed, which is drawn after the candidate is frozen; a failure names the class only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, product
+from math import isqrt
+
+from warpsmith.core.errors import TaskError
+from warpsmith.core.kernel_file import dims_of
+from warpsmith.core.task import Task, Workload
+
+Admits = Callable[[Workload], bool]
+
+_TILES = (8, 16, 32, 64, 128)
+_SMALL = (1, 3, 8, 16, 32, 64, 128, 256)
+"""Sizes that the other dimensions of a shrunk workload may take."""
+_TRIES = 32
+COST_FACTOR, REACHING_FACTOR = 2.5, 8.0
+"""A minted workload costs at most this many times the dearest verify workload, in operations and bytes; one that is
+needed to reach what a bench workload executes may cost more."""
+LEAST_COST = 2e6
+"""Where verify workloads are tiny they are taken to cost this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minter:
+    """Draws workloads of one task that a kernel claims to handle."""
+
+    task: Task
+    admits: Admits
+    """Whether the kernel's `requires` holds; asked only about workloads that the task allows."""
+    seed: int
+    _costs: dict[tuple[int, ...], float | None] = field(default_factory=dict)
+    _most: dict[str, float] = field(default_factory=dict)
+
+    def hidden(self) -> tuple[Workload, ...]:
+        """One workload a class, where the task and the kernel leave room for one."""
+        draw = random.Random(f"hidden {self.seed}")  # noqa: S311 - its seed is the secret
+        found = [self._of_class(name, sizes, draw) for name, sizes in _CLASSES.items()]
+        found += self.bench_sized(draw)
+        return tuple(_distinct(item for item in found if item is not None))
+
+    def bench_sized(self, draw: random.Random) -> list[Workload]:
+        """The largest bench size of each free dimension, the others small; and a pair of them, where that is cheap."""
+        found = []
+        for name in self._free():
+            found += self._drawn(max(self.task.bench, key=lambda item: item.dims[name]), (name,), draw)
+        source = draw.choice(self.task.bench)
+        pairs = list(combinations(self._free(), 2))
+        draw.shuffle(pairs)
+        for pair in pairs:
+            twins = self._drawn(source, pair, draw)
+            if twins:
+                return found + twins
+        return found
+
+    def _drawn(self, bench: Workload, kept: tuple[str, ...], draw: random.Random) -> list[Workload]:
+        """One of the shrunk relatives, at random, with values of any distribution that verify workloads use."""
+        relatives = self._shrunk(bench, kept)
+        if not relatives:
+            return []
+        alike = [item.distribution for item in self.task.verify if item.dtypes == bench.dtypes]
+        chosen = draw.choice(relatives[len(relatives) // 2 :])
+        return [replace(chosen, distribution=draw.choice([bench.distribution, *alike]))]
+
+    def towards(self, bench: Workload, same_code: Admits) -> Iterator[Workload]:
+        """Ever larger relatives of a bench workload that run the same code: first all dimensions small, then one at its
+        bench value, then two, and so on; of each kind a middling one, the dearest, the cheapest and one more.
+        """
+        free = self._free()
+        for count in range(len(free) + 1):
+            for kept in combinations(free, count):
+                alike = [item for item in self._shrunk(bench, kept, REACHING_FACTOR) if same_code(item)]
+                spread = [int(share * (len(alike) - 1)) for share in (0.5, 1, 0, 0.75)]
+                yield from _distinct(alike[index] for index in spread if alike)
+
+    def _free(self) -> tuple[str, ...]:
+        return tuple(name for name in self.task.dims if name not in self.task.fixed)
+
+    def _shrunk(self, bench: Workload, kept: Sequence[str], factor: float = COST_FACTOR) -> list[Workload]:
+        """The workload with all free dimensions but `kept` small, cheapest first."""
+        others = [name for name in self._free() if name not in kept]
+        choices = [[size for size in self._small(name) if size <= bench.dims[name]] for name in others]
+        found: list[tuple[float, Workload]] = []
+        for sizes in product(*choices):
+            dims = {**bench.dims, **dict(zip(others, sizes, strict=True))}
+            name = f"bench-sized {' and '.join(kept)}" if kept else "a shrunk bench workload"
+            workload = replace(bench, name=name, dims=dims, source="")
+            cost = self._cost(workload)
+            if cost is not None and cost <= factor * self._verify_cost() and self.admits(workload):
+                found.append((cost, workload))
+        return [workload for _, workload in sorted(found, key=lambda item: item[0])]
+
+    def _small(self, name: str) -> list[int]:
+        seen = sorted({item.dims[name] for item in self.task.verify})
+        return sorted({*_SMALL, *seen[:3]})
+
+    def _of_class(self, name: str, sizes: Callable[[int, int], list[int]], draw: random.Random) -> Workload | None:
+        """A verify workload with every free dimension that allows it changed to a size of the class."""
+        bases = [item for item in self.task.verify if self._cost(item) is not None and self.admits(item)]
+        draw.shuffle(bases)
+        for base in bases[:4]:
+            changed: list[str] = []
+            current = base
+            for dimension in draw.sample(self._free(), len(self._free())):
+                low, high = self._range(dimension)
+                options = [size for size in self._sizes(base, sizes(low, high)) if size != base.dims[dimension]]
+                found = self._changed(current, dimension, draw.sample(options, min(len(options), _TRIES)))
+                if found is not None:
+                    current = found
+                    changed.append(dimension)
+            if changed:
+                shown = " and ".join(item for item in self.task.dims if item in changed)
+                return replace(current, name=f"hidden: {name} {shown}")
+        return None
+
+    def _changed(self, base: Workload, dimension: str, options: Sequence[int]) -> Workload | None:
+        for size in options:
+            workload = replace(base, dims={**base.dims, dimension: size})
+            cost = self._cost(workload)
+            if cost is not None and cost <= COST_FACTOR * self._verify_cost() and self.admits(workload):
+                return workload
+        return None
+
+    def _sizes(self, base: Workload, sizes: Sequence[int]) -> list[int]:
+        """The sizes, and as many whole multiples of each fixed dimension: constraints often ask for those."""
+        steps = {base.dims[name] for name in self.task.fixed}
+        whole = [size * step for step in steps for size in sizes[:8]] + [
+            size - size % step for step in steps if step for size in sizes
+        ]
+        return sorted({*sizes, *whole})
+
+    def _range(self, dimension: str) -> tuple[int, int]:
+        sizes = [item.dims[dimension] for item in self.task.verify]
+        return min(sizes), max(sizes)
+
+    def _cost(self, workload: Workload) -> float | None:
+        """Operations and bytes; None where the task does not allow the sizes."""
+        key = tuple(workload.dims.values())
+        if key not in self._costs:
+            try:
+                cost = self.task.cost(dims_of(self.task, workload))
+                self._costs[key] = cost.flops + cost.bytes
+            except TaskError:
+                self._costs[key] = None
+        return self._costs[key]
+
+    def _verify_cost(self) -> float:
+        """Of the dearest verify workload."""
+        if "most" not in self._most:
+            self._most["most"] = max(LEAST_COST, *(self._cost(item) or 0.0 for item in self.task.verify))
+        return self._most["most"]
+
+
+def _distinct(workloads: Iterator[Workload]) -> Iterator[Workload]:
+    seen = set()
+    for item in workloads:
+        key = (tuple(sorted(item.dims.items())), item.distribution)
+        if key not in seen:
+            seen.add(key)
+            yield item
+
+
+def _primes(low: int, high: int) -> list[int]:
+    return [size for size in range(max(low, 2), high + 1) if all(size % d for d in range(2, isqrt(size) + 1))]
+
+
+def _near_tiles(low: int, high: int, by: int) -> list[int]:
+    sizes = {tile * times + by for tile in _TILES for times in (1, 2, 3)}
+    return sorted(size for size in sizes if low <= size <= high)
+
+
+_CLASSES: dict[str, Callable[[int, int], list[int]]] = {
+    "prime": _primes,
+    "one past a tile in": lambda low, high: _near_tiles(low, high, 1),
+    "one short of a tile in": lambda low, high: _near_tiles(low, high, -1),
+    "one": lambda low, high: [1] if low <= 1 else [],
+    "empty": lambda low, high: [0] if low <= 0 else [],
+    "unseen": lambda low, high: list(range(low, high + 1, max(1, (high - low) // 256))),
+    "larger": lambda low, high: [high + step for step in (1, 7, 8, 16, 32, 64, 128, 256, high)],
+}
