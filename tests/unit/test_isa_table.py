@@ -1,8 +1,10 @@
 """From an instruction of the text to its rows: spellings, compounds, and what has no row."""
 
+from pathlib import Path
+
 import pytest
 
-from warpsmith.sandbox.emulator.isa import generate
+from warpsmith.sandbox.emulator.isa import coverage, generate
 from warpsmith.sandbox.emulator.isa.row import LaneRow
 from warpsmith.sandbox.emulator.isa.table import all_rows, lookup, steps
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
@@ -127,6 +129,10 @@ def test_a_decimal_literal_takes_the_type_of_the_instruction() -> None:
     assert step.sources[1] == Immediate(0x3FC00000, "f32")
     (step,) = steps(instruction("mov.f32 f, 0.5"))
     assert step.sources[0] == Immediate(0x3F000000, "f32")
+
+
+def test_the_coverage_page_is_the_table() -> None:
+    assert coverage.text() == (Path(__file__).parents[2] / "docs" / "emulator-coverage.md").read_text(encoding="utf-8")
 
 
 def test_the_generated_rows_are_the_table() -> None:
