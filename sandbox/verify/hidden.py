@@ -21,6 +21,8 @@ Admits = Callable[[Workload], bool]
 _TILES = (8, 16, 32, 64, 128)
 _SMALL = (1, 3, 8, 16, 32, 64, 128, 256)
 """Sizes that the other dimensions of a shrunk workload may take."""
+_STEP = 4
+"""Ratio of the larger sizes tried to reach what only large workloads execute: a grid-wide loop's second turn."""
 _TRIES = 32
 COST_FACTOR, REACHING_FACTOR = 2.5, 8.0
 """A minted workload costs at most this many times the dearest verify workload, in operations and bytes; one that is
@@ -87,7 +89,8 @@ class Minter:
     def _shrunk(self, bench: Workload, kept: Sequence[str], factor: float = COST_FACTOR) -> list[Workload]:
         """The workload with all free dimensions but `kept` small, cheapest first."""
         others = [name for name in self._free() if name not in kept]
-        choices = [[size for size in self._small(name) if size <= bench.dims[name]] for name in others]
+        rungs = {name: self._small(name) if factor == COST_FACTOR else self._ladder(name, bench) for name in others}
+        choices = [[size for size in rungs[name] if size <= bench.dims[name]] for name in others]
         found: list[tuple[float, Workload]] = []
         for sizes in product(*choices):
             dims = {**bench.dims, **dict(zip(others, sizes, strict=True))}
@@ -101,6 +104,15 @@ class Minter:
     def _small(self, name: str) -> list[int]:
         seen = sorted({item.dims[name] for item in self.task.verify})
         return sorted({*_SMALL, *seen[:3]})
+
+    def _ladder(self, name: str, bench: Workload) -> list[int]:
+        """The small sizes, and larger ones up to the bench size in equal ratios, each beside one less round."""
+        sizes = self._small(name)
+        rung = _STEP * max(_SMALL)
+        while rung < bench.dims[name]:
+            sizes += [rung, rung + 3]
+            rung *= _STEP
+        return sorted(sizes)
 
     def _of_class(self, name: str, sizes: Callable[[int, int], list[int]], draw: random.Random) -> Workload | None:
         """A verify workload with every free dimension that allows it changed to a size of the class."""
