@@ -26,6 +26,7 @@ from warpsmith.core.outcome import Verified
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from warpsmith.core.profile import Critique
     from warpsmith.core.protocols import Evaluation
 
 _SHOWN_ROUNDS = 20
@@ -76,7 +77,8 @@ class Progress:
                 return self._evaluated(event.evaluation)
             case Judged():
                 critique = event.critique
-                return f"  {critique.judge}: {critique.bottleneck}; {critique.action}"
+                proof = _proof(critique)
+                return f"  {critique.judge}: {critique.bottleneck}{f' ({proof})' if proof else ''}; {critique.action}"
             case Confirmed():
                 return f"  confirmed on a fresh seed: {event.evaluation.outcome.kind}"
             case Accepted():
@@ -108,6 +110,12 @@ class _Row:
 
     def __init__(self, round_: int, change: str) -> None:
         self.round, self.change, self.outcome, self.detail = round_, change, "", ""
+
+
+def _proof(critique: Critique) -> str:
+    """The metrics behind a bottleneck, without the time and fraction that the round's own line shows."""
+    shown = [item for item in critique.evidence if item.name not in ("time", "fraction of bound")]
+    return ", ".join(f"{item.name} {item.value:.4g}{'' if item.unit == '1' else f' {item.unit}'}" for item in shown)
 
 
 def _detail(evaluation: Evaluation) -> str:
