@@ -13,7 +13,7 @@ from warpsmith.cli.options import Arch, Device, Json, Library, OnDevice, Seed, S
 def optimize(
     task: Annotated[str, typer.Argument(help="Task name or task file.", metavar="TASK")],
     coder: Annotated[
-        str, typer.Option(help="builtin (no model), openai:MODEL, anthropic:MODEL or handoff:DIR.", metavar="CODER")
+        str, typer.Option(help="Who writes candidates; builtin selects and tunes seeds by rules.", metavar="CODER")
     ] = "builtin",
     arch: Arch = "h200",
     device: OnDevice = Device.AUTO,
