@@ -13,15 +13,17 @@ from warpsmith.core.kernel_file import (
     KernelFile,
     bind,
     build_key,
+    dims_of,
     explain_compile_error,
     inside_domain,
+    tensor_shape,
     translation_unit,
     triton_unit,
 )
 from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected, Stage, Unsupported
 from warpsmith.core.plan import BoundLaunch, BoundPlan
 from warpsmith.core.profile import Occupancy
-from warpsmith.core.task import Task, Workload
+from warpsmith.core.task import Role, Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.emulated import load_ptx
@@ -30,6 +32,9 @@ from warpsmith.sandbox.emulator.program import Instr
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
 from warpsmith.sandbox.hidden_arguments import complete
 from warpsmith.sandbox.screen.ptx import screen_ptx
+
+PREPARED_FACTOR, PREPARED_BASE = 2.0, 1 << 20
+"""Prepared buffers hold at most so many times the bytes of the static inputs, plus a base in bytes."""
 
 Compiler: TypeAlias = Callable[[Unit, str], Artifact | CompileFailed]
 """(texts, `sm_90a`) -> artifact, or the candidate's own failure. Raises MachineError for ours."""
@@ -157,13 +162,31 @@ class Builds:
 
     def _limits(self, workload: Workload) -> Outcome | None:
         """What the target would refuse to launch, said before anything runs."""
-        artifact = self.artifact(workload)
-        for launch in self.plan(workload).launches:
+        artifact, plan = self.artifact(workload), self.plan(workload)
+        too_much = self._prepared_too_large(workload, plan)
+        if too_much is not None:
+            return too_much
+        for launch in plan.launches:
             used = self._occupancy(artifact, launch)
             if isinstance(used, ResourceExceeded):
                 message = f"{launch.kernel} cannot launch on {self.arch.name}: {used.reason}"
                 return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
         return None
+
+    def _prepared_too_large(self, workload: Workload, plan: BoundPlan) -> OverBudget | None:
+        """What is kept between calls may repack weights, not replace computing by a larger table."""
+        dims = dims_of(self.task, workload)
+        static = [tensor for tensor in self.task.inputs if tensor.role is Role.STATIC]
+        held = sum(prod(tensor_shape(item, dims)) * self.task.dtype_of(item, workload).itemsize for item in static)
+        most = int(PREPARED_FACTOR * held) + PREPARED_BASE
+        kept = sum(buffer.nbytes for buffer in plan.buffers if buffer.prepared)
+        if kept <= most:
+            return None
+        message = (
+            f"the prepared buffers hold {kept} bytes; at most {most} are allowed: twice the static inputs and 1 MiB. "
+            "Repack the weights without widening them."
+        )
+        return OverBudget(stage=Stage.PLAN, message=message, workload=workload.name)
 
     def _with_target(self, problem: Outcome) -> Outcome:
         """Say that Triton chooses instructions by target: an older one's may all be there."""

@@ -129,11 +129,11 @@ class _Evaluation:
         with self._stage(Stage.PLAN) as said:
             outside = [item.name for item in self.gate.task.bench if not self.builds.inside(item)]
             if outside:
-                message = f"the bench workload {outside[0]!r} is outside `requires`: {self.kernel.requires}"
+                message = f"the bench workload {outside[0]!r} is outside `requires`: {self._domain()}"
                 raise _Ended(Rejected(stage=Stage.PLAN, message=message, workload=outside[0]))
             inside = tuple(item for item in self.gate.task.verify if self.builds.inside(item))
             if not inside:
-                message = f"no verify workload is inside `requires`: {self.kernel.requires}"
+                message = f"no verify workload is inside `requires`: {self._domain()}"
                 raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
             said.append(f"{len(inside)} of {len(self.gate.task.verify)} verify workloads inside the domain")
             return inside
@@ -222,6 +222,10 @@ class _Evaluation:
                 tried += 1
             said.append(f"{tried} workloads like '{bench.name}' to reach all it executes")
         return checks
+
+    def _domain(self) -> str:
+        requires = self.kernel.requires
+        return requires.text if requires is not None else ""
 
     @staticmethod
     def _end_if(outcome: Outcome | None) -> None:

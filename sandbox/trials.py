@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, Unwritten, WorkloadCheck, Wrong
 from warpsmith.core.plan import BoundPlan
 from warpsmith.core.protocols import Launcher, RunReply, RunRequest
@@ -20,6 +21,9 @@ from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 SCHEDULES = 2
 """Runs of each workload that differ in poison, warp order and base address and must agree bit for bit."""
+LEAST_BUDGET, BUDGET_FACTOR = 1 << 23, 32.0
+"""Warp instructions a launch may issue: this many, and so many for every operation and byte of the task's cost. One
+thread that does all the work alone stays within them."""
 FEW_SMS = 3
 """Multiprocessors of the imagined small device on which kernels that ask for their number run once more."""
 
@@ -118,7 +122,12 @@ class Trials:
             inputs=inputs,
             outputs=written_tensors(self.task, workload, inputs),
             static=static_inputs(self.task),
+            budget=self._budget(workload),
         )
+
+    def _budget(self, workload: Workload) -> int:
+        cost = self.task.cost(dims_of(self.task, workload))
+        return LEAST_BUDGET + int(BUDGET_FACTOR * (cost.flops + cost.bytes))
 
     def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:
         """Run once more with few multiprocessors where the plan or the code asks how many there are.

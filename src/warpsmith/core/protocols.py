@@ -72,6 +72,8 @@ class RunRequest:
     """Count only about this many blocks of each launch; outputs then mean nothing."""
     whole: frozenset[int] = frozenset()
     """Steps of the plan, by position, that run every block although blocks are sampled."""
+    budget: int | None = None
+    """Warp instructions one launch may issue; None: the launcher's own limit."""
     sms: int | None = None
     """Multiprocessors the kernel is told of (`%nsmid`); None: the target's."""
     keep_prepared: Mapping[str, HostTensor] = field(default_factory=dict)

@@ -1,0 +1,62 @@
+"""An attack: a few words away from an honest kernel, and what must become of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KERNELS = Path(__file__).parent / "kernels"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An edited kernel file and its verdict."""
+
+    name: str
+    base: str
+    """`tile`, `split` or `prepared`."""
+    edits: tuple[tuple[str, str], ...]
+    outcomes: str
+    """Kinds of Outcome, any of which is right; `KernelFileError` where no candidate comes of it."""
+    says: str = ""
+    """A regular expression that message, workload or remedy must match: the right reason."""
+
+    @property
+    def text(self) -> str:
+        text = (KERNELS / f"{self.base}.cu").read_text()
+        for before, after in self.edits:
+            if text.count(before) != 1:
+                raise ValueError(f"{self.name}: {before!r} stands {text.count(before)} times in {self.base}.cu")
+            text = text.replace(before, after)
+        return text
+
+
+def tile(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
+    return Case(name, "tile", edits, gets, says)
+
+
+def split(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
+    return Case(name, "split", edits, gets, says)
+
+
+def prepared(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
+    return Case(name, "prepared", edits, gets, says)
+
+
+START = "    float sum = 0.f;\n    for (int k0"
+STORE = "if (n < N) y[(size_t)m * N + n] = ws::from_float<y_t>(sum + ws::to_float(b[n]));"
+GRID = 'grid = ["cdiv(N, 64)", "M"]'
+KERNEL = "__global__ void gemm(const x_t* x, const w_t* w, const b_t* b"
+FMA = "sum = fmaf(row[c], ws::to_float(w[(size_t)(k0 + c) * N + n]), sum);"
+
+
+def at_start(code: str) -> tuple[str, str]:
+    return START, f"    {code}\n{START}"
+
+
+def at_store(code: str) -> tuple[str, str]:
+    return STORE, f"{code}\n    {STORE}"
+
+
+def before_kernel(code: str) -> tuple[str, str]:
+    return KERNEL, f"{code}\n{KERNEL}"

@@ -1,0 +1,14 @@
+"""Every attack, and the honest kernels beside them."""
+
+from __future__ import annotations
+
+from .honest import HONEST
+from .memory import MEMORY, ORDER
+from .plans import PLAN
+from .screen import SCREEN
+from .sizes import SIZES
+from .values import VALUES
+
+CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN)
+
+__all__ = ["CHEATS", "HONEST"]
