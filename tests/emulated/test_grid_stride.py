@@ -1,4 +1,4 @@
-"""A grid-wide loop turns a second time only at sizes far beyond the verify workloads; an honest one is verified still."""
+"""A grid-wide loop turns twice only at sizes far beyond the verify workloads; an honest one is verified still."""
 
 from __future__ import annotations
 
