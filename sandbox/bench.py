@@ -95,7 +95,7 @@ class Bench:
             self.unseen.append(workload.name)
             return None
         if whole:
-            reply = self.launcher.run(replace(request, whole=whole))
+            reply = self.launcher.run(replace(request, whole=whole, counters=False))
             if reply.failure is not None:
                 return _at(reply.failure, workload)
             self.replies[-1] = (workload, reply)

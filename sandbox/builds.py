@@ -29,7 +29,7 @@ from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.emulated import load_ptx
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
-from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.emulator.ptx import PtxSyntaxError
 from warpsmith.sandbox.hidden_arguments import complete
 from warpsmith.sandbox.screen.ptx import screen_ptx
 
@@ -204,13 +204,12 @@ class Builds:
 def screen(artifact: Artifact) -> Outcome | None:
     """Refuse PTX that holds what a plan cannot say; Unsupported where the emulator lacks an instruction."""
     try:
-        module = parse_module(artifact.ptx)
+        loaded = load_ptx(artifact.ptx)
     except PtxSyntaxError as error:
         return Rejected(stage=Stage.SCREEN, message=f"the compiled PTX does not parse: {error}")
-    problem = screen_ptx(module, tuple(artifact.entries.values()))
+    problem = screen_ptx(loaded.module, tuple(artifact.entries.values()))
     if problem is not None:
         return Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line or None)
-    loaded = load_ptx(artifact.ptx)
     for name in artifact.entries.values():
         try:
             loaded.program(name)

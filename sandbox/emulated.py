@@ -190,7 +190,7 @@ class _Call:
         options = Options(
             threads=self.launcher.threads,
             checks=self.request.checks,
-            counters=True,
+            counters=self.request.counters,
             budget=min(self.request.budget or self.launcher.budget, self.launcher.budget),
             seed=self.request.seed,
             sms=self.request.sms or self.launcher.arch.sms,
@@ -201,8 +201,9 @@ class _Call:
             return Unsupported(stage=Stage.EMULATE, message=str(missing), line=missing.line or None)
         if result.fault is not None:
             return outcome_of(result.fault, step.kernel)
-        size = sum(self.places[name].data.size for name in _tensors(step) if name in self.places)
-        self.counters.append(count_launch(step.kernel, entry, spec, result, size))
+        if self.request.counters:
+            size = sum(self.places[name].data.size for name in _tensors(step) if name in self.places)
+            self.counters.append(count_launch(step.kernel, entry, spec, result, size))
         self.coverage.append(self._covered(step, entry, spec, result, options.sms))
         return None
 

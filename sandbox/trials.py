@@ -123,6 +123,7 @@ class Trials:
             outputs=written_tensors(self.task, workload, inputs),
             static=static_inputs(self.task),
             budget=self._budget(workload),
+            counters=False,
         )
 
     def _budget(self, workload: Workload) -> int:

@@ -64,11 +64,7 @@ TASK = Task(
         Workload("ragged tokens", binding(37, 5, 48, 64, 2), "uniform"),
         Workload("empty experts", binding(9, 16, 32, 128, 2), "skewed"),
     ),
-    bench=(
-        Workload(
-            "64 experts, T = 128", binding(128, 64, 1024, 512, 2), "skewed", source="a small layer"
-        ),
-    ),
+    bench=(Workload("64 experts, T = 128", binding(128, 64, 1024, 512, 2), "skewed", source="a small layer"),),
     cost=cost,
     tolerance=Tolerance(),
 )

@@ -93,9 +93,7 @@ class Memory:
     """Added to every base address: 0 gives 256-byte alignment, 16 the weakest a launcher promises."""
     allocations: list[Allocation] = field(default_factory=list)
 
-    def allocate(
-        self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool
-    ) -> int:
+    def allocate(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> int:
         """Map `data` (1-d uint8, kept by reference) and return its device address."""
         address = ADDRESS_BASE + len(self.allocations) * ADDRESS_STRIDE + self.skew
         valid = None if initialised else np.zeros(data.size, np.uint8)

@@ -68,6 +68,8 @@ class RunRequest:
     seed: int = 0
     """Poison, schedule and base addresses."""
     checks: bool = True
+    counters: bool = True
+    """False: nothing is counted, and the reply holds no counters."""
     sample_blocks: int | None = None
     """Count only about this many blocks of each launch; outputs then mean nothing."""
     whole: frozenset[int] = frozenset()
