@@ -107,11 +107,33 @@ def count_launch(
         shared_store=whole.shared["shared_store"],
         atomic_lanes=whole.atomics,
         atomic_serial=serial,
+        atomic_hottest=_hottest(result, blocks),
         barriers=barriers,
+        block_unique_load_bytes=(result.fresh_sectors or 0) * SECTOR * scale,
         footprint_bytes=min(moved, float(buffer_bytes)),
+        heaviest_block=_heaviest(result),
         outstanding_loads=outstanding_loads(entry, result),
         lines=tuple(_line(number, bill) for number, bill in sorted(lines.items())),
     )
+
+
+def _heaviest(result: LaunchResult) -> float:
+    if not result.heaviest_block or not result.warp_instructions:
+        return 1.0
+    return max(1.0, result.heaviest_block * result.blocks_run / result.warp_instructions)
+
+
+def _hottest(result: LaunchResult, blocks: int) -> float:
+    """Passes on the busiest address over the whole grid.
+
+    Of n counted blocks b update it. One of them does for certain; any other block does with probability
+    (b - 1) / (n - 1), so that an address of one block's own does not grow with the grid.
+    """
+    if not result.busiest_lanes or not result.busiest_blocks:
+        return 0.0
+    counted, updating = result.blocks_run, result.busiest_blocks
+    shared = (updating - 1) / (counted - 1) if counted > 1 else 1.0
+    return result.busiest_lanes / updating * (1 + shared * (blocks - 1))
 
 
 def _line(number: int, bill: _Bill) -> LineCounters:

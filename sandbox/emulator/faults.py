@@ -30,6 +30,7 @@ BARRIER_DETAILS = (
     "waits for lanes of its warp that never arrive",
     "names a barrier or a number of threads that does not exist",
     "executes the instruction without being in its own member mask",
+    "needs all 32 lanes of the warp, of which some have exited or never were",
 )
 """In the order of `WsBarrierDetail`."""
 

@@ -227,6 +227,7 @@ def _result(
         site: SiteCounters(**{name: int(row[name]) for name in bindings.COUNTERS.names or ()})
         for site, row in zip(program.ports, outputs.counters, strict=False)
     }
+    counted = bool(record.count)
     return LaunchResult(
         fault=fault,
         block_warps=outputs.block_warps,
@@ -237,4 +238,8 @@ def _result(
         warp_instructions=int((outputs.block_warps * sizes).sum()),
         thread_instructions=int((outputs.block_threads * sizes).sum()),
         printed=_printed(placed, outputs, record.print_count) if program.prints else (),
+        fresh_sectors=int(record.fresh_sectors) if counted else None,
+        heaviest_block=int(record.heaviest_block),
+        busiest_lanes=int(record.busiest_lanes) if counted else None,
+        busiest_blocks=int(record.busiest_blocks),
     )

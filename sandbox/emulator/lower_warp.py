@@ -154,22 +154,31 @@ def elect(emitter: Emitter) -> None:
 MMA_SHAPES = {
     *(f"{shape}.f32.{kind}" for shape in ("m16n8k16", "m16n8k8") for kind in ("f16", "bf16")),
     *("m16n8k16.f16.f16", "m16n8k8.f16.f16", "m16n8k8.f32.tf32", "m16n8k4.f32.tf32"),
-    *(f"{s}.s32.{a}.{b}" for s in ("m16n8k32", "m16n8k16") for a in ("s8", "u8") for b in ("s8", "u8")),
+    *(
+        f"{shape}.s32.{a}.{b}{saturate}"
+        for shape in ("m16n8k32", "m16n8k16")
+        for a in ("s8", "u8")
+        for b in ("s8", "u8")
+        for saturate in ("", ".satfinite")
+    ),
+    "m8n8k4.f64.f64",
 }
 
 
 def multiply(emitter: Emitter) -> None:
-    """mma.sync.aligned.shape.row.col.dtype.atype.btype.ctype d, a, b, c."""
+    """mma.sync.aligned.shape.row.col[.satfinite].dtype.atype.btype.ctype d, a, b, c."""
     words = emitter.instr.modifiers
-    if len(words) != 9 or words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col"):
+    if len(words) not in (9, 10) or words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col"):
         raise emitter.refusal()
-    d, a, b, c = words[5:]
+    saturate, (d, a, b, c) = words[5:-4], words[-4:]
     name = f"{words[2]}.{d}.{a}" if a == b and a not in ("s8", "u8") else f"{words[2]}.{d}.{a}.{b}"
+    name = ".".join((name, *saturate))
     if name not in MMA_SHAPES or d != c:
         raise emitter.refusal()
+    kind = "f64" if d == "f64" else "b32"
     target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
-    results = tuple(emitter.target(item, "b32") for item in target)
-    values = tuple(emitter.source(item, 4) for group in sources for item in group)
+    results = tuple(emitter.target(item, kind) for item in target)
+    values = tuple(emitter.source(item, width_of(kind)) for group in sources for item in group)
     emitter.emit(f"mma.{name}", items=(*results, *values), written=results)
 
 

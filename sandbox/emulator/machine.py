@@ -164,3 +164,11 @@ class LaunchResult:
     thread_instructions: int
     printed: tuple[str, ...] = ()
     """What `printf` wrote."""
+    fresh_sectors: int | None = None
+    """32-byte sectors of global memory a block loads at least once, summed over blocks; None where not counted."""
+    heaviest_block: int | None = None
+    """Most warp instructions of one block; None where not counted."""
+    busiest_lanes: int | None = None
+    """Lanes that atomics brought to the global address with the most of them; None where not counted."""
+    busiest_blocks: int = 0
+    """Blocks those lanes came from."""

@@ -183,9 +183,22 @@ def test_the_last_word_is_within_bounds(on: Executor) -> None:
     assert on.outputs("mov.u32 %r1, 3; st.global.u32 [%rd1+252], %r1; ret;", 64)[63:] == [3]
 
 
-def test_a_fault_says_how_far_before_the_start(readable: Executor) -> None:
-    found = readable.fault("ld.global.u32 %r1, [%rd1+-8]; ret;")
+def test_a_fault_says_how_far_before_the_start(on: Executor) -> None:
+    found = on.fault("ld.global.u32 %r1, [%rd1+-8]; ret;")
     assert (found.allocation, found.distance, found.size, found.opcode) == ("out", -8, 4, "ld.global.u32")
+
+
+def test_a_fault_far_past_the_end_is_told_of_the_nearest_buffer(on: Executor) -> None:
+    found = on.fault("mov.u64 %rd4, 1099511628000; add.s64 %rd4, %rd0, %rd4; ld.global.u32 %r1, [%rd4]; ret;")
+    assert (found.kind, found.allocation) == (FaultKind.OUT_OF_BOUNDS, "")
+    found = on.fault("mov.u64 %rd4, 68719476000; add.s64 %rd4, %rd0, %rd4; ld.global.u32 %r1, [%rd4]; ret;")
+    # The second buffer begins 1 << 36 bytes behind the first, and 1 << 36 is 68719476736.
+    assert (found.allocation, found.distance) == ("out", 68719476000 - (1 << 36))
+
+
+def test_a_constant_table_is_reached_by_generic_address(on: Executor) -> None:
+    body = """mov.u64 %rd4, c; cvta.const.u64 %rd4, %rd4; ld.u32 %r1, [%rd4+4]; st.global.u32 [%rd1], %r1; ret;"""
+    assert on.outputs(body, 1, ".const .align 4 .u32 c[2] = {5, 6};", threads=1) == [6]
 
 
 def test_a_null_pointer_is_in_no_allocation(on: Executor) -> None:
@@ -276,8 +289,24 @@ def test_a_shuffle_waits_for_the_lanes_its_mask_names(on: Executor) -> None:
     assert [lane ^ 1 for lane in range(32)] == on.outputs(body)
 
 
-def test_a_lane_outside_its_own_mask_is_misuse(readable: Executor) -> None:
-    assert readable.fault("shfl.sync.idx.b32 %r1, %r0, 0, 31, 0x0000ffff; ret;").kind == FaultKind.BARRIER
+def test_a_lane_outside_its_own_mask_is_misuse(on: Executor) -> None:
+    assert on.fault("shfl.sync.idx.b32 %r1, %r0, 0, 31, 0x0000ffff; ret;").kind == FaultKind.BARRIER
+
+
+def test_lanes_with_masks_of_their_own_exchange_apart(on: Executor) -> None:
+    masks = "setp.lt.u32 %p1, %r0, 16; selp.b32 %r4, 0x0000ffff, 0xffff0000, %p1; and.b32 %r2, %r0, 1;"
+    body = f"{masks} setp.eq.u32 %p2, %r2, 1; vote.sync.ballot.b32 %r1, %p2, %r4; {STORE} ret;"
+    assert on.outputs(body) == [0x0000AAAA] * 16 + [0xAAAA0000] * 16
+    outside = body.replace("0x0000ffff, 0xffff0000", "0xffffffff, 0x0000ffff")
+    found = on.fault(outside)
+    assert (found.kind, found.thread) == (FaultKind.BARRIER, (16, 0, 0))
+
+
+def test_lanes_with_masks_of_their_own_shuffle_in_a_loop(on: Executor) -> None:
+    body = f"""and.b32 %r5, %r0, 24; mov.u32 %r4, 255; shl.b32 %r4, %r4, %r5; mov.u32 %r1, %r0; mov.u32 %r6, 4;
+    L: shfl.sync.bfly.b32 %r2, %r1, %r6, 31, %r4; add.u32 %r1, %r1, %r2; shr.u32 %r6, %r6, 1;
+    setp.ne.u32 %p1, %r6, 0; @%p1 bra L; {STORE} ret;"""
+    assert on.outputs(body) == [sum(range(lane // 8 * 8, lane // 8 * 8 + 8)) for lane in range(32)]
 
 
 def test_a_lane_that_never_comes_to_the_shuffle_is_misuse(on: Executor) -> None:
@@ -392,9 +421,29 @@ def test_ldmatrix_transposed_gives_two_rows_to_a_lane(on: Executor) -> None:
     assert expected == on.outputs(LDMATRIX.format(trans=".trans"), shared=512)
 
 
-def test_a_matrix_instruction_needs_the_whole_warp(readable: Executor) -> None:
-    found = readable.fault(LDMATRIX.format(trans=""), threads=16, shared=512)
+def test_a_matrix_instruction_needs_the_whole_warp(on: Executor) -> None:
+    found = on.fault(LDMATRIX.format(trans=""), threads=16, shared=512)
     assert (found.kind, "needs all 32 lanes" in found.message) == (FaultKind.BARRIER, True)
+
+
+@pytest.mark.parametrize(("saturate", "expected"), [(".satfinite", 0x7FFFFFFF), ("", 0x80000000 + 32 * 127 * 127 - 11)])
+def test_an_integer_product_saturates_where_it_says_so(on: Executor, saturate: str, expected: int) -> None:
+    body = f"""mov.u32 %r1, 0x7f7f7f7f; mov.u32 %r2, 0x7ffffff6;
+    mma.sync.aligned.m16n8k32.row.col{saturate}.s32.s8.s8.s32
+      {{%r4,%r5,%r6,%r7}}, {{%r1,%r1,%r1,%r1}}, {{%r1,%r1}}, {{%r2,%r2,%r2,%r2}};
+    mov.u32 %r1, %r6; {STORE} ret;"""
+    # 0x7ffffff6 is 10 short of 0x80000000, 9 of the largest: 2^31 - 10 + 32 * 127 * 127.
+    assert on.outputs(body) == [expected + 1 if not saturate else expected] * 32
+
+
+def test_a_double_product_of_eight_by_eight(on: Executor) -> None:
+    # a[row][k] = lane: row 4 + k; b[k][column] = column where k is 0, else 0: d[row][column] = 4 row column + 1.
+    body = """cvt.rn.f64.u32 %rd4, %r0; and.b32 %r2, %r0, 3; shr.u32 %r3, %r0, 2; setp.eq.u32 %p1, %r2, 0;
+    selp.b32 %r3, %r3, 0, %p1; cvt.rn.f64.u32 %rd5, %r3; mov.f64 %rd6, 0d3FF0000000000000;
+    mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%rd7,%rd8}, {%rd4}, {%rd5}, {%rd6,%rd6};
+    cvt.rzi.u32.f64 %r4, %rd7; cvt.rzi.u32.f64 %r5, %rd8; shl.b32 %r6, %r0, 3; cvt.u64.u32 %rd9, %r6;
+    add.s64 %rd9, %rd1, %rd9; st.global.v2.u32 [%rd9], {%r4,%r5}; ret;"""
+    assert on.outputs(body, 64) == [4 * row * column + 1 for row in range(8) for column in range(8)]
 
 
 def test_printf_writes_what_it_was_given(on: Executor) -> None:

@@ -177,7 +177,37 @@ def test_atomics_do_not_race_with_each_other_but_with_plain_writes(cuda, fresh):
     y = np.zeros(96, np.int32)
     assert cuda(source.replace("UPDATE", "atomicAdd(&s, 1)")).run(1, 96, fresh(y)).fault is None
     assert (y == 96).all()
-    assert FaultKind.RACE == cuda(source.replace("UPDATE", "s = 1")).run(1, 96, fresh(y)).fault.kind
+    assert FaultKind.RACE == cuda(source.replace("UPDATE", "s = threadIdx.x")).run(1, 96, fresh(y)).fault.kind
+
+
+REPLICATED = """extern "C" __global__ void k(TYPE* y) { __shared__ TYPE s[64]; int i = threadIdx.x;
+    for (int r = 0; r < 3; r++) { if (i < 96) s[i % 32] = STORED; READ y[i] = s[31 - i % 32]; __syncthreads(); } }"""
+
+
+@pytest.mark.parametrize("type_name", ["int", "unsigned char", "double", "float4"])
+def test_warps_that_store_the_same_bytes_do_not_race(cuda, fresh, type_name):
+    def fault(stored, read="__syncthreads();", **options):
+        value = f"make_float4({stored}, 1, 2, 3)" if type_name == "float4" else f"({type_name})({stored})"
+        source = REPLICATED.replace("STORED", value).replace("TYPE", type_name).replace("READ", read)
+        return cuda(source).run(1, 128, fresh(np.zeros(2048, np.uint8)), **options).fault
+
+    for seed in range(4):
+        assert fault("i % 32 + r", seed=seed) is None
+        assert FaultKind.RACE == fault("i + r", seed=seed).kind, "every warp stores another value"
+        assert FaultKind.RACE == fault("i % 32 + r", "", seed=seed).kind, "no barrier before the read"
+
+
+def test_storing_the_same_bytes_over_what_another_warp_still_reads_is_a_race(cuda, fresh):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s; int i = threadIdx.x;
+        if (i == 0) s = 5; __syncthreads(); if (i == READER) y[0] = s; BARRIER
+        s = 7; __syncthreads(); y[1 + i] = s; }"""
+    y = np.zeros(65, np.int32)
+    for reader in ("0", "32"):
+        honest = source.replace("READER", reader).replace("BARRIER", "__syncthreads();")
+        assert cuda(honest).run(1, 64, fresh(y)).fault is None
+        assert [5, *[7] * 64] == y.tolist()
+        racy = source.replace("READER", reader).replace("BARRIER", "")
+        assert FaultKind.RACE == cuda(racy).run(1, 64, fresh(y)).fault.kind
 
 
 NAMED = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<8>; .reg .b64 %rd<4>; .reg .pred %p<3>; .shared .b32 s[32];

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from warpsmith.core.errors import ToolchainError
 from warpsmith.sandbox.emulator.isa.lanes import lane_rows
 from warpsmith.sandbox.emulator.vm import bindings
 from warpsmith.sandbox.emulator.vm.digest import source_digest
@@ -39,8 +40,15 @@ def test_a_library_older_than_its_sources_is_refused_with_the_remedy(elsewhere):
         bindings.library()
 
 
+def test_a_library_that_is_not_there_is_the_toolchains_fault_and_not_a_bug(elsewhere):
+    bindings.library_path().unlink()
+    with pytest.raises(ToolchainError) as found:
+        bindings.library()
+    assert "make" in found.value.remedy
+
+
 def test_a_missing_library_is_refused_with_the_remedy(elsewhere):
     path = bindings.library_path()
     path.unlink()
-    with pytest.raises(bindings.VmNotBuilt, match=r"not built; build it with `make`"):
+    with pytest.raises(bindings.VmNotBuilt, match=r"not built. Build it with `make`"):
         bindings.library()

@@ -25,7 +25,7 @@ from ..machine import (
 )
 from ..program import Entry, Instr, Module, Special
 from .block import Block, Layout
-from .meeting import Prepared, meet, must_wait, stuck
+from .meeting import Prepared, meet, must_wait, stuck, with_one_mask
 from .special import is_emulated
 from .spelling_warp import member_mask_operand
 from .state import Faulted, Thread, Warp
@@ -190,6 +190,10 @@ def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Ta
         message = f"the launch exceeded its budget of {tally.budget} warp instructions"
         raise block.fault(FaultKind.BUDGET, message, instr, group[0])
     acting = [thread for thread in group if block.holds(thread, instr)]
+    if prepared.members is not None and acting:
+        together = with_one_mask(warp, prepared, acting)
+        group = [thread for thread in group if thread in together or thread not in acting]
+        acting = together
     if prepared.members is not None and acting and must_wait(warp, prepared, acting):
         for thread in group:
             if thread not in acting:

@@ -37,15 +37,22 @@ def _members(warp: Warp, prepared: Prepared, thread: Thread) -> int:
     return warp.block.read(thread, operand, 32, prepared.instr)
 
 
-def must_wait(warp: Warp, prepared: Prepared, acting: list[Thread]) -> bool:
-    """Whether lanes of the member mask are elsewhere; then `acting` waits where it is."""
-    mask = _members(warp, prepared, acting[0])
-    outsider = next((thread for thread in acting if not mask >> thread.lane & 1), None)
-    if outsider is not None:
+def with_one_mask(warp: Warp, prepared: Prepared, acting: list[Thread]) -> list[Thread]:
+    """The lanes of `acting` whose member mask is the first one's: they meet apart from the others."""
+    masks = [_members(warp, prepared, thread) for thread in acting]
+    for thread, mask in zip(acting, masks, strict=True):
+        if mask >> thread.lane & 1:
+            continue
         message = (
-            f"lane {outsider.lane} executes {prepared.instr.text} with member mask {mask:#010x}, which leaves it out"
+            f"lane {thread.lane} executes {prepared.instr.text} with member mask {mask:#010x}, which leaves it out"
         )
-        raise warp.block.fault(FaultKind.BARRIER, message, prepared.instr, outsider)
+        raise warp.block.fault(FaultKind.BARRIER, message, prepared.instr, thread)
+    return [thread for thread, mask in zip(acting, masks, strict=True) if mask == masks[0]]
+
+
+def must_wait(warp: Warp, prepared: Prepared, acting: list[Thread]) -> bool:
+    """Whether lanes of the member mask are elsewhere; then `acting`, which has one mask, waits where it is."""
+    mask = _members(warp, prepared, acting[0])
     if prepared.members == -1 and len(acting) < LANES and len(acting) == warp.alive_mask().bit_count():
         message = f"{prepared.instr.text} needs all {LANES} lanes of the warp; {len(acting)} take part"
         raise warp.block.fault(FaultKind.BARRIER, message, prepared.instr, acting[0])

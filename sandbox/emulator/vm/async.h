@@ -56,6 +56,7 @@ static void count_copy(Warp* w, const Operation* op, const Copy& copy, const u64
     } else if (!sectors) {
         sectors = count_sectors(port, from[first], op->bytes);
     }
+    for (u32 m = reading; m; m &= m - 1) note_load(w->worker, from[first_lane(m)], copy.size[first_lane(m)]);
     port.counts.requests++;
     port.counts.lanes += w->active_count;
     port.counts.sectors += sectors;
@@ -115,7 +116,10 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     u32 bytes = copy.op->bytes, size = copy.size[lane];
     u8* to = k->shared + copy.to[lane];
     if (k->races) {
-        Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false};
+        u8 arriving[16] = {};
+        if (size) memcpy(arriving, copy.from[lane], size);
+        Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,
+                           w, copy.op, nullptr, arriving, copy.to[lane]};
         Collision found;
         if (!touch(toucher, copy.to[lane], bytes, true, found) &&
             collide(w, copy.op, lane, found, copy.to[lane], bytes))

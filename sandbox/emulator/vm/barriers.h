@@ -163,11 +163,40 @@ static bool meet(Warp* w) {
     return false;
 }
 
+WS_INLINE bool one_mask(const Warp* w, const u32* mask, u32 members) {
+#if defined(__AVX512F__)
+    __m512i wanted = _mm512_set1_epi32(s32(members));
+    u32 differ = u32(_mm512_cmpneq_epi32_mask(_mm512_load_si512(mask), wanted)) |
+                 u32(_mm512_cmpneq_epi32_mask(_mm512_load_si512(mask + 16), wanted)) << 16;
+    return !(differ & w->active);
+#else
+    u32 differ = 0;
+    for (u32 i = 0; i < LANES; i++) differ |= u32(mask[i] != members) << i;
+    return !(differ & w->active);
+#endif
+}
+
+// The active lanes name different members: those with the first lane's mask go first, the others stay where they are.
+WS_COLD const Operation* meet_apart(Warp* w, const Operation* op, const u32* mask) {
+    u32 members = mask[first_lane(w->active)], group = 0, at = position_of(w, op);
+    separate(w);
+    for (u32 m = w->active; m; m &= m - 1) {
+        u32 lane = first_lane(m);
+        if (!(mask[lane] >> lane & 1)) return fail(w, op, WS_BARRIER, lane, WS_LANE_NOT_IN_MASK);
+        if (mask[lane] == members) group |= 1u << lane;
+        w->position[lane] = at;
+    }
+    w->pending |= w->active & ~group;
+    w->min_pending = at < w->min_pending ? at : w->min_pending;
+    set_active(w, group);
+    return all_here(w, members) ? op + 1 : wait_for_members(w, op, members);
+}
+
 // b: member mask.
 WS_INLINE const Operation* meeting_point(Warp* w, const Operation* op, u32 offset) {
-    u32 lane = first_lane(w->active);
-    u32 members = lanes<u32>(w, offset)[lane];
-    if (__builtin_expect(!(members >> lane & 1), 0)) return fail(w, op, WS_BARRIER, lane, WS_LANE_NOT_IN_MASK);
+    u32 members = lanes<u32>(w, offset)[first_lane(w->active)];
+    if (__builtin_expect(w->active & ~members || !one_mask(w, lanes<u32>(w, offset), members), 0))
+        return meet_apart(w, op, lanes<u32>(w, offset));
     if (__builtin_expect(all_here(w, members), 1)) return op + 1;
     return wait_for_members(w, op, members);
 }

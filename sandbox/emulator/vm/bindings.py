@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from warpsmith.core.errors import ToolchainError
 from warpsmith.sandbox.emulator.vm.digest import source_digest
 
 FOLDER = Path(__file__).parent
-REMEDY = "build it with `make`, or with `pip install -e .` in the source tree"
+REMEDY = "Build it with `make`, or with `pip install -e .` in the source tree."
 
 
-class VmNotBuilt(Exception):  # noqa: N818 - says what is the case and what to do
+class VmNotBuilt(ToolchainError):  # noqa: N818 - says what is the case
     """The VM's library is missing or was built from other sources."""
 
 
@@ -84,6 +85,8 @@ class LaunchRecord(ctypes.Structure):
         *((name, c_uint64) for name in ("constant_bytes", "param_bytes")),
         *((name, c_uint32) for name in ("threads", "checks", "count", "isa")),
         *((name, c_int64) for name in ("budget", "blocks_run", "next_run", "stop_after")),
+        *((name, c_uint64) for name in ("fresh_sectors", "heaviest_block", "busiest_lanes", "busiest_blocks")),
+        ("updates", c_void_p),
         *((name, c_uint32) for name in ("print_count", "unused")),
         ("fault", FaultRecord),
     ]
@@ -106,7 +109,7 @@ def library() -> ctypes.CDLL:
     """
     path = library_path()
     if path is None:
-        raise VmNotBuilt(f"the emulator's VM is not built; {REMEDY}")
+        raise VmNotBuilt("the emulator's VM is not built.", remedy=REMEDY)
     loaded = ctypes.CDLL(str(path))
     loaded.ws_source_digest.restype = c_char_p
     loaded.ws_isa_name.restype = c_char_p
@@ -116,7 +119,7 @@ def library() -> ctypes.CDLL:
     loaded.ws_launch.restype = c_int
     loaded.ws_launch.argtypes = [POINTER(LaunchRecord)]
     if loaded.ws_source_digest().decode() != source_digest(FOLDER):
-        raise VmNotBuilt(f"the emulator's VM was built from other sources than {FOLDER} holds; {REMEDY}")
+        raise VmNotBuilt(f"the emulator's VM was built from other sources than {FOLDER} holds.", remedy=REMEDY)
     return loaded
 
 

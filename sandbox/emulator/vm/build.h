@@ -113,6 +113,8 @@ static void release_all(Storage& s, Worker* k) {
             free(k->warps[i].copies);
         }
     if (k && k->races) races_free(k->races);
+    if (k && k->seen) free_seen(k->launch, k->seen);
+    if (k) free(k->updates);
     u8* all[] = {s.registers, s.worker, s.counts, s.code, s.block_at, s.ports, s.guarded, s.shared, s.local,
                  s.local_valid, s.warps, s.races};
     for (u8* memory : all) free(memory);
@@ -140,15 +142,22 @@ static bool start(Worker* k, Storage& s, WsLaunch* launch, u32 threads, u32 warp
         k->races = reinterpret_cast<Races*>(s.races);
         if (!races_prepare(k->races, launch->shared_bytes)) return false;
     }
+    if (k->count) {
+        k->seen = new_seen(launch);
+        if (!complete(launch, k->seen)) return false;
+    }
     return prepare(k, s.registers, handler_at);
 }
 
-// A fault of an earlier block than the one recorded takes its place, so that threads do not matter.
-static void record_fault(WsLaunch* launch, const Worker* k) {
+// What host threads do one at a time at their ends. A fault of an earlier block than the one recorded takes its
+// place, so that threads do not matter.
+static void report(WsLaunch* launch, Worker* k) {
     static u32 lock;
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) {
     }
-    if (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED))
+    share_updates(launch, k);
+    if (!k->fault.kind) {
+    } else if (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED))
         launch->fault = k->fault;
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
@@ -163,7 +172,7 @@ static bool work(WsLaunch* launch) {
         run_blocks(k);
         add_up(k);
         __atomic_sub_fetch(&launch->budget, FUEL - k->fuel, __ATOMIC_RELAXED);
-        if (k->fault.kind) record_fault(launch, k);
+        report(launch, k);
     }
     release_all(storage, k);
     return ready;

@@ -15,6 +15,7 @@ constexpr s64 FUEL = 1 << 12;
 
 WS_COLD bool refuel(Worker* k) {
     s64 used = FUEL - k->fuel;
+    k->spent += u64(used);
     k->fuel = FUEL;
     return __atomic_sub_fetch(&k->launch->budget, used, __ATOMIC_RELAXED) > 0;
 }

@@ -2,6 +2,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -63,6 +64,8 @@ __attribute__((visibility("default"))) int ws_launch(WsLaunch* launch) {
     for (uint32_t t = 1; t < count; t++) others.emplace_back([&, t] { worked[t] = machine->work(launch); });
     worked[0] = machine->work(launch);
     for (auto& other : others) other.join();
+    std::free(launch->updates);
+    launch->updates = nullptr;
     for (char ok : worked)
         if (!ok) return 1;
     return 0;

@@ -63,7 +63,7 @@ enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, 
 // Why a barrier fault is one.
 enum WsBarrierDetail : uint32_t {
     WS_DIFFERENT_BARRIERS, WS_DIFFERENT_INSTRUCTIONS, WS_DIFFERENT_COUNTS, WS_LANES_NEVER_ARRIVE, WS_BAD_BARRIER,
-    WS_LANE_NOT_IN_MASK
+    WS_LANE_NOT_IN_MASK, WS_WARP_NOT_WHOLE
 };
 
 struct WsFault {
@@ -113,6 +113,11 @@ struct WsLaunch {
     int64_t blocks_run;
     int64_t next_run;       // shared between host threads: position in `run`
     int64_t stop_after;     // position of the first block that faulted
+    uint64_t fresh_sectors;  // 32-byte sectors a block loads at least once, summed over blocks
+    uint64_t heaviest_block;  // most warp instructions of one block
+    uint64_t busiest_lanes;   // lanes that atomics brought to the global address with the most of them
+    uint64_t busiest_blocks;  // and the blocks they came from
+    void* updates;            // what host threads share to find it
     uint32_t print_count, unused;
     WsFault fault;
 };

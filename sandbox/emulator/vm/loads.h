@@ -121,6 +121,16 @@ WS_INLINE void registers_of(Warp* w, const Operation* op, u32 single, Lane** d) 
         for (u32 n = 0; n < N; n++) d[n] = lanes<Lane>(w, w->worker->lists[op->list + n]);
 }
 
+template <class E, u32 N>
+static void bytes_stored(Warp* w, const Operation* op, u32 lane, u8* bytes) {
+    typename Stored<E>::type* d[N];
+    registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
+    for (u32 n = 0; n < N; n++) {
+        E value = E(d[n][lane]);
+        memcpy(bytes + n * sizeof(E), &value, sizeof value);
+    }
+}
+
 // The general way, for whatever the fast one declines. `space` is where the address points.
 template <class E, u32 N>
 static __attribute__((noinline)) const Operation* load_anywhere(Warp* w, const Operation* op, u32 space) {
@@ -138,7 +148,7 @@ static __attribute__((noinline)) const Operation* store_anywhere(Warp* w, const 
     typename Stored<E>::type* d[N];
     u64 address[LANES];
     widen_addresses(w, op->a, space == WS_GLOBAL || op->flags & WS_WIDE, op->imm, address);
-    if (!reach_lanes(w, op, space, address, sizeof(E) * N, Use::WRITE, w->active)) return nullptr;
+    if (!reach_lanes(w, op, space, address, sizeof(E) * N, Use::WRITE, w->active, bytes_stored<E, N>)) return nullptr;
     registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
     store_by_lane<E, N>(w, d);
     return op + 1;
@@ -152,7 +162,7 @@ static __attribute__((noinline)) const Operation* load_other(Warp* w, const Oper
     Access access = {pattern, data, nullptr, first, port};
     typename Stored<E>::type* d[N];
     registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
-    if (Counts) count_other<Space>(w, op, access, sizeof(E) * N);
+    if (Counts) count_other<Space, Use::READ>(w, op, access, sizeof(E) * N);
     load_gathered<E, N>(w, access, d);
     return op + 1;
 }
@@ -163,7 +173,7 @@ static __attribute__((noinline)) const Operation* store_other(Warp* w, const Ope
     Access access = {pattern, data, nullptr, first, port};
     typename Stored<E>::type* d[N];
     registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
-    if (Counts) count_other<Space>(w, op, access, sizeof(E) * N);
+    if (Counts) count_other<Space, Use::WRITE>(w, op, access, sizeof(E) * N);
     store_gathered<E, N>(w, access, d);
     return op + 1;
 }
@@ -181,13 +191,13 @@ struct Load {
         }
         typename Stored<E>::type* d[N];
         if (access.pattern == CONTIGUOUS) {
-            if (Counts) count_simple<Space>(w, op, access, BYTES, BYTES * LANES);
+            if (Counts) count_simple<Space, Use::READ>(w, op, access, BYTES, BYTES * LANES);
             registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
             load_contiguous<E, N>(access.data, d);
             return op + 1;
         }
         if (access.pattern == UNIFORM) {
-            if (Counts) count_simple<Space>(w, op, access, BYTES, BYTES);
+            if (Counts) count_simple<Space, Use::READ>(w, op, access, BYTES, BYTES);
             registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
             load_uniform<E, N>(access.data, d);
             return op + 1;
@@ -201,14 +211,14 @@ struct Store {
     static const Operation* run(Warp* w, const Operation* op) {
         constexpr u32 BYTES = sizeof(E) * N;
         Access access = {};
-        Reached reached = reach<Space, Checks, Again>(w, op, BYTES, Use::WRITE, access);
+        Reached reached = reach<Space, Checks, Again>(w, op, BYTES, Use::WRITE, access, bytes_stored<E, N>);
         if (__builtin_expect(reached != Reached::FAST, 0)) {
             if (reached == Reached::LEARN) return learn_and_run<Space>(w, op, BYTES);
             return reached == Reached::FAULT ? nullptr : store_anywhere<E, N>(w, op, Space);
         }
         if (access.pattern != CONTIGUOUS) return store_other<Space, E, N, Counts>(w, op, access.pattern, access.data, access.first, access.port);
         typename Stored<E>::type* d[N];
-        if (Counts) count_simple<Space>(w, op, access, BYTES, BYTES * LANES);
+        if (Counts) count_simple<Space, Use::WRITE>(w, op, access, BYTES, BYTES * LANES);
         registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
         store_contiguous<E, N>(access.data, d);
         return op + 1;

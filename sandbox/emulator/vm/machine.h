@@ -114,6 +114,12 @@ struct alignas(64) Worker {
     u8* valid[LANES];
     alignas(64) u32 scratch[LANES];
     bool checks, count;
+    u32 ordinal;          // blocks this thread has begun
+    struct Seen* seen;    // by allocation, where counted
+    struct Updates* updates;
+    u64 fresh_sectors;
+    u64 spent;            // warp instructions, without those since the last refuelling
+    u64 heaviest;         // most of one block
 };
 
 template <class T>

@@ -13,13 +13,25 @@ namespace {
 // All lanes take part in .aligned instructions.
 WS_INLINE bool everyone(Warp* w, const Operation* op, const Operation*& next) {
     next = op + 1;
-    if (__builtin_expect(all_here(w, ALL), 1)) return true;
-    next = wait_for_members(w, op, ALL);
+    if (__builtin_expect(w->active == ALL, 1)) return true;
+    if (w->alive != ALL) next = fail(w, op, WS_BARRIER, first_lane(w->active), WS_WARP_NOT_WHOLE);
+    else next = wait_for_members(w, op, ALL);
     return false;
 }
 
 // a: row addresses; bytes: number of matrices; target: transposed; list: registers. Row r of matrix q comes from
 // lane 8q + r.
+// What stmatrix writes to the row that `lane` addresses.
+static void row_stored(Warp* w, const Operation* op, u32 lane, u8* bytes) {
+    const u32* words = lanes<u32>(w, w->worker->lists[op->list + lane / 8]);
+    u16 row[8];
+    for (u32 i = 0; i < 8; i++) {
+        u32 word = op->target ? words[4 * i + lane % 8 / 2] : words[lane % 8 * 4 + i / 2];
+        row[i] = (op->target ? lane : i) % 2 ? hi(word) : lo(word);
+    }
+    memcpy(bytes, row, sizeof row);
+}
+
 template <bool Checks, bool Counts, bool Write>
 WS_INLINE bool reach_rows(Warp* w, const Operation* op, u8** row) {
     Worker* k = w->worker;
@@ -32,7 +44,7 @@ WS_INLINE bool reach_rows(Warp* w, const Operation* op, u8** row) {
         row[i] = k->shared + u32(exact[i]);
     }
     if (Checks || __builtin_expect(bad != 0, 0))
-        return reach_lanes(w, op, WS_SHARED, exact, 16, Write ? Use::WRITE : Use::READ, mask);
+        return reach_lanes(w, op, WS_SHARED, exact, 16, Write ? Use::WRITE : Use::READ, mask, Write ? row_stored : nullptr);
     if (Counts) {
         Port& port = k->ports[op->port];
         u32 narrow[LANES];
@@ -137,8 +149,10 @@ WS_INLINE void read_register(const u8* bytes, typename Type::Sum* values) {
     for (u32 i = 0; i < count; i++) values[i] = Type::read(bits[i]);
 }
 
+WS_INLINE s32 saturated(s64 x) { return s32(x > 0x7FFFFFFF ? 0x7FFFFFFF : x < -0x80000000ll ? -0x80000000ll : x); }
+
 // c, d: 16 x 8; a: 16 x K; b: K x 8, all in registers named by the list: d, a, b, c in the order of the text.
-template <class TypeA, class TypeB, u32 K, bool HalfSum>
+template <class TypeA, class TypeB, u32 K, bool HalfSum, bool Saturates = false>
 struct MatrixMultiply {
     using Sum = typename TypeA::Sum;
     // Eight sums of one row; gcc and clang map it to what the instruction set has.
@@ -198,10 +212,12 @@ struct MatrixMultiply {
             for (u32 n = 0; n < 8; n++) b[k][n] = across[k / STEP][n][k % STEP];
         read_sums(w, list_c, c);
         for (u32 row = 0; row < 16; row++) {
-            Row sum;
-            memcpy(&sum, c[row], sizeof sum);
+            Row sum = {};
+            if (!Saturates) memcpy(&sum, c[row], sizeof sum);
 #pragma GCC unroll 16
             for (u32 k = 0; k < K; k++) sum += b[k] * a[row / 8][k / STEP][row % 8 * STEP + k % STEP];
+            if constexpr (Saturates)
+                for (u32 n = 0; n < 8; n++) sum[n] = saturated(s64(sum[n]) + c[row][n]);
             memcpy(c[row], &sum, sizeof sum);
         }
         write_sums(w, list, c);
@@ -209,7 +225,27 @@ struct MatrixMultiply {
     }
 };
 
+// c, d: 8 x 8; a: 8 x 4; b: 4 x 8 of f64; the list: d, d, a, b, c, c.
+static const Operation* multiply_f64(Warp* w, const Operation* op) {
+    const Operation* next;
+    if (!everyone(w, op, next)) return next;
+    const u32* list = w->worker->lists + op->list;
+    const f64 *a = lanes<f64>(w, list[2]), *b = lanes<f64>(w, list[3]);
+    f64 sum[2][LANES];
+    for (u32 e = 0; e < 2; e++) memcpy(sum[e], lanes<f64>(w, list[4 + e]), sizeof sum[e]);
+    for (u32 i = 0; i < LANES; i++)
+        for (u32 e = 0; e < 2; e++)
+            for (u32 k = 0; k < 4; k++) sum[e][i] += a[i / 4 * 4 + k] * b[(i % 4 * 2 + e) * 4 + k];
+    for (u32 e = 0; e < 2; e++) memcpy(lanes<f64>(w, list[e]), sum[e], sizeof sum[e]);
+    return next;
+}
+
 #define MMA(name, A, B, K, H) SAME("mma." name, (&MatrixMultiply<A, B, K, H>::run))
+#define MMA_SATURATES(name, A, B, K) SAME("mma." name, (&MatrixMultiply<A, B, K, false, true>::run))
+#define MMA_INT8(types, A, B)                                                                               \
+    MMA("m16n8k32.s32." types, Int8<A>, Int8<B>, 32, false) MMA("m16n8k16.s32." types, Int8<A>, Int8<B>, 16, false) \
+    MMA_SATURATES("m16n8k32.s32." types ".satfinite", Int8<A>, Int8<B>, 32)                                 \
+    MMA_SATURATES("m16n8k16.s32." types ".satfinite", Int8<A>, Int8<B>, 16)
 #define MATRICES                                                                                             \
     {"ldmatrix", {&LoadMatrix<false, false>::run, &LoadMatrix<false, true>::run, &LoadMatrix<true, false>::run, \
                   &LoadMatrix<true, true>::run}},                                                            \
@@ -219,14 +255,8 @@ struct MatrixMultiply {
     MMA("m16n8k16.f32.bf16", Bf16, Bf16, 16, false) MMA("m16n8k8.f32.bf16", Bf16, Bf16, 8, false)            \
     MMA("m16n8k16.f16.f16", F16, F16, 16, true) MMA("m16n8k8.f16.f16", F16, F16, 8, true)                    \
     MMA("m16n8k8.f32.tf32", Tf32, Tf32, 8, false) MMA("m16n8k4.f32.tf32", Tf32, Tf32, 4, false)              \
-    MMA("m16n8k32.s32.s8.s8", Int8<s8>, Int8<s8>, 32, false)                                                 \
-    MMA("m16n8k32.s32.u8.u8", Int8<u8>, Int8<u8>, 32, false)                                                 \
-    MMA("m16n8k32.s32.s8.u8", Int8<s8>, Int8<u8>, 32, false)                                                 \
-    MMA("m16n8k32.s32.u8.s8", Int8<u8>, Int8<s8>, 32, false)                                                 \
-    MMA("m16n8k16.s32.s8.s8", Int8<s8>, Int8<s8>, 16, false)                                                 \
-    MMA("m16n8k16.s32.u8.u8", Int8<u8>, Int8<u8>, 16, false)                                                 \
-    MMA("m16n8k16.s32.s8.u8", Int8<s8>, Int8<u8>, 16, false)                                                 \
-    MMA("m16n8k16.s32.u8.s8", Int8<u8>, Int8<s8>, 16, false)
+    MMA_INT8("s8.s8", s8, s8) MMA_INT8("u8.u8", u8, u8) MMA_INT8("s8.u8", s8, u8) MMA_INT8("u8.s8", u8, s8)  \
+    SAME("mma.m8n8k4.f64.f64", multiply_f64)
 
 }  // namespace
 }  // namespace WS_NS

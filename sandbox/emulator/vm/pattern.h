@@ -168,13 +168,14 @@ WS_INLINE Reached reach_global_again(Warp* w, const Operation* op, u32 bytes, Us
     return reach_known<false>(w, op, w->worker->ports[op->target], first, bytes, use, access);
 }
 
-static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use) {
+static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use, StoredBytes stored) {
     Worker* k = w->worker;
-    Toucher toucher = {k->races, w->index, 0, op->site, false};
+    Toucher toucher = {k->races, w->index, 0, op->site, false, w, op, stored, nullptr, 0};
     bool write = use != Use::READ;
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m), at = address[lane] + u32(op->imm);
         toucher.thread = thread_of(w, lane);
+        toucher.start = at;
         if (op->flags & WS_SYNCHRONISES) {
             races_meet(k->races, w->index, at);
             toucher.atomic = true;
@@ -204,7 +205,7 @@ WS_INLINE const u32* shared_addresses(Warp* w, const Operation* op) {
 }
 
 template <bool Checks>
-WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use, Access& access, StoredBytes stored) {
     Worker* k = w->worker;
     const u32* address = shared_addresses(w, op);
     if (__builtin_expect(!address, 0)) return Reached::GENERAL;
@@ -214,7 +215,7 @@ WS_INLINE Reached reach_shared(Warp* w, const Operation* op, u32 bytes, Use use,
     if (__builtin_expect(!known, 0)) return Reached::LEARN;
     u64 start = u32(first + u32(op->imm));
     if (__builtin_expect(!fits_shared(k, port, start, bytes), 0)) return Reached::GENERAL;
-    if (Checks && !touch_shared(w, op, address, bytes, use)) return Reached::FAULT;
+    if (Checks && !touch_shared(w, op, address, bytes, use, stored)) return Reached::FAULT;
     access = {port.kind, k->shared + start, nullptr, start, &port};
     return Reached::FAST;
 }
@@ -232,10 +233,10 @@ WS_INLINE Reached reach_shared_again(Warp* w, const Operation* op, u32 bytes, Ac
 }
 
 template <u32 Space, bool Checks, bool Again>
-WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access& access, StoredBytes stored = nullptr) {
     if constexpr (Again && Space == WS_SHARED) return reach_shared_again(w, op, bytes, access);
     else if constexpr (Again) return reach_global_again(w, op, bytes, use, access);
-    else if constexpr (Space == WS_SHARED) return reach_shared<Checks>(w, op, bytes, use, access);
+    else if constexpr (Space == WS_SHARED) return reach_shared<Checks>(w, op, bytes, use, access, stored);
     else return reach_global<Checks>(w, op, bytes, use, access);
 }
 
@@ -249,7 +250,7 @@ static __attribute__((noinline)) const Operation* learn_and_run(Warp* w, const O
 }
 
 // Counts an access of all lanes that is contiguous or uniform: no search is needed for those.
-template <u32 Space>
+template <u32 Space, Use Uses>
 WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, u32 bytes, u64 extent) {
     WsCounters& counts = w->worker->ports[op->port].counts;
     counts.requests++;
@@ -260,10 +261,11 @@ WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, 
         counts.ideal += passes;
     } else {
         counts.sectors += ((access.first + extent - 1) >> 5) - (access.first >> 5) + 1;
+        if constexpr (Uses == Use::READ) note_load(w->worker, access.first, extent);
     }
 }
 
-template <u32 Space>
+template <u32 Space, Use Uses>
 WS_INLINE void count_other(Warp* w, const Operation* op, const Access& access, u32 bytes) {
     WsCounters& counts = w->worker->ports[op->port].counts;
     Port& pattern = *access.port;
@@ -277,6 +279,7 @@ WS_INLINE void count_other(Warp* w, const Operation* op, const Access& access, u
     } else {
         u32 sectors = pattern.sectors[access.first & 31];
         counts.sectors += sectors ? sectors : count_sectors(pattern, access.first, bytes);
+        if constexpr (Uses == Use::READ) note_loads(w->worker, access.first, pattern.distance, w->active, bytes);
     }
 }
 

@@ -2,8 +2,10 @@
 //
 // Every warp stamps its accesses; clock[w][v] says which stamps of warp v are over for warp w. Barriers join
 // clocks, and so do atomics and volatile accesses to one address (taken to be fenced). Each four-byte word remembers
-// its last write and the reads since, and splits into bytes when something narrower touches it. Lanes of one warp
-// are ordered by the machine itself. Source of the method: Flanagan and Freund, FastTrack, PLDI 2009.
+// its last write and the reads since, and splits into bytes when something narrower touches it. Warps that write the
+// same bytes need no order among themselves: whoever comes later is ordered after one of them to read, after all to write
+// something else. Lanes of one warp are ordered by the machine itself.
+// Source of the method: Flanagan and Freund, FastTrack, PLDI 2009.
 #pragma once
 #include "machine.h"
 
@@ -15,10 +17,11 @@ struct Cell {
     u32 read_stamp, read_site;
     u32 read_warps;  // warps that read since the last write, all at read_stamp unless read_set
     u32 read_set;    // index + 1 of stamps by warp, where readers' stamps differ
-    u16 write_thread, read_thread;
+    u32 write_set;   // index + 1 of stamps by warp, where several wrote the same bytes unordered
+    u32 before_stamp, before_site;  // a read of what the last ordered write replaced
+    u16 write_thread, read_thread, before_thread;
     u8 atomic;       // the last write was one
     u8 split;        // the word's bytes have cells of their own
-    u16 unused;
 };
 
 struct Meeting {  // what an address orders
@@ -41,6 +44,7 @@ struct Races {
     Cell* bytes;
     u32 (*sets)[MAX_WARPS];
     u32 set_count, set_capacity;
+    u32 free_set;  // index + 1 of the first unused one; its first element names the next
     Meeting* meetings;
 };
 
@@ -54,7 +58,7 @@ static void set_floor(Races* r, u32 w) {
 static void races_begin(Races* r, u32 warps) {
     r->base = r->now++;
     r->warps = warps;
-    r->set_count = 0;
+    r->set_count = r->free_set = 0;
     for (u32 w = 0; w < warps; w++) {
         r->stamp[w] = r->now;
         for (u32 v = 0; v < warps; v++) r->clock[w][v] = r->now;
@@ -120,11 +124,27 @@ static void races_meet(Races* r, u32 w, u64 address) {
     }
 }
 
+// Writes the bytes that a lane's store will write.
+using StoredBytes = void (*)(Warp*, const Operation*, u32 lane, u8*);
+
 struct Toucher {
     Races* races;
     u32 warp, thread, site;
     bool atomic;
+    Warp* running;
+    const Operation* op;
+    StoredBytes stored;  // null: nobody can tell, or `bytes` holds them
+    const u8* bytes;
+    u32 start;           // of the lane's access
 };
+
+// Whether the write leaves [at, at + size) of shared memory as it is.
+WS_COLD bool writes_the_same(const Toucher& t, u32 at, u32 size) {
+    u8 bytes[16];
+    if (!t.bytes && !t.stored) return false;
+    if (!t.bytes) t.stored(t.running, t.op, t.thread % LANES, bytes);
+    return !memcmp(t.running->worker->shared + at, (t.bytes ? t.bytes : bytes) + (at - t.start), size);
+}
 
 WS_INLINE bool over(const Races* r, u32 w, u32 v, u32 stamp) { return v == w || stamp < r->clock[w][v]; }
 
@@ -138,14 +158,29 @@ struct Collision {
     u32 site, thread;
 };
 
-WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, Collision& found) {
+// Whether one (for a read) or all (for a write) of the cell's unordered writers are over for the toucher.
+WS_COLD bool over_for(const Toucher& t, const Cell& cell, bool all) {
+    const u32* stamps = t.races->sets[cell.write_set - 1];
+    for (u32 v = 0; v < t.races->warps; v++)
+        if (stamps[v] && over(t.races, t.warp, v, stamps[v]) != all) return !all;
+    return all;
+}
+
+WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, bool write, Collision& found) {
     if (cell.write_stamp <= t.races->base || (t.atomic && cell.atomic)) return false;
-    if (over(t.races, t.warp, cell.write_thread / LANES, cell.write_stamp)) return false;
+    bool last = over(t.races, t.warp, cell.write_thread / LANES, cell.write_stamp);
+    if (__builtin_expect(!cell.write_set, 1) ? last : over_for(t, cell, write)) return false;
     found = {WS_RACE, cell.write_site, cell.write_thread};
     return true;
 }
 
 static u32 new_set(Races* r) {
+    u32 set = r->free_set;
+    if (set) {
+        r->free_set = r->sets[set - 1][0];
+        memset(r->sets[set - 1], 0, sizeof r->sets[0]);
+        return set;
+    }
     if (r->set_count == r->set_capacity) {
         u32 capacity = r->set_capacity ? 2 * r->set_capacity : 256;
         void* grown = realloc(r->sets, size_t(capacity) * sizeof *r->sets);
@@ -155,6 +190,33 @@ static u32 new_set(Races* r) {
     }
     memset(r->sets[r->set_count], 0, sizeof r->sets[0]);
     return ++r->set_count;
+}
+
+static void drop_write_set(Races* r, Cell& cell) {
+    r->sets[cell.write_set - 1][0] = r->free_set;
+    r->free_set = cell.write_set;
+    cell.write_set = 0;
+}
+
+// A write of what is there already, unordered with the one before: benign, unless somebody may still be reading what
+// was there before both.
+WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
+    Races* r = t.races;
+    if (cell.before_stamp > r->base && !over(r, t.warp, cell.before_thread / LANES, cell.before_stamp)) {
+        found = {WS_RACE, cell.before_site, cell.before_thread};
+        return false;
+    }
+    if (!cell.write_set) {
+        u32 set = new_set(r);
+        r->sets[set - 1][cell.write_thread / LANES] = cell.write_stamp;
+        cell.write_set = set;
+    }
+    r->sets[cell.write_set - 1][t.warp] = r->stamp[t.warp];
+    cell.write_stamp = r->stamp[t.warp];
+    cell.write_site = t.site;
+    cell.write_thread = u16(t.thread);
+    cell.atomic = 0;
+    return true;
 }
 
 static void remember_read_again(const Toucher& t, Cell& cell) {
@@ -204,14 +266,20 @@ WS_INLINE bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
         found = {WS_UNINITIALISED, t.site, t.thread};
         return false;
     }
-    if (collides_with_write(t, cell, found)) return false;
+    if (collides_with_write(t, cell, false, found)) return false;
     remember_read(t, cell);
     return true;
 }
 
-WS_INLINE bool touch_write(const Toucher& t, Cell& cell, Collision& found) {
+// `at`, `size`: the bytes of the cell.
+WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Collision& found) {
     Races* r = t.races;
-    if (collides_with_write(t, cell, found)) return false;
+    if (__builtin_expect(collides_with_write(t, cell, true, found), 0))
+        return writes_the_same(t, at, size) && join_writers(t, cell, found);
+    if (__builtin_expect(cell.write_set != 0, 0)) {
+        if (cell.write_stamp > r->base) drop_write_set(r, cell);
+        cell.write_set = 0;
+    }
     bool read = cell.read_warps && cell.read_stamp > r->base;
     if (read && (cell.read_set || cell.read_stamp >= r->floor[t.warp]))
         for (u32 m = cell.read_warps; m; m &= m - 1) {
@@ -221,6 +289,14 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, Collision& found) {
             found = {WS_RACE, cell.read_site, thread};
             return false;
         }
+    if (read) {
+        cell.before_stamp = cell.read_stamp;
+        cell.before_site = cell.read_site;
+        cell.before_thread = cell.read_thread;
+    } else if (cell.write_stamp != r->stamp[t.warp] || cell.write_thread / LANES != t.warp) {
+        // Other lanes' writes by the same instruction keep it.
+        cell.before_stamp = 0;
+    }
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
     cell.write_thread = u16(t.thread);
@@ -237,13 +313,17 @@ static Cell* split_word(Races* r, u32 word) {
     Cell& cell = r->words[word];
     if (!cell.split) {
         for (u32 i = 0; i < 4; i++) bytes[i] = cell;
+        for (u32 i = 1; i < 4 && cell.write_set && cell.write_stamp > r->base; i++) {
+            bytes[i].write_set = new_set(r);
+            memcpy(r->sets[bytes[i].write_set - 1], r->sets[cell.write_set - 1], sizeof r->sets[0]);
+        }
         cell.split = 1;
     }
     return bytes;
 }
 
-WS_INLINE bool touch_cell(const Toucher& t, Cell& cell, bool write, Collision& found) {
-    return write ? touch_write(t, cell, found) : touch_read(t, cell, found);
+WS_INLINE bool touch_cell(const Toucher& t, Cell& cell, bool write, u32 at, u32 size, Collision& found) {
+    return write ? touch_write(t, cell, at, size, found) : touch_read(t, cell, found);
 }
 
 // One lane's access to [address, address + size) of shared memory, which is in bounds.
@@ -255,12 +335,13 @@ WS_INLINE bool touch(const Toucher& t, u32 address, u32 size, bool write, Collis
         Cell& cell = r->words[word];
         bool whole = from == 0 && to == 4;
         if (whole && !cell.split) {
-            if (!touch_cell(t, cell, write, found)) clean = false;
+            if (!touch_cell(t, cell, write, at, 4, found)) clean = false;
         } else {
             Cell* bytes = split_word(r, word);
             for (u32 i = from; i < to; i++)
-                if (!touch_cell(t, bytes[i], write, found)) clean = false;
-            if (whole && write) cell = bytes[0];
+                if (!touch_cell(t, bytes[i], write, word * 4 + i, 1, found)) clean = false;
+            u32 sets = bytes[0].write_set | bytes[1].write_set | bytes[2].write_set | bytes[3].write_set;
+            if (whole && write && !sets) cell = bytes[0];
         }
         if (!clean && found.kind == WS_RACE) return false;
         at = (word + 1) * 4;

@@ -4,6 +4,7 @@
 // something is unusual, so that faults are found and described in one place.
 #pragma once
 #include "races.h"
+#include "sharing.h"
 #include "traffic.h"
 
 namespace WS_NS {
@@ -32,11 +33,19 @@ WS_INLINE u64 limit_of(const Worker* k, u32 space) {
     }
 }
 
-WS_COLD void locate(WsFault& fault, const WsAllocation* allocations, u64 index, u64 address, u32 size) {
-    const WsAllocation& hit = allocations[index];
-    fault.allocation = s64(index);
-    fault.distance = address < hit.address ? -s64(hit.address - address)
-                                           : s64(address + size) - s64(hit.address + hit.size);
+// The nearest allocation, unless the address lies further from all of them than their windows are wide.
+WS_COLD void locate(WsFault& fault, const WsLaunch* launch, u64 address, u32 size) {
+    u64 least = 1ull << launch->address_stride_bits;
+    for (u32 i = 0; i < launch->allocation_count; i++) {
+        const WsAllocation& it = launch->allocations[i];
+        bool before = address < it.address;
+        u64 away = before ? it.address - address : address + size - (it.address + it.size);
+        if (!before && address + size <= it.address + it.size) away = 0;
+        if (away >= least) continue;
+        least = away;
+        fault.allocation = s64(i);
+        fault.distance = before ? -s64(away) : s64(away);
+    }
 }
 
 WS_COLD bool bad_access(Warp* w, const Operation* op, WsFaultKind kind, u32 lane, u32 space, u64 address, u32 size) {
@@ -49,11 +58,7 @@ WS_COLD bool bad_access(Warp* w, const Operation* op, WsFaultKind kind, u32 lane
     fault.address = address;
     fault.size = size;
     if (space == WS_GLOBAL) {
-        // The nearest allocation: an address before one lies in the window of the one before.
-        u64 half = 1ull << (launch->address_stride_bits - 1);
-        u64 window = (address - launch->address_base + half) >> launch->address_stride_bits;
-        if (address + half >= launch->address_base && window < launch->allocation_count)
-            locate(fault, launch->allocations, window, address, size);
+        locate(fault, launch, address, size);
     } else {
         fault.distance = s64(address + size) - s64(limit_of(w->worker, space));
     }
@@ -117,11 +122,13 @@ static bool reach_one(Warp* w, const Operation* op, u32 lane, u32 space, u64 add
 WS_INLINE bool all_valid(const u8* valid, u64 size) { return !memchr(valid, 0, size); }
 
 // Initialisation and races of one lane's access.
-static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, u64 address, u32 size, Use use) {
+static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, u64 address, u32 size, Use use,
+                    StoredBytes stored = nullptr) {
     if (place.space == WS_SHARED) {
         Worker* k = w->worker;
-        Toucher toucher = {k->races, w->index, thread_of(w, lane), op->site, use == Use::UPDATE};
         u32 at = u32(place.offset);
+        Toucher toucher = {k->races, w->index, thread_of(w, lane), op->site, use == Use::UPDATE,
+                           w, op, stored, nullptr, at};
         Collision found;
         if (op->flags & WS_SYNCHRONISES || use == Use::UPDATE) {
             races_meet(k->races, w->index, at);
@@ -146,7 +153,8 @@ static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, 
 }
 
 // Fills worker->pointer and worker->valid for the active lanes' accesses of `size` bytes at `address[lane]`.
-static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* address, u32 size, Use use, u32 mask) {
+static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* address, u32 size, Use use, u32 mask,
+                        StoredBytes stored = nullptr) {
     Worker* k = w->worker;
     u64 shared_mask = 0, local_mask = 0, global_mask = 0;
     u32 shared_at[LANES];
@@ -155,7 +163,7 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
         u32 lane = first_lane(m);
         Place place;
         if (!reach_one(w, op, lane, space, address[lane], size, use, place)) return false;
-        if (k->checks && !inspect(w, op, lane, place, address[lane], size, use)) return false;
+        if (k->checks && !inspect(w, op, lane, place, address[lane], size, use, stored)) return false;
         k->pointer[lane] = place.data;
         k->valid[lane] = place.valid;
         if (place.space == WS_SHARED) {
@@ -179,7 +187,10 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
         counts.wavefronts += passes.wavefronts;
         counts.ideal += passes.ideal;
     }
-    if (use == Use::UPDATE) counts.atomic_serial += most_on_one_address(address, mask);
+    if (use == Use::READ && global_mask) note_loads(k, 0, address, u32(global_mask), size);
+    if (use != Use::UPDATE) return true;
+    counts.atomic_serial += most_on_one_address(address, mask);
+    if (global_mask) note_updates(k, address, u32(global_mask));
     return true;
 }
 

@@ -20,15 +20,17 @@ WS_INLINE u8* element(Warp* w, const u32* registers, u32 size, u32 each, u32 ind
     return reinterpret_cast<u8*>(lanes<u32>(w, registers[place / 4]) + lane) + place % 4;
 }
 
-static void count_fragment(Warp* w, const Operation* op, u32 space, u64 start, u64 pitch, u32 lines, u32 bytes) {
+static void count_fragment(Warp* w, const Operation* op, u32 space, u64 start, u64 pitch, u32 lines, u32 bytes,
+                           bool reads) {
     WsCounters& counts = w->worker->ports[op->port].counts;
     counts.requests++;
     counts.lanes += LANES;
-    u64 address[LANES];
+    u64 address[LANES] = {};
     u32 mask = lines == LANES ? ALL : (1u << lines) - 1;
     for (u32 i = 0; i < lines; i++) address[i] = start + i * pitch;
     if (space != WS_SHARED) {
         counts.sectors += sectors_touched(address, mask, bytes);
+        for (u32 i = 0; i < lines && reads && space == WS_GLOBAL; i++) note_load(w->worker, address[i], bytes);
         return;
     }
     for (u32 part = 0; part < bytes; part += 16) {
@@ -65,7 +67,7 @@ static const Operation* move_fragment(Warp* w, const Operation* op) {
         else memcpy(value, place.data, f.size);
     }
     u32 lines = f.by_column ? f.columns : f.rows, length = f.by_column ? f.rows : f.columns;
-    if (k->count) count_fragment(w, op, space, start, pitch, lines, length * f.size);
+    if (k->count) count_fragment(w, op, space, start, pitch, lines, length * f.size, !Write);
     return next;
 }
 

@@ -79,6 +79,7 @@ static void begin_block(Worker* k) {
     const WsLaunch* launch = k->launch;
     memset(k->barriers, 0, sizeof k->barriers);
     k->live = k->threads;
+    k->ordinal++;
     if (k->races) races_begin(k->races, k->warp_count);
     if (k->local_valid) memset(k->local_valid, 0, size_t(k->warp_count) * LANES * launch->local_bytes);
     for (u32 i = 0; i < k->warp_count; i++) {
@@ -171,9 +172,20 @@ static bool prepare(Worker* k, u8* registers, Handler (*handler_at)(u32, bool, b
     return true;
 }
 
-// Adds what this host thread counted to the launch's totals; host.cpp calls workers' ends under a lock.
+// Warp instructions this host thread has issued.
+WS_INLINE u64 issued(const Worker* k) { return k->spent + u64(FUEL - k->fuel); }
+
+WS_INLINE void raise(u64* most, u64 value) {
+    u64 old = __atomic_load_n(most, __ATOMIC_RELAXED);
+    while (old < value && !__atomic_compare_exchange_n(most, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
+// Adds what this host thread counted to the launch's totals.
 static void add_up(Worker* k) {
     WsLaunch* launch = k->launch;
+    __atomic_add_fetch(&launch->fresh_sectors, k->fresh_sectors, __ATOMIC_RELAXED);
+    raise(&launch->heaviest_block, k->heaviest);
     for (u32 b = 0; b < launch->block_count; b++) {
         __atomic_add_fetch(&launch->block_warps[b], k->counts[b].warps, __ATOMIC_RELAXED);
         __atomic_add_fetch(&launch->block_threads[b], k->counts[b].lanes, __ATOMIC_RELAXED);
@@ -195,7 +207,10 @@ static void run_blocks(Worker* k) {
         if (position > __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)) return;
         k->position = position;
         k->block_index = launch->run[position];
+        u64 before = issued(k);
         run_block(k);
+        u64 mine = issued(k) - before;
+        k->heaviest = mine > k->heaviest ? mine : k->heaviest;
         settle(k);
         __atomic_add_fetch(&launch->blocks_run, 1, __ATOMIC_RELAXED);
         if (!k->fault.kind) continue;

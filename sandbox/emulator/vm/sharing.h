@@ -1,0 +1,141 @@
+// What the time model asks of whole blocks: how much of what a block loads is new to it, how uneven blocks are, and
+// how many lanes of all blocks update one address.
+#pragma once
+#include "machine.h"
+
+namespace WS_NS {
+namespace {
+
+// The sectors of one allocation, as one host thread saw them.
+struct Seen {
+    u32* by_block;  // by 32-byte sector: ordinal of the last block that loaded it
+    u64 first;      // number of the allocation's first sector
+};
+
+struct Update {
+    u64 address, lanes;
+    u32 blocks, last;  // blocks that updated it, and the last one's ordinal
+};
+// Addresses that atomics updated, hashed; in one piece of memory, so that host.cpp frees it without knowing it.
+struct Updates {
+    u64 capacity, count;
+    Update entries[1];
+};
+// Addresses beyond these are not followed: the busiest is met early.
+constexpr u64 MOST_UPDATES = 1 << 20;
+
+static Updates* new_updates(u64 capacity) {
+    auto* updates = static_cast<Updates*>(calloc(1, sizeof(Updates) + capacity * sizeof(Update)));
+    if (!updates) abort();
+    updates->capacity = capacity;
+    return updates;
+}
+
+static Update* find_update(Updates* updates, u64 address) {
+    u64 slot = (address * 0x9E3779B97F4A7C15ull) >> 32;
+    for (;; slot++) {
+        Update& entry = updates->entries[slot % updates->capacity];
+        if (entry.address == address) return &entry;
+        if (entry.address) continue;
+        if (updates->count >= MOST_UPDATES) return nullptr;
+        updates->count++;
+        entry.address = address;
+        return &entry;
+    }
+}
+
+static Update* update_of(Updates*& updates, u64 address) {
+    if (!updates) updates = new_updates(1024);
+    if (2 * updates->count >= updates->capacity && updates->count < MOST_UPDATES) {
+        Updates* larger = new_updates(4 * updates->capacity);
+        for (u64 i = 0; i < updates->capacity; i++)
+            if (updates->entries[i].address)
+                *find_update(larger, updates->entries[i].address) = updates->entries[i];
+        free(updates);
+        updates = larger;
+    }
+    return find_update(updates, address);
+}
+
+// The lanes' atomics to global memory.
+static void note_updates(Worker* k, const u64* address, u32 mask) {
+    while (mask) {
+        u64 at = address[first_lane(mask)];
+        u32 same = 0;
+        for (u32 m = mask; m; m &= m - 1) same |= u32(address[first_lane(m)] == at) << first_lane(m);
+        mask &= ~same;
+        Update* update = update_of(k->updates, at);
+        if (!update) continue;
+        update->lanes += u64(__builtin_popcount(same));
+        update->blocks += update->last != k->ordinal;
+        update->last = k->ordinal;
+    }
+}
+
+// Adds this host thread's updates to the launch's and finds the busiest address; one thread at a time.
+static void share_updates(WsLaunch* launch, Worker* k) {
+    if (!k->updates) return;
+    auto* all = static_cast<Updates*>(launch->updates);
+    for (u64 i = 0; i < k->updates->capacity; i++) {
+        const Update& mine = k->updates->entries[i];
+        Update* total = mine.address ? update_of(all, mine.address) : nullptr;
+        if (!total) continue;
+        total->lanes += mine.lanes;
+        total->blocks += mine.blocks;
+        bool busier = total->lanes > launch->busiest_lanes;
+        if (!busier && (total->lanes < launch->busiest_lanes || total->blocks < launch->busiest_blocks)) continue;
+        launch->busiest_lanes = total->lanes;
+        launch->busiest_blocks = total->blocks;
+    }
+    launch->updates = all;
+}
+
+static Seen* new_seen(const WsLaunch* launch) {
+    auto* seen = static_cast<Seen*>(calloc(launch->allocation_count + 1, sizeof(Seen)));
+    for (u32 i = 0; seen && i < launch->allocation_count; i++) {
+        const WsAllocation& it = launch->allocations[i];
+        seen[i].first = it.address >> 5;
+        // Pages of it that no load touches cost nothing.
+        seen[i].by_block = static_cast<u32*>(calloc(size_t(it.size / 32 + 2), sizeof(u32)));
+        if (!seen[i].by_block) return seen;
+    }
+    return seen;
+}
+
+static bool complete(const WsLaunch* launch, const Seen* seen) {
+    for (u32 i = 0; seen && i < launch->allocation_count; i++)
+        if (!seen[i].by_block) return false;
+    return seen;
+}
+
+static void free_seen(const WsLaunch* launch, Seen* seen) {
+    for (u32 i = 0; seen && i < launch->allocation_count; i++) free(seen[i].by_block);
+    free(seen);
+}
+
+// A load of [first, first + bytes) of global memory, in bounds.
+WS_INLINE void note_load(Worker* k, u64 first, u64 bytes) {
+    const WsLaunch* launch = k->launch;
+    const Seen& seen = k->seen[(first - launch->address_base) >> launch->address_stride_bits];
+    u64 last = ((first + bytes - 1) >> 5) - seen.first;
+    u32 fresh = 0, ordinal = k->ordinal;
+    for (u64 sector = (first >> 5) - seen.first; sector <= last; sector++) {
+        fresh += seen.by_block[sector] != ordinal;
+        seen.by_block[sector] = ordinal;
+    }
+    k->fresh_sectors += fresh;
+}
+
+// Each lane's load of `bytes` at `start` + distance.
+static void note_loads(Worker* k, u64 start, const u64* distance, u32 mask, u32 bytes) {
+    u64 before = 0;
+    for (u32 m = mask; m; m &= m - 1) {
+        u64 at = start + distance[first_lane(m)];
+        if (at >> 5 == before && (at + bytes - 1) >> 5 == before) continue;
+        note_load(k, at, bytes);
+        before = (at + bytes - 1) >> 5;
+    }
+}
+
+}  // namespace
+}  // namespace WS_NS
