@@ -14,6 +14,7 @@ SAME_IN_ALL_LANES = (SlotKind.IMMEDIATE, SlotKind.PARAM, SlotKind.GLOBAL_VARIABL
 SPECIALS_BY_LANE = frozenset((*range(3), 12, *range(17, 22)))
 """tid, laneid and lane masks, by their number in `emitter.SPECIALS`."""
 CARRIES = {"lane.add.b64", "lane.add.b32", "copy32", "copy64", "lane.mov.b64", "lane.mov.b32"}
+MOVE = "lane.add.b64"
 SUBTRACTIONS = {"lane.sub.b64", "lane.sub.b32"}
 REPEATED = {
     f"{op}.{space}.{vector}{kind}"
@@ -27,10 +28,19 @@ FORGET = {"split", "bar.sync", "bar.warp.sync", "shfl", "vote", "match", "redux"
 
 
 def mark_repeats(blocks: Sequence[DraftBlock]) -> None:
-    """Rename repeated accesses to their `again` handlers and give them the first one's port."""
+    """Rename repeated accesses to their `again` handlers and give them the first one's port.
+
+    Pointers that move by the same amount in all lanes get a handler that reads this amount once.
+    """
     uniform = _Uniform(blocks)
     for block in blocks:
         _mark_block(block, uniform)
+    for block in blocks:
+        for draft in block.operations:
+            if draft.handler == MOVE and draft.a is not None and draft.a in uniform:
+                draft.a, draft.b = draft.b, draft.a
+            if draft.handler == MOVE and draft.b is not None and draft.b in uniform:
+                draft.handler = "add64.same"
 
 
 class _Uniform:

@@ -42,6 +42,30 @@ def test_a_store_before_the_start_is_out_of_bounds(cuda, fresh):
     assert (FaultKind.OUT_OF_BOUNDS, -4) == (fault.kind, fault.distance)
 
 
+@pytest.mark.parametrize("past", [0, 1])
+@pytest.mark.parametrize("checks", [True, False])
+def test_a_load_that_moves_between_buffers_is_held_to_each_ones_bounds(cuda, buffer, written, past, checks):
+    """The second buffer is the shorter one, and the third pass returns to the first."""
+    kernel = cuda(
+        """extern "C" __global__ void k(const float* x, const float* y, float* sum, int past) {
+            const float* from = x;
+            float total = 0;
+            #pragma unroll 1
+            for (int i = 0; i < 3; i++) {
+                total += from[threadIdx.x + (i == 1 ? past : 0)];
+                from = i == 0 ? y : x;
+            }
+            sum[threadIdx.x] = total; }"""
+    )
+    x, y, total = np.arange(64, dtype=np.float32), np.full(32, 100, np.float32), np.zeros(32, np.float32)
+    result = kernel.run(1, 32, buffer(x), buffer(y), written(total), past, checks=checks)
+    if past:
+        assert (FaultKind.OUT_OF_BOUNDS, (31, 0, 0)) == (result.fault.kind, result.fault.thread)
+    else:
+        assert result.fault is None
+        assert np.array_equal(2 * x[:32] + 100, total)
+
+
 def test_shared_memory_ends_where_the_launch_says(cuda, fresh):
     kernel = cuda(
         """extern "C" __global__ void k(int* y) { extern __shared__ int s[];

@@ -261,3 +261,25 @@ def test_lanes_that_leave_in_every_direction(kernel, buffer, fresh, rng):
         return y
 
     assert [_divergence(int(v)) for v in x] == on_every_build(run).tolist()
+
+
+def test_pointers_move_in_the_lanes_that_are_there(ptx, fresh):
+    """An amount that is the same in all lanes, worked out while the first lanes are elsewhere."""
+    kernel = ptx(
+        """.visible .entry k(.param .u64 out, .param .u32 n) {
+        .reg .b32 %r<4>; .reg .b64 %rd<5>; .reg .pred %p<2>;
+        ld.param.u64 %rd0, [out]; ld.param.u32 %r0, [n]; mov.u32 %r1, %tid.x; mul.wide.u32 %rd1, %r1, 4;
+        add.s64 %rd2, %rd0, %rd1; setp.lt.u32 %p0, %r1, 8; @%p0 bra DONE;
+        mul.wide.u32 %rd3, %r0, 4; add.s64 %rd2, %rd2, %rd3; add.s64 %rd2, %rd3, %rd2;
+        DONE: st.global.u32 [%rd2], %r1; ret; }"""
+    )
+
+    def run(isa, checks):
+        places = np.zeros(64, np.uint32)
+        result = kernel.run(1, 32, fresh(places), 12, isa=isa, checks=checks)
+        assert result.fault is None
+        return places
+
+    expected = np.zeros(64, np.uint32)
+    expected[:8], expected[32:56] = np.arange(8), np.arange(8, 32)
+    assert np.array_equal(expected, on_every_build(run))

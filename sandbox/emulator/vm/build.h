@@ -73,7 +73,7 @@ static const Entry TABLE[] = {
     SAME("cp.async", cp_async) SAME("cp.async.commit_group", cp_async_commit)
     SAME("cp.async.wait_group", cp_async_wait) SAME("cp.async.wait_all", cp_async_wait_all)
     ATOMICS MATRICES WMMAS
-    SAME("printf", print) SAME("copy32", copy32) SAME("copy64", copy64)
+    SAME("add64.same", add_same) SAME("printf", print) SAME("copy32", copy32) SAME("copy64", copy64)
     SAME("extend64.u", extend_unsigned) SAME("extend64.s", extend_signed) SAME("truncate32", truncate32)
 };
 #undef LANE_ROW

@@ -44,7 +44,7 @@ static void separate(Warp* w) {
     }
 }
 
-static void park(Warp* w, u32 mask, u32 position) {
+static __attribute__((noinline)) void park(Warp* w, u32 mask, u32 position) {
     if (mask == w->alive) {
         w->together = 1;
         w->resume = position;
@@ -56,12 +56,25 @@ static void park(Warp* w, u32 mask, u32 position) {
 
 // Lowest position of the lanes of a mask; ALL for no lanes.
 WS_INLINE u32 lowest_position(const Warp* w, u32 mask) {
+#if defined(__AVX512F__)
+    // Compilers do not make vectors of the loop below.
+    __m512i none = _mm512_set1_epi32(-1);
+    __m512i low = _mm512_mask_loadu_epi32(none, __mmask16(mask), w->position);
+    __m512i high = _mm512_mask_loadu_epi32(none, __mmask16(mask >> 16), w->position + 16);
+    __m512i least = _mm512_maskz_min_epu32(0xFFFF, low, high);
+    least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_i64x2(0xFF, least, least, 0x4E));
+    least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_i64x2(0xFF, least, least, 0xB1));
+    least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_epi32(0xFFFF, least, _MM_PERM_ENUM(0x4E)));
+    least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_epi32(0xFFFF, least, _MM_PERM_ENUM(0xB1)));
+    return u32(_mm_cvtsi128_si32(_mm512_castsi512_si128(least)));
+#else
     u32 lowest = ALL;
     for (u32 i = 0; i < LANES; i++) {
         u32 at = mask >> i & 1 ? w->position[i] : ALL;
         lowest = at < lowest ? at : lowest;
     }
     return lowest;
+#endif
 }
 
 WS_INLINE u32 lanes_at(const Warp* w, u32 position) {
@@ -135,7 +148,7 @@ WS_INLINE const Operation* go(Warp* w, const Operation* op, u32 block) {
 
 static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, op->target); }
 
-static const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
+static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
     const BlockCount* counts = w->worker->counts;
     if (op->flags & WS_BACKWARD && ++w->turns >= TURN) {
         w->turns = 0;

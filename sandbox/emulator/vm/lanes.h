@@ -54,6 +54,22 @@ struct LaneOperation {
     }
 };
 
+// As the row add.b64, for a second source that is the same in all active lanes (repeats.py): a moving pointer.
+static const Operation* add_same(Warp* w, const Operation* op) {
+    u64* d = lanes<u64>(w, op->d);
+    const u64* a = lanes<u64>(w, op->a);
+    u64 by = lanes<u64>(w, op->b)[first_lane(w->active)];
+    if (__builtin_expect(!w->blend, 1)) {
+#pragma GCC ivdep
+        for (u32 i = 0; i < LANES; i++) d[i] = a[i] + by;
+    } else {
+        const s32* mask = w->lane_mask;
+#pragma GCC ivdep
+        for (u32 i = 0; i < LANES; i++) d[i] = mask[i] ? a[i] + by : d[i];
+    }
+    return op + 1;
+}
+
 #define WS_JOIN_(a, b) a##b
 #define WS_JOIN(a, b) WS_JOIN_(a, b)
 #define WS_SPREAD(...) __VA_ARGS__

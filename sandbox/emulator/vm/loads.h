@@ -178,6 +178,21 @@ static __attribute__((noinline)) const Operation* store_other(Warp* w, const Ope
     return op + 1;
 }
 
+// Whatever the fast way declined, for a reason that goes away (then the operation starts again) or not.
+template <u32 Space, class E, u32 N, bool Again>
+static __attribute__((noinline)) const Operation* load_unusual(Warp* w, const Operation* op, Reached reached) {
+    if (reached == Reached::FAULT) return nullptr;
+    if (prepare_port<Space, Again>(w, op, reached, sizeof(E) * N)) return op->run(w, op);
+    return load_anywhere<E, N>(w, op, Space);
+}
+
+template <u32 Space, class E, u32 N, bool Again>
+static __attribute__((noinline)) const Operation* store_unusual(Warp* w, const Operation* op, Reached reached) {
+    if (reached == Reached::FAULT) return nullptr;
+    if (prepare_port<Space, Again>(w, op, reached, sizeof(E) * N)) return op->run(w, op);
+    return store_anywhere<E, N>(w, op, Space);
+}
+
 // a: address; d (loads) or e (stores), or the list: the registers.
 template <u32 Space, class E, u32 N, bool Checks, bool Counts, bool Again = false>
 struct Load {
@@ -185,19 +200,16 @@ struct Load {
         constexpr u32 BYTES = sizeof(E) * N;
         Access access = {};
         Reached reached = reach<Space, Checks, Again>(w, op, BYTES, Use::READ, access);
-        if (__builtin_expect(reached != Reached::FAST, 0)) {
-            if (reached == Reached::LEARN) return learn_and_run<Space>(w, op, BYTES);
-            return reached == Reached::FAULT ? nullptr : load_anywhere<E, N>(w, op, Space);
-        }
+        if (__builtin_expect(reached != Reached::FAST, 0)) return load_unusual<Space, E, N, Again>(w, op, reached);
         typename Stored<E>::type* d[N];
         if (access.pattern == CONTIGUOUS) {
-            if (Counts) count_simple<Space, Use::READ>(w, op, access, BYTES, BYTES * LANES);
+            if (Counts) count_simple<Space, Use::READ>(w, op, access, BYTES, CONTIGUOUS);
             registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
             load_contiguous<E, N>(access.data, d);
             return op + 1;
         }
         if (access.pattern == UNIFORM) {
-            if (Counts) count_simple<Space, Use::READ>(w, op, access, BYTES, BYTES);
+            if (Counts) count_simple<Space, Use::READ>(w, op, access, BYTES, UNIFORM);
             registers_of<typename Stored<E>::type, N>(w, op, op->d, d);
             load_uniform<E, N>(access.data, d);
             return op + 1;
@@ -212,13 +224,10 @@ struct Store {
         constexpr u32 BYTES = sizeof(E) * N;
         Access access = {};
         Reached reached = reach<Space, Checks, Again>(w, op, BYTES, Use::WRITE, access, bytes_stored<E, N>);
-        if (__builtin_expect(reached != Reached::FAST, 0)) {
-            if (reached == Reached::LEARN) return learn_and_run<Space>(w, op, BYTES);
-            return reached == Reached::FAULT ? nullptr : store_anywhere<E, N>(w, op, Space);
-        }
+        if (__builtin_expect(reached != Reached::FAST, 0)) return store_unusual<Space, E, N, Again>(w, op, reached);
         if (access.pattern != CONTIGUOUS) return store_other<Space, E, N, Counts>(w, op, access.pattern, access.data, access.first, access.port);
         typename Stored<E>::type* d[N];
-        if (Counts) count_simple<Space, Use::WRITE>(w, op, access, BYTES, BYTES * LANES);
+        if (Counts) count_simple<Space, Use::WRITE>(w, op, access, BYTES, CONTIGUOUS);
         registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
         store_contiguous<E, N>(access.data, d);
         return op + 1;

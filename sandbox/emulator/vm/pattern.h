@@ -26,6 +26,14 @@ struct Access {
 #if defined(__AVX512F__)
 WS_INLINE bool same_distances(Warp* w, const u64* address, u64 first, const u64* distance) {
     __m512i start = _mm512_set1_epi64(s64(first));
+    if (__builtin_expect(w->active == ALL, 1)) {
+        __m512i any = _mm512_setzero_si512();
+        for (u32 q = 0; q < 4; q++) {
+            __m512i moved = _mm512_sub_epi64(_mm512_load_si512(address + 8 * q), start);
+            any = _mm512_or_si512(any, _mm512_xor_si512(moved, _mm512_load_si512(distance + 8 * q)));
+        }
+        return !_mm512_test_epi64_mask(any, any);
+    }
     u32 differ = 0;
     for (u32 q = 0; q < 4; q++) {
         __m512i moved = _mm512_sub_epi64(_mm512_load_si512(address + 8 * q), start);
@@ -72,6 +80,7 @@ static __attribute__((noinline)) void learn(Port& port, const u64* address, u32 
     s64 least = 0, most = 0;
     port.mask = mask;
     port.misaligned = 0;
+    port.extent = 0;
     memset(port.sectors, 0, sizeof port.sectors);
     for (u32 m = mask; m; m &= m - 1) {
         u32 lane = first_lane(m);
@@ -128,26 +137,39 @@ enum class Reached : u32 {
     FAST,     // `access` says where
     GENERAL,  // something is unusual, which the general way finds out
     LEARN,    // the lanes' distances are not the known ones
+    MOVED,    // the access does not lie where the last one did
     FAULT
 };
 
-// The access of lanes whose distances `pattern` knows, if all of it lies in one allocation and nothing is unusual.
+// Notes where accesses with the port's distances lie in the allocation that `first` points into; false if none holds
+// this one.
+static __attribute__((noinline)) bool move(const Worker* k, Port& port, u64 first, u32 bytes) {
+    const WsLaunch* launch = k->launch;
+    u64 window = (first - launch->address_base) >> launch->address_stride_bits;
+    if (window >= launch->allocation_count || port.misaligned & (bytes - 1)) return false;
+    const WsAllocation& hit = launch->allocations[window];
+    // A permutation reads whole words around what it needs.
+    u64 high = port.kind == PERMUTED && port.high + port.low < 128 ? 128 - port.low : port.high;
+    if (hit.size < port.low || hit.size - port.low < high) return false;
+    port.begin = hit.address + port.low;
+    port.extent = hit.size - port.low - high + 1;
+    port.data = hit.data + port.low;
+    port.valid = hit.valid ? hit.valid + port.low : nullptr;
+    port.writable = hit.writable;
+    if (k->seen) port.seen = k->seen[window].by_block - k->seen[window].first;
+    return first - port.begin < port.extent;
+}
+
+// The access of lanes whose distances `pattern` knows, if all of it lies where the last one did and nothing is unusual.
 template <bool Checks>
 WS_INLINE Reached reach_known(Warp* w, const Operation* op, Port& pattern, u64 first, u32 bytes, Use use, Access& access) {
     first += u64(op->imm);
-    const WsLaunch* launch = w->worker->launch;
-    u64 window = (first - launch->address_base) >> launch->address_stride_bits;
-    if (__builtin_expect(window >= launch->allocation_count, 0)) return Reached::GENERAL;
-    const WsAllocation& hit = launch->allocations[window];
-    u64 offset = first - hit.address;
-    bool inside = offset >= pattern.low && offset + pattern.high <= hit.size && offset < hit.size;
-    bool aligned = !((first | pattern.misaligned) & (bytes - 1));
+    u64 at = first - pattern.begin;
+    if (__builtin_expect(at >= pattern.extent, 0)) return Reached::MOVED;
     bool synchronises = Checks && op->flags & WS_SYNCHRONISES;
-    bool allowed = use == Use::READ || hit.writable;
-    if (__builtin_expect(!inside || !aligned || synchronises || !allowed, 0)) return Reached::GENERAL;
-    access = {pattern.kind, hit.data + offset, Checks && hit.valid ? hit.valid + offset : nullptr, first, &pattern};
-    // A permutation reads whole words around what it needs.
-    if (pattern.kind == PERMUTED && offset - pattern.low + 128 > hit.size) access.pattern = GATHERED;
+    bool allowed = use == Use::READ || pattern.writable;
+    if (__builtin_expect(first & (bytes - 1) || synchronises || !allowed, 0)) return Reached::GENERAL;
+    access = {pattern.kind, pattern.data + at, Checks && pattern.valid ? pattern.valid + at : nullptr, first, &pattern};
     return !Checks || valid_pattern(w, access, bytes, use) ? Reached::FAST : Reached::GENERAL;
 }
 
@@ -240,28 +262,41 @@ WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access
     else return reach_global<Checks>(w, op, bytes, use, access);
 }
 
-// Notes the lanes' distances and starts the operation again.
-template <u32 Space>
-static __attribute__((noinline)) const Operation* learn_and_run(Warp* w, const Operation* op, u32 bytes) {
-    Port& port = w->worker->ports[op->port];
-    if constexpr (Space == WS_SHARED) learn_shared(port, shared_addresses(w, op), w->active, bytes);
-    else learn(port, lanes<u64>(w, op->a), w->active, bytes);
-    return op->run(w, op);
+// Makes the port ready for what the fast way met; false where only the general way helps.
+template <u32 Space, bool Again>
+WS_INLINE bool prepare_port(Warp* w, const Operation* op, Reached reached, u32 bytes) {
+    Port& port = w->worker->ports[Again ? op->target : op->port];
+    if constexpr (Space == WS_SHARED) {
+        if (reached == Reached::LEARN) learn_shared(port, shared_addresses(w, op), w->active, bytes);
+    } else {
+        const u64* address = lanes<u64>(w, op->a);
+        if (reached == Reached::LEARN) learn(port, address, w->active, bytes);
+        if (reached == Reached::MOVED)
+            return move(w->worker, port, address[first_lane(w->active)] + u64(op->imm), bytes);
+    }
+    return reached != Reached::GENERAL;
 }
 
-// Counts an access of all lanes that is contiguous or uniform: no search is needed for those.
+// Counts an access of all lanes that is contiguous or uniform: no search is needed for those. It is aligned, so that
+// one address lies in one sector and a warp's `bytes` sectors are one more where they do not start at a sector.
 template <u32 Space, Use Uses>
-WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, u32 bytes, u64 extent) {
-    WsCounters& counts = w->worker->ports[op->port].counts;
-    counts.requests++;
-    counts.lanes += LANES;
+WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, u32 bytes, Pattern pattern) {
+    Port& port = w->worker->ports[op->port];
     if constexpr (Space == WS_SHARED) {
         u32 passes = bytes <= 4 ? 1 : bytes / 4;
-        counts.wavefronts += passes;
-        counts.ideal += passes;
+        port.counts.requests++;
+        port.counts.lanes += LANES;
+        port.counts.wavefronts += passes;
+        port.counts.ideal += passes;
     } else {
-        counts.sectors += ((access.first + extent - 1) >> 5) - (access.first >> 5) + 1;
-        if constexpr (Uses == Use::READ) note_load(w->worker, access.first, extent);
+        u32 sectors = pattern == UNIFORM ? 1 : bytes + ((access.first & 31) != 0);
+        if (pattern == UNIFORM) {
+            port.uniform++;
+        } else {
+            port.contiguous++;
+            port.counts.sectors += sectors;
+        }
+        if (Uses == Use::READ) note_sectors(w->worker, access.port->seen + (access.first >> 5), sectors);
     }
 }
 

@@ -15,9 +15,17 @@ enum class Use : u32 { READ, WRITE, UPDATE };
 // Counts and memory traffic pattern of one memory instruction on one host thread.
 struct alignas(64) Port {
     WsCounters counts;
+    // Global accesses of all lanes that `counts` does not have yet: at one address, which costs one sector, and
+    // contiguous ones, whose sectors it has. add_up adds them.
+    u64 uniform, contiguous;
     u32 kind, mask;
     u64 low, high;  // extent of the warp's access relative to its first active lane, in bytes: [-low, high)
     u64 misaligned; // bits any lane's distance has set
+    // Where the first lane may stand so that the whole access lies in the allocation hit last: [begin, begin + extent).
+    u64 begin, extent;
+    u8 *data, *valid;  // host addresses of `begin`; valid may be null
+    u32 writable;
+    u32* seen;  // where that allocation's sector 0 would have its entry in Seen::by_block
     Passes passes[4];   // by the first lane's address modulo 4; ideal is 0 while unknown
     u8 sectors[LANES];  // by the first lane's address modulo 32; 0 while unknown
     alignas(64) u64 distance[LANES];   // of each lane's address from the first active lane's

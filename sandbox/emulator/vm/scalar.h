@@ -327,16 +327,12 @@ static inline f32 ex2(f32 x) {
     // Adding 1.5 * 2**52 leaves the nearest integer in the low bits.
     f64 shifted = clamped + 6755399441055744.0;
     f64 f = clamped - (shifted - 6755399441055744.0);
-    f64 p = 1.0178086009239699e-07;
-    p = p * f + 1.3215486790144307e-06;
-    p = p * f + 1.5252733804059841e-05;
-    p = p * f + 1.5403530393381608e-04;
-    p = p * f + 1.3333558146428443e-03;
-    p = p * f + 9.6181291076284772e-03;
-    p = p * f + 5.5504108664821580e-02;
-    p = p * f + 2.4022650695910072e-01;
-    p = p * f + 6.9314718055994531e-01;
-    p = p * f + 1.0;
+    // The polynomial by pairs of terms (Estrin): Horner's way has to wait for each term.
+    f64 f2 = f * f, f4 = f2 * f2;
+    f64 p0 = 6.9314718055994531e-01 * f + 1.0, p2 = 5.5504108664821580e-02 * f + 2.4022650695910072e-01;
+    f64 p4 = 1.3333558146428443e-03 * f + 9.6181291076284772e-03, p6 = 1.5252733804059841e-05 * f + 1.5403530393381608e-04;
+    f64 p8 = 1.0178086009239699e-07 * f + 1.3215486790144307e-06;
+    f64 p = (p8 * f4 + (p6 * f2 + p4)) * f4 + (p2 * f2 + p0);
     f64 scale = f64_of(u64(bits_of(shifted) + 1023) << 52);
     f32 y = f32(p * scale);
     return x == x ? y : canonical_nan(x);

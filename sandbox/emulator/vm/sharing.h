@@ -113,17 +113,38 @@ static void free_seen(const WsLaunch* launch, Seen* seen) {
     free(seen);
 }
 
+// A load of `count` sectors in a row; `seen` is the first one's entry. Most have been loaded before.
+WS_INLINE void note_sectors(Worker* k, u32* seen, u32 count) {
+    if (count == 1) {
+        if (__builtin_expect(*seen == k->ordinal, 1)) return;
+        *seen = k->ordinal;
+        k->fresh_sectors++;
+        return;
+    }
+#if defined(__AVX512F__)
+    if (count <= 16) {
+        __mmask16 wanted = __mmask16((1u << count) - 1);
+        __m512i now = _mm512_set1_epi32(s32(k->ordinal));
+        __mmask16 fresh = _mm512_mask_cmpneq_epi32_mask(wanted, _mm512_maskz_loadu_epi32(wanted, seen), now);
+        if (__builtin_expect(!fresh, 1)) return;
+        _mm512_mask_storeu_epi32(seen, fresh, now);
+        k->fresh_sectors += u64(__builtin_popcount(fresh));
+        return;
+    }
+#endif
+    u32 fresh = 0, ordinal = k->ordinal;
+    for (u32 i = 0; i < count; i++) {
+        fresh += seen[i] != ordinal;
+        seen[i] = ordinal;
+    }
+    k->fresh_sectors += fresh;
+}
+
 // A load of [first, first + bytes) of global memory, in bounds.
 WS_INLINE void note_load(Worker* k, u64 first, u64 bytes) {
     const WsLaunch* launch = k->launch;
     const Seen& seen = k->seen[(first - launch->address_base) >> launch->address_stride_bits];
-    u64 last = ((first + bytes - 1) >> 5) - seen.first;
-    u32 fresh = 0, ordinal = k->ordinal;
-    for (u64 sector = (first >> 5) - seen.first; sector <= last; sector++) {
-        fresh += seen.by_block[sector] != ordinal;
-        seen.by_block[sector] = ordinal;
-    }
-    k->fresh_sectors += fresh;
+    note_sectors(k, seen.by_block + ((first >> 5) - seen.first), u32(((first + bytes - 1) >> 5) - (first >> 5)) + 1);
 }
 
 // Each lane's load of `bytes` at `start` + distance.

@@ -51,6 +51,8 @@ static bool changes_with_block(u32 which) {
 }
 
 static void fill_special(Worker* k, Warp* w, const WsSlot& slot) {
+    // What changes with the block is the same for all of its threads.
+    if (changes_with_block(slot.index)) return fill(w, slot, special_value(k, w, slot.index, 0));
     for (u32 i = 0; i < LANES; i++) {
         u64 value = special_value(k, w, slot.index, i);
         if (slot.width == 8) lanes<u64>(w, slot.offset)[i] = value;
@@ -193,7 +195,11 @@ static void add_up(Worker* k) {
     for (u32 s = 0; s < launch->site_count; s++)
         if (k->guarded[s]) __atomic_add_fetch(&launch->guarded_warps[s], k->guarded[s], __ATOMIC_RELAXED);
     for (u32 p = 0; p < launch->port_count; p++) {
-        const u64* from = &k->ports[p].counts.requests;
+        Port& port = k->ports[p];
+        port.counts.requests += port.uniform + port.contiguous;
+        port.counts.lanes += (port.uniform + port.contiguous) * LANES;
+        port.counts.sectors += port.uniform;
+        const u64* from = &port.counts.requests;
         u64* to = &launch->counters[p].requests;
         for (u32 i = 0; i < sizeof(WsCounters) / 8; i++) __atomic_add_fetch(to + i, from[i], __ATOMIC_RELAXED);
     }
