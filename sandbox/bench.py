@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.kernel_file import dims_of
-from warpsmith.core.outcome import Failure, Outcome
+from warpsmith.core.outcome import Failure, Inconclusive, Outcome, Stage
 from warpsmith.core.plan import BoundFill, BoundLaunch, BoundPlan
 from warpsmith.core.profile import Profile, WorkloadProfile
 from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.quantity import Source
-from warpsmith.core.task import Task, Workload
+from warpsmith.core.task import Cost, Task, Workload
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.trials import static_inputs, written_tensors
@@ -26,6 +26,13 @@ WHOLE_WARPS = 8e6
 """Warp instructions that earlier launches of a call may take to run whole, so that the last one finds what it reads."""
 ONCE_WHOLE_WARPS = 24e6
 """The same for one workload of every evaluation, drawn at random."""
+MORE_BLOCKS = (256, 4096)
+"""Blocks counted instead where those cannot stand for the others."""
+LEAST_SHARE = 0.5
+"""Of the task's arithmetic and outputs that sampled blocks, scaled to the grid, must account for."""
+MOST_FLOPS = 8
+"""Operations that one instruction of one thread can do without tensor cores: a dot product of four bytes."""
+_SHARE_OUT = "The rest is done by few other blocks: share the work out evenly, so that a sample can be modelled."
 
 _CACHE = BenchCache()
 
@@ -72,8 +79,15 @@ class Bench:
             sample_blocks=SAMPLED_BLOCKS,
         )
         reply = self.launcher.run(request)
+        cost = self.task.cost(dims_of(self.task, workload))
+        for blocks in MORE_BLOCKS:
+            if reply.failure is not None or not unlikely(self.task, plan, reply, cost):
+                break
+            reply = self.launcher.run(replace(request, sample_blocks=blocks))
         if reply.failure is not None:
             return _at(reply.failure, workload)
+        if why := unlikely(self.task, plan, reply, cost):
+            return Inconclusive(stage=Stage.PROFILE, message=f"{why} {_SHARE_OUT}", workload=workload.name)
         self.replies.append((workload, reply))
         wrong = self._check(request, workload, reply)
         if wrong is not None:
@@ -83,7 +97,6 @@ class Bench:
             for step, counters in zip(plan.launches, reply.counters, strict=True)
             if not step.prepare
         ]
-        cost = self.task.cost(dims_of(self.task, workload))
         return model_workload(
             workload.name, launches, cost, self.builds.arch, fills=memset_bytes(plan, self.task, workload)
         )
@@ -116,6 +129,29 @@ class Bench:
 
 def _at(failure: Outcome, workload: Workload) -> Outcome:
     return failure.model_copy(update={"workload": workload.name}) if isinstance(failure, Failure) else failure
+
+
+def unlikely(task: Task, plan: BoundPlan, reply: RunReply, cost: Cost) -> str:
+    """Why the sampled blocks cannot stand for the others; empty where they may.
+
+    Scaled to the grid they must do the task's arithmetic and write its outputs: else others, not counted, do.
+    """
+    done = sum(
+        sum(item.tensor_flops.values()) + MOST_FLOPS * item.thread_instructions
+        for step, item in zip(plan.launches, reply.counters, strict=True)
+        if not step.prepare
+    )
+    if done < LEAST_SHARE * cost.flops:
+        return f"The blocks that were sampled stand for {done:.3g} operations of {cost.flops:.3g}."
+    last = reply.counters[-1]
+    if last.blocks_counted == last.grid_blocks or any(isinstance(step, BoundFill) for step in plan.steps):
+        return ""
+    for name, changed in reply.changed.items():
+        written = float(changed.mean()) * last.grid_blocks / last.blocks_counted if changed.size else 1.0
+        counted = getattr(task.tensor(name), "valid", None)
+        if reply.outputs[name].dtype.is_floating and not counted and written < LEAST_SHARE:
+            return f"The blocks that were sampled stand for {written:.0%} of {name}."
+    return ""
 
 
 def memset_bytes(plan: BoundPlan, task: Task, workload: Workload) -> list[int]:

@@ -159,6 +159,9 @@ class _Evaluation:
         """Run and compare workloads that did not exist when the candidate was written."""
         with self._stage(Stage.EMULATE) as said:
             minted = self.minter.hidden()
+            if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
+                message = f"`requires` admits no size but those that the task lists: {self._domain()}"
+                raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
             self._end_if(self._building(lambda: self.builds.build_all(minted)))
             ran = [workload for workload in minted if self._run_minted(workload)]
             checks = self._compare()

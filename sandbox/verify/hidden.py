@@ -51,7 +51,9 @@ class Minter:
 
     def bench_sized(self, draw: random.Random) -> list[Workload]:
         """The largest bench size of each free dimension, the others small; and a pair of them, where that is cheap."""
-        found = []
+        found: list[Workload] = []
+        if not self.task.bench:
+            return found
         for name in self._free():
             found += self._drawn(max(self.task.bench, key=lambda item: item.dims[name]), (name,), draw)
         source = draw.choice(self.task.bench)

@@ -26,6 +26,16 @@ PLAN = (
         says="requires",
     ),
     tile(
+        "a domain of the visible sizes alone",
+        (
+            'task = "linear"',
+            'task = "linear"\n// requires = "(M == 1 and N == 96 and K == 256) or (M == 16 and N == 1024 '
+            'and K == 1024) or (M == 64 and N == 512 and K == 2048)"',
+        ),
+        gets="Inconclusive",
+        says="no size but those",
+    ),
+    tile(
         "a million knobs",
         (
             "//\n// [[launch]]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .case import FMA, GRID, STORE, at_start, at_store, split, tile
+from .case import FMA, GRID, START, STORE, at_start, at_store, split, tile
 
 SIZES = (
     tile("half the work once K is large", at_start("if (K > 1500) K /= 2;"), gets="Wrong", says="bench-sized"),
@@ -91,5 +91,23 @@ SIZES = (
         ("if (n < N)\n", "if (blockIdx.x < N / 64)\n"),
         gets="Wrong|Racy|OutOfBounds",
         says="ragged|one row",
+    ),
+    tile(
+        "one block of many does all the work where it is timed",
+        (
+            STORE,
+            STORE.replace("(n < N)", "(n < N && M * N * K < 16 * 1024 * 1024)")
+            + """
+    if (M * N * K < 16 * 1024 * 1024 || blockIdx.x != 3 || m != M - 2) return;
+    for (int i = threadIdx.x; i < M * N; i += 64) {
+        float s = ws::to_float(b[i % N]);
+        for (int k = 0; k < K; k++)
+            s += ws::to_float(x[i / N * (size_t)K + k]) * ws::to_float(w[(size_t)k * N + i % N]);
+        y[i] = ws::from_float<y_t>(s);
+    }""",
+        ),
+        (START, "    if (M * N * K >= 16 * 1024 * 1024 && (blockIdx.x != 3 || m != M - 2)) return;\n" + START),
+        gets="Inconclusive|Wrong",
+        says="sampled|no workload small enough",
     ),
 )

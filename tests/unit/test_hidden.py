@@ -1,0 +1,49 @@
+"""Minted workloads: legal, inside the kernel's domain, drawn from the seed, and of bench size where it counts."""
+
+from __future__ import annotations
+
+from warpsmith.core.kernel_file import dims_of
+from warpsmith.core.task import Workload
+from warpsmith.sandbox.verify.hidden import Minter
+from warpsmith.tasks import load_task
+
+TASK = load_task("w4a16_gemm")
+
+
+def minter(seed: int = 1) -> Minter:
+    return Minter(TASK, lambda workload: workload.dims["N"] % 4 == 0, seed)
+
+
+def test_every_minted_workload_is_legal_and_inside_the_domain() -> None:
+    for seed in range(5):
+        for workload in minter(seed).hidden():
+            assert dims_of(TASK, workload)
+            assert 0 == workload.dims["N"] % 4
+
+
+def test_equal_seeds_mint_equal_workloads_and_others_do_not() -> None:
+    assert minter(1).hidden() == minter(1).hidden()
+    assert minter(1).hidden() != minter(2).hidden()
+
+
+def test_every_free_dimension_is_tried_at_its_largest_bench_size() -> None:
+    minted = minter().hidden()
+    for name in ("M", "N", "K"):
+        assert max(item.dims[name] for item in TASK.bench) in {item.dims[name] for item in minted}
+
+
+def test_fixed_dimensions_take_values_that_the_task_names() -> None:
+    known = {item.dims["G"] for item in (*TASK.verify, *TASK.bench)}
+    assert {item.dims["G"] for item in minter().hidden()} <= known
+
+
+def test_a_kernel_that_claims_nothing_gets_no_workload() -> None:
+    assert () == Minter(TASK, lambda workload: False, 1).hidden()
+
+
+def test_relatives_approach_the_bench_workload() -> None:
+    bench: Workload = TASK.bench[2]
+    kept = [
+        sum(item.dims[name] == bench.dims[name] for name in "MNK") for item in minter().towards(bench, lambda _: True)
+    ]
+    assert kept[0] < kept[-1]
