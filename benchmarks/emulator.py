@@ -1,8 +1,8 @@
 """Speed of the emulator's VM: one JSON object on standard output.
 
-Thread instructions per second of four kernels on one and two host threads, checks off and counters on; the fraction
-of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run), with its target; and how much
-slower checks make each kernel.
+Thread instructions per second of four kernels on one and two host threads with checks and traffic counters off, and
+their fraction of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run) beside its
+target; the fraction with counters on, as profiles run; and how much slower checks make each kernel, as verdicts run.
 
     python benchmarks/emulator.py [--repeat N]
 """
@@ -14,7 +14,7 @@ import json
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,7 @@ def micro_benchmark(repeat: int) -> float:
     memory = Memory()
     out = memory.allocate("out", np.zeros(128, np.uint8), writable=True, initialised=False)
     spec = LaunchSpec((1, 1, 1), (32, 1, 1), 0, struct.pack("<Qi4x", out, MICRO_ROUNDS))
-    return rate(loaded, spec, memory, Options(checks=False), repeat)
+    return rate(loaded, spec, memory, Options(checks=False, counters=False), repeat)
 
 
 def measure(kernel: Kernel, repeat: int) -> dict[str, float]:
@@ -125,15 +125,18 @@ def measure(kernel: Kernel, repeat: int) -> dict[str, float]:
     spec = LaunchSpec(kernel.grid, kernel.block, 0, params)
     # Before and after, the better one: a busy neighbour must not flatter the kernel.
     before = micro_benchmark(repeat)
-    one = rate(loaded, spec, memory, Options(checks=False), repeat)
+    plain = Options(checks=False, counters=False)
+    one = rate(loaded, spec, memory, plain, repeat)
     micro = max(before, micro_benchmark(repeat))
-    two = rate(loaded, spec, memory, Options(checks=False, threads=2), repeat)
-    checked = rate(loaded, spec, memory, Options(), max(1, repeat // 4))
+    two = rate(loaded, spec, memory, replace(plain, threads=2), repeat)
+    counted = rate(loaded, spec, memory, Options(checks=False), repeat)
+    checked = rate(loaded, spec, memory, Options(counters=False), max(1, repeat // 4))
     return {
         "one_thread": one,
         "two_threads": two,
         "fraction": one / micro,
         "target": kernel.target,
+        "fraction_with_counters": counted / micro,
         "checks_slowdown": one / checked,
     }
 
