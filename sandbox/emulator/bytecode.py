@@ -19,6 +19,7 @@ class Flag(IntFlag):
     NEGATED = 2
     WIDE = 4
     SYNCHRONISES = 16
+    POLLS = 32
 
 
 class Space(IntEnum):
@@ -101,6 +102,8 @@ class DraftBlock:
     operations: list[Draft] = field(default_factory=list)
     successors: tuple[int, ...] = ()
     instructions: int = 0
+    changes: bool = False
+    """It may change memory or a barrier (`polling.py`)."""
 
 
 @dataclass(slots=True)
@@ -112,3 +115,5 @@ class DraftProgram:
     ports: list[int]
     """Instruction index of each memory instruction."""
     instructions: tuple[Instr, ...]
+    waits: bool = False
+    """Some loop waits for what another warp or block does."""

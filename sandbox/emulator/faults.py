@@ -34,6 +34,12 @@ BARRIER_DETAILS = (
 )
 """In the order of `WsBarrierDetail`."""
 
+DEADLOCK_DETAILS = (
+    "waits for a barrier that the other threads of the block never reach",
+    "waits in a loop for a value that none of the blocks on the device at the same time will write",
+)
+"""In the order of `WsDeadlockDetail`."""
+
 NAMES = {Space.GLOBAL: "global", Space.SHARED: "shared", Space.LOCAL: "local", Space.GENERIC: "generic",
          Space.CONST: "const", Space.PARAM: "param"}  # fmt: skip
 
@@ -98,7 +104,7 @@ def describe(
         case FaultKind.BARRIER:
             said = BARRIER_DETAILS[record.detail].format(other=_thread(other), there=there)
         case FaultKind.DEADLOCK:
-            said = "waits for a barrier that the other threads of the block never reach"
+            said = DEADLOCK_DETAILS[record.detail]
         case FaultKind.BUDGET:
             said = "was running when the launch had executed its budget of warp instructions"
         case FaultKind.TRAP:

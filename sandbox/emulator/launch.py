@@ -59,12 +59,14 @@ def load(module: Module) -> LoadedModule:
     return LoadedModule(module)
 
 
-def _check(spec: LaunchSpec, program: Program) -> None:
+def _check(spec: LaunchSpec, program: Program, options: Options) -> None:
     threads = spec.block[0] * spec.block[1] * spec.block[2]
     if min(*spec.grid, *spec.block) < 1 or threads > MAX_THREADS:
         raise ValueError(
             f"grid {spec.grid} of blocks {spec.block}: sizes are at least 1, threads at most {MAX_THREADS}"
         )
+    if options.resident is not None and options.resident < 1:
+        raise ValueError(f"{options.resident} resident blocks: at least 1 runs")
     if len(spec.params) < program.entry.param_bytes:
         raise ValueError(f"{len(spec.params)} bytes of parameters where the entry has {program.entry.param_bytes}")
     count = spec.grid[0] * spec.grid[1] * spec.grid[2]
@@ -121,7 +123,7 @@ def launch(
     options = options or Options()
     loaded = loaded if isinstance(loaded, LoadedModule) else load(loaded)
     program = loaded.program(entry_name)
-    _check(spec, program)
+    _check(spec, program, options)
     placed = place(loaded.module, memory)
     slots = program.slots.copy()
     for index, constant in program.variables:
@@ -148,6 +150,7 @@ def _record(
     table = allocation_table(placed.allocations)
     params = np.frombuffer(spec.params.ljust(8, b"\0"), np.uint8)
     constants = np.frombuffer(placed.constants.ljust(8, b"\0"), np.uint8)
+    waits = options.resident is not None and program.waits
     names = bindings.isa_names()
     if isa is not None and isa not in names:
         raise ValueError(f"this processor runs {', '.join(names)}, not {isa}")
@@ -190,7 +193,9 @@ def _record(
         constants=constants.ctypes.data,
         constant_bytes=len(placed.constants),
         param_bytes=len(spec.params),
-        threads=max(1, min(options.threads, len(run))),
+        # Blocks that wait for each other share one host thread.
+        threads=1 if waits else max(1, min(options.threads, len(run))),
+        resident=options.resident or 0 if waits else 0,
         checks=options.checks,
         count=options.counters,
         isa=0 if isa is None else names.index(isa),

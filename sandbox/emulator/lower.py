@@ -12,6 +12,7 @@ from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
+from warpsmith.sandbox.emulator.polling import mark_polls
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
 from warpsmith.sandbox.emulator.repeats import mark_repeats
 
@@ -76,8 +77,9 @@ def lower(module: Module, entry: Entry) -> DraftProgram:
         if last.opcode not in TERMINATORS:
             emitter.emit("branch", target=index + 1)
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
+    waits = mark_polls(entry, blocks)
     mark_repeats(blocks)
-    return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions)
+    return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits)
 
 
 def _straight(emitter: Emitter) -> None:

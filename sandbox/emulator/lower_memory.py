@@ -181,7 +181,7 @@ def atomic(emitter: Emitter) -> None:
         b=first,
         c=second,
         imm=offset,
-        flags=flags,
+        flags=flags | Flag.SYNCHRONISES,
         port=emitter.port(),
         bytes=int(space),
         target=int(keeps),

@@ -127,6 +127,10 @@ class Options:
     """Orders warps and blocks; 0 is launch order."""
     sms: int = 132
     """Reported as `%nsmid`."""
+    resident: int | None = None
+    """Blocks on the device at once (occupancy times SMs). Those that wait for each other in loops then take turns, and
+    what waits for a block that finds no place is a DEADLOCK. None runs one block after the other. The reference
+    executor ignores it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Program:
     ports: tuple[int, ...]
     register_bytes: int
     prints: bool
+    waits: bool
 
 
 def pack(entry: Entry, draft: DraftProgram) -> Program:
@@ -52,6 +53,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     first = 0
     for block_row, block in zip(blocks, draft.blocks, strict=True):
         block_row["first"], block_row["instructions"] = first, block.instructions
+        block_row["changes"] = block.changes
         first += len(block.operations)
     slots, variables = _pack_slots(draft.constants)
     prints = any(operation.handler in ("printf", "assert") for operation in flat)
@@ -65,6 +67,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
         tuple(draft.ports),
         register_bytes,
         prints,
+        draft.waits,
     )
 
 

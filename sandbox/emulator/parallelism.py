@@ -27,7 +27,7 @@ def _loads_and_depth(entry: Entry, block: Block) -> tuple[int, int]:
     level: dict[int, int] = {}
     count = deepest = 0
     for instr in entry.instructions[block.start : block.stop]:
-        written, read = _written(instr), list(_read(instr))
+        written, read = written_registers(instr), list(read_registers(instr))
         here = max((level.get(register, 0) for register in read), default=0)
         if _is_global_load(instr):
             count, here = count + 1, here + 1
@@ -45,14 +45,16 @@ def _is_global_load(instr: Instr) -> bool:
     )
 
 
-def _written(instr: Instr) -> list[int]:
+def written_registers(instr: Instr) -> list[int]:
+    """Indices of the registers an instruction writes."""
     if not instr.operands or instr.opcode in ("st", "red", "bra", "bar", "barrier", "cp", "ret", "exit"):
         return []
     return list(_registers(instr.operands[0])) if not isinstance(instr.operands[0], Address) else []
 
 
-def _read(instr: Instr) -> Iterator[int]:
-    first = 0 if not _written(instr) else 1
+def read_registers(instr: Instr) -> Iterator[int]:
+    """Indices of the registers an instruction reads, its guard apart."""
+    first = 0 if not written_registers(instr) else 1
     for operand in instr.operands[first:]:
         yield from _registers(operand)
 

@@ -29,6 +29,7 @@ struct Atomic {
             Bits old = __atomic_load_n(at, __ATOMIC_RELAXED), changed;
             do changed = bits_as<Bits>(T(Change::apply(bits_as<T>(old), first, second)));
             while (!__atomic_compare_exchange_n(at, &old, changed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+            w->worker->changes += changed != old;
             if (op->target) lanes<Lane>(w, op->d)[lane] = old;
         }
         return op + 1;

@@ -29,7 +29,7 @@ OPERATION = np.dtype(
     ]
 )
 SLOT = np.dtype([*((name, np.uint32) for name in ("offset", "width", "kind", "index")), ("bits", np.uint64)])
-BLOCK = np.dtype([("first", np.uint32), ("instructions", np.uint32)])
+BLOCK = np.dtype([(name, np.uint32) for name in ("first", "instructions", "changes")])
 ALLOCATION = np.dtype(
     [
         *((name, np.uint64) for name in ("address", "size", "data", "valid")),
@@ -87,7 +87,7 @@ class LaunchRecord(ctypes.Structure):
         *((name, c_int64) for name in ("budget", "blocks_run", "next_run", "stop_after")),
         *((name, c_uint64) for name in ("fresh_sectors", "heaviest_block", "busiest_lanes", "busiest_blocks")),
         ("updates", c_void_p),
-        *((name, c_uint32) for name in ("print_count", "unused")),
+        *((name, c_uint32) for name in ("print_count", "resident")),
         ("fault", FaultRecord),
     ]
 

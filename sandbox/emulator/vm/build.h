@@ -7,7 +7,7 @@
 #include "lanes.h"
 #include "matrix.h"
 #include "wmma.h"
-#include "worker.h"
+#include "window.h"
 
 namespace WS_NS {
 namespace {
@@ -83,72 +83,6 @@ constexpr u32 COUNT = sizeof TABLE / sizeof TABLE[0];
 static const char* handler_name(u32 index) { return index < COUNT ? TABLE[index].name : nullptr; }
 static Handler handler_at(u32 index, bool checks, bool count) { return TABLE[index].variants[checks * 2 + count]; }
 
-struct Storage {
-    u8 *registers, *worker, *counts, *code, *block_at, *ports, *guarded, *shared, *local, *local_valid, *warps, *races;
-};
-
-static bool allocate(Storage& s, const WsLaunch* l, u32 warps) {
-    u64 local = u64(l->local_bytes) * LANES * warps;
-    s.registers = zeroed(u64(l->register_bytes) * warps);
-    s.worker = zeroed(sizeof(Worker));
-    s.counts = zeroed(sizeof(BlockCount) * u64(l->block_count));
-    s.code = zeroed(sizeof(Operation) * u64(l->operation_count));
-    s.block_at = zeroed(sizeof(u32) * u64(l->operation_count));
-    s.ports = zeroed(sizeof(Port) * u64(l->port_count));
-    s.guarded = zeroed(sizeof(u64) * u64(l->site_count));
-    // Whole words around an access may be read: room behind the end.
-    s.shared = zeroed(u64(l->shared_bytes) + 256);
-    s.local = zeroed(local);
-    s.local_valid = l->checks && local ? zeroed(local) : nullptr;
-    s.warps = zeroed(sizeof(Warp) * u64(warps));
-    s.races = zeroed(sizeof(Races));
-    return s.registers && s.worker && s.counts && s.code && s.block_at && s.ports && s.guarded && s.shared &&
-           s.local && s.warps && s.races && (s.local_valid || !l->checks || !local);
-}
-
-static void release_all(Storage& s, Worker* k) {
-    for (u32 i = 0; k && k->warps && i < k->warp_count; i++)
-        if (k->warps[i].copies) {
-            free(k->warps[i].copies->queue);
-            free(k->warps[i].copies);
-        }
-    if (k && k->races) races_free(k->races);
-    if (k && k->seen) free_seen(k->launch, k->seen);
-    if (k) free(k->updates);
-    u8* all[] = {s.registers, s.worker, s.counts, s.code, s.block_at, s.ports, s.guarded, s.shared, s.local,
-                 s.local_valid, s.warps, s.races};
-    for (u8* memory : all) free(memory);
-}
-
-static bool start(Worker* k, Storage& s, WsLaunch* launch, u32 threads, u32 warps) {
-    k->launch = launch;
-    k->counts = reinterpret_cast<BlockCount*>(s.counts);
-    k->code = reinterpret_cast<Operation*>(s.code);
-    k->lists = launch->lists;
-    k->block_at = reinterpret_cast<u32*>(s.block_at);
-    k->ports = reinterpret_cast<Port*>(s.ports);
-    k->guarded = reinterpret_cast<u64*>(s.guarded);
-    k->shared = s.shared;
-    k->shared_bytes = launch->shared_bytes;
-    k->local = s.local;
-    k->local_valid = s.local_valid;
-    k->warps = reinterpret_cast<Warp*>(s.warps);
-    k->warp_count = warps;
-    k->threads = threads;
-    k->fuel = FUEL;
-    k->checks = launch->checks;
-    k->count = launch->count;
-    if (k->checks) {
-        k->races = reinterpret_cast<Races*>(s.races);
-        if (!races_prepare(k->races, launch->shared_bytes)) return false;
-    }
-    if (k->count) {
-        k->seen = new_seen(launch);
-        if (!complete(launch, k->seen)) return false;
-    }
-    return prepare(k, s.registers, handler_at);
-}
-
 // What host threads do one at a time at their ends. A fault of an earlier block than the one recorded takes its
 // place, so that threads do not matter.
 static void report(WsLaunch* launch, Worker* k) {
@@ -156,26 +90,29 @@ static void report(WsLaunch* launch, Worker* k) {
     while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) {
     }
     share_updates(launch, k);
-    if (!k->fault.kind) {
-    } else if (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED))
+    if (k->fault.kind &&
+        (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)))
         launch->fault = k->fault;
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
+static void end(Worker* k) {
+    add_up(k);
+    report(k->launch, k);
+}
+
 static bool work(WsLaunch* launch) {
-    u32 threads = launch->block[0] * launch->block[1] * launch->block[2], warps = (threads + LANES - 1) / LANES;
-    Storage storage = {};
-    bool ready = allocate(storage, launch, warps);
-    Worker* k = reinterpret_cast<Worker*>(storage.worker);
-    ready = ready && start(k, storage, launch, threads, warps);
-    if (ready) {
-        run_blocks(k);
-        add_up(k);
-        __atomic_sub_fetch(&launch->budget, FUEL - k->fuel, __ATOMIC_RELAXED);
-        report(launch, k);
-    }
-    release_all(storage, k);
-    return ready;
+    Common common = {};
+    Window window = {};
+    bool ready = share_among(common, launch, handler_at);
+    Worker* k = ready ? add_worker(window, common, launch) : nullptr;
+    if (k && launch->resident) ready = run_window(window, common);
+    else if (k) run_blocks(k);
+    for (u32 i = 0; k && i < window.count; i++) end(window.workers[i]);
+    if (k) add_counts(launch, common);
+    release(window);
+    release(launch, common);
+    return ready && k;
 }
 
 }  // namespace

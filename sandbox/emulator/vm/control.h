@@ -127,8 +127,9 @@ static __attribute__((noinline)) const Operation* dispatch(Warp* w) {
 }
 
 // A group that has branched backwards long enough lets the other lanes, or the other warps, go first.
-WS_COLD const Operation* take_turn(Warp* w, u32 position) {
+WS_COLD const Operation* take_turn(Warp* w, const Operation* op, u32 position) {
     w->turns = 0;
+    w->polled = op->flags & WS_POLLS;
     u32 group = w->active;
     bool others = w->pending != 0;
     park(w, group, position);
@@ -140,7 +141,7 @@ WS_COLD const Operation* take_turn(Warp* w, u32 position) {
 
 WS_INLINE const Operation* go(Warp* w, const Operation* op, u32 block) {
     u32 first = w->worker->counts[block].first;
-    if (op->flags & WS_BACKWARD && __builtin_expect(++w->turns >= TURN, 0)) return take_turn(w, first);
+    if (op->flags & WS_BACKWARD && __builtin_expect(++w->turns >= TURN, 0)) return take_turn(w, op, first);
     if (__builtin_expect(!w->pending || first < w->min_pending, 1)) return enter(w, block);
     park(w, w->active, first);
     return dispatch(w);

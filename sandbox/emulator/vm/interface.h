@@ -21,7 +21,8 @@ enum WsFlag : uint32_t {
     WS_NEGATED = 2,       // acts where the predicate does not hold
     WS_WIDE = 4,          // the address register has 64 bits
     WS_SIGNED = 8,        // narrow loads sign-extend
-    WS_SYNCHRONISES = 16  // volatile, acquire, release, atomic: orders other accesses
+    WS_SYNCHRONISES = 16,  // volatile, acquire, release, atomic: orders other accesses
+    WS_POLLS = 32  // branch of a loop that waits for what others write
 };
 
 // A register that has its value before the first instruction: an immediate, a parameter, a special register.
@@ -42,6 +43,7 @@ enum WsSpecial : uint32_t {
 struct WsBlock {
     uint32_t first;         // its first operation
     uint32_t instructions;  // PTX instructions in it
+    uint32_t changes;       // it may change memory, atomics apart, or a barrier
 };
 
 struct WsAllocation {
@@ -60,6 +62,8 @@ enum WsFaultKind : uint32_t {
     WS_DEADLOCK, WS_BUDGET, WS_TRAP
 };
 enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM };
+// What a deadlock is about: a barrier, or a loop that waits for another block.
+enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS };
 // Why a barrier fault is one.
 enum WsBarrierDetail : uint32_t {
     WS_DIFFERENT_BARRIERS, WS_DIFFERENT_INSTRUCTIONS, WS_DIFFERENT_COUNTS, WS_LANES_NEVER_ARRIVE, WS_BAD_BARRIER,
@@ -118,7 +122,8 @@ struct WsLaunch {
     uint64_t busiest_lanes;   // lanes that atomics brought to the global address with the most of them
     uint64_t busiest_blocks;  // and the blocks they came from
     void* updates;            // what host threads share to find it
-    uint32_t print_count, unused;
+    uint32_t print_count;
+    uint32_t resident;  // blocks on the device at once, 0 where nobody waits for another block
     WsFault fault;
 };
 

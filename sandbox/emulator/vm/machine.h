@@ -58,6 +58,7 @@ struct alignas(64) Warp {
     u32 together;      // every live lane stands at `resume`; position[] is stale
     u32 resume;
     u32 turns;         // backward branches in this turn
+    u32 polled;        // the turn ended in a loop that waits for others
     u32 index;
     Status status;
     u32 barrier;          // while together: what `waiting` waits at
@@ -97,6 +98,7 @@ struct alignas(64) Worker {
     u32* block_at;  // operation -> block that starts there, or ALL
     Port* ports;
     u64* guarded;
+    u8* registers;    // [warp][register_bytes]
     u8* shared;
     u32 shared_bytes;
     u8* local;        // [warp][lane][local_bytes]
@@ -114,12 +116,17 @@ struct alignas(64) Worker {
     u8* valid[LANES];
     alignas(64) u32 scratch[LANES];
     bool checks, count;
-    u32 ordinal;          // blocks this thread has begun
+    u32 ordinal;          // of the block among those this host thread began
     struct Seen* seen;    // by allocation, where counted
     struct Updates* updates;
     u64 fresh_sectors;
     u64 spent;            // warp instructions, without those since the last refuelling
     u64 heaviest;         // most of one block
+    u64 before;           // issued when the block began
+    u64 round;            // turns of the block's warps so far
+    u64 changes;          // atomics that changed a value
+    u32* ordinals;        // blocks begun, where several workers share a host thread
+    bool begun;           // the block waits in a window for its next turn
 };
 
 template <class T>

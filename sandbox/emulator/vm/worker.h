@@ -81,7 +81,8 @@ static void begin_block(Worker* k) {
     const WsLaunch* launch = k->launch;
     memset(k->barriers, 0, sizeof k->barriers);
     k->live = k->threads;
-    k->ordinal++;
+    k->ordinal = ++*k->ordinals;
+    k->round = 0;
     if (k->races) races_begin(k->races, k->warp_count);
     if (k->local_valid) memset(k->local_valid, 0, size_t(k->warp_count) * LANES * launch->local_bytes);
     for (u32 i = 0; i < k->warp_count; i++) {
@@ -117,12 +118,19 @@ static void run_warp(Warp* w) {
 
 static bool blocked(const Warp* w) { return w->status == Status::BLOCKED && !(w->alive & ~(w->waiting | w->meeting)); }
 
-static void run_block(Worker* k) {
-    begin_block(k);
+enum class Ended : u32 { DONE, FAULTED, WAITING };
+
+// Backward branches in a row where blocks share the device: waiting loops are what turns are for there.
+constexpr u32 SHORT_TURN = 32;
+
+// Lets the block's warps take turns until all have exited or, where other blocks are resident, until all that could
+// run waited for something in loops.
+static Ended run_warps(Worker* k) {
     u64 seed = k->launch->seed;
-    for (u64 round = 0;; round++) {
-        u32 done = 0, ran = 0;
-        u32 start = seed ? u32(mix(seed + u64(k->block_index) * 977 + round) % k->warp_count) : 0;
+    bool shares = k->launch->resident;
+    for (;; k->round++) {
+        u32 done = 0, ran = 0, polled = 0;
+        u32 start = seed ? u32(mix(seed + u64(k->block_index) * 977 + k->round) % k->warp_count) : 0;
         for (u32 i = 0; i < k->warp_count; i++) {
             Warp* w = &k->warps[(start + i) % k->warp_count];
             if (w->status == Status::DONE) {
@@ -131,14 +139,18 @@ static void run_block(Worker* k) {
             }
             if (blocked(w)) continue;
             ran++;
+            w->polled = 0;
+            if (shares) w->turns = TURN - SHORT_TURN;
             run_warp(w);
-            if (k->fault.kind) return;
+            if (k->fault.kind) return Ended::FAULTED;
+            polled += w->status == Status::READY && w->polled;
         }
-        if (done == k->warp_count) return;
+        if (done == k->warp_count) return Ended::DONE;
         if (!ran) {
             deadlock(k);
-            return;
+            return Ended::FAULTED;
         }
+        if (shares && polled == ran) return Ended::WAITING;
     }
 }
 
@@ -149,21 +161,24 @@ static u8* zeroed(u64 bytes) {
     return static_cast<u8*>(memory);
 }
 
-static bool prepare(Worker* k, u8* registers, Handler (*handler_at)(u32, bool, bool)) {
-    const WsLaunch* launch = k->launch;
+static void prepare_code(const WsLaunch* launch, Operation* code, BlockCount* counts, u32* block_at,
+                         Handler (*handler_at)(u32, bool, bool)) {
     for (u32 i = 0; i < launch->operation_count; i++) {
         const WsOperation& from = launch->operations[i];
-        k->code[i] = {handler_at(from.handler, k->checks, k->count), from.d, from.a, from.b, from.c, from.e,
-                      from.list, from.site, from.flags, from.port, from.target, from.bytes, from.imm};
-        k->block_at[i] = ALL;
+        code[i] = {handler_at(from.handler, launch->checks, launch->count), from.d, from.a, from.b, from.c, from.e,
+                   from.list, from.site, from.flags, from.port, from.target, from.bytes, from.imm};
+        block_at[i] = ALL;
     }
     for (u32 b = 0; b < launch->block_count; b++) {
-        k->counts[b] = {0, 0, launch->blocks[b].first, launch->blocks[b].instructions};
-        k->block_at[launch->blocks[b].first] = b;
+        counts[b] = {0, 0, launch->blocks[b].first, launch->blocks[b].instructions};
+        block_at[launch->blocks[b].first] = b;
     }
+}
+
+static bool prepare_warps(Worker* k) {
     for (u32 i = 0; i < k->warp_count; i++) {
         Warp* w = &k->warps[i];
-        w->registers = registers + size_t(launch->register_bytes) * i;
+        w->registers = k->registers + size_t(k->launch->register_bytes) * i;
         w->worker = k;
         w->code = k->code;
         w->index = i;
@@ -183,48 +198,46 @@ WS_INLINE void raise(u64* most, u64 value) {
     }
 }
 
-// Adds what this host thread counted to the launch's totals.
+// Adds what this worker's blocks counted to the launch's totals.
 static void add_up(Worker* k) {
     WsLaunch* launch = k->launch;
     __atomic_add_fetch(&launch->fresh_sectors, k->fresh_sectors, __ATOMIC_RELAXED);
     raise(&launch->heaviest_block, k->heaviest);
-    for (u32 b = 0; b < launch->block_count; b++) {
-        __atomic_add_fetch(&launch->block_warps[b], k->counts[b].warps, __ATOMIC_RELAXED);
-        __atomic_add_fetch(&launch->block_threads[b], k->counts[b].lanes, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&launch->budget, FUEL - k->fuel, __ATOMIC_RELAXED);
+}
+
+// Takes the next block to run; false when none is left.
+static bool begin_next(Worker* k) {
+    WsLaunch* launch = k->launch;
+    s64 position = __atomic_fetch_add(&launch->next_run, 1, __ATOMIC_RELAXED);
+    if (position >= launch->run_count) return false;
+    if (position > __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)) return false;
+    k->position = position;
+    k->block_index = launch->run[position];
+    k->before = issued(k);
+    begin_block(k);
+    return true;
+}
+
+// A block is over; false when it ends the launch.
+static bool finish(Worker* k) {
+    WsLaunch* launch = k->launch;
+    u64 mine = issued(k) - k->before;
+    k->heaviest = mine > k->heaviest ? mine : k->heaviest;
+    settle(k);
+    __atomic_add_fetch(&launch->blocks_run, 1, __ATOMIC_RELAXED);
+    if (!k->fault.kind) return true;
+    s64 stop = __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED);
+    while (k->position < stop && !__atomic_compare_exchange_n(&launch->stop_after, &stop, k->position, false,
+                                                              __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
-    for (u32 s = 0; s < launch->site_count; s++)
-        if (k->guarded[s]) __atomic_add_fetch(&launch->guarded_warps[s], k->guarded[s], __ATOMIC_RELAXED);
-    for (u32 p = 0; p < launch->port_count; p++) {
-        Port& port = k->ports[p];
-        port.counts.requests += port.uniform + port.contiguous;
-        port.counts.lanes += (port.uniform + port.contiguous) * LANES;
-        port.counts.sectors += port.uniform;
-        const u64* from = &port.counts.requests;
-        u64* to = &launch->counters[p].requests;
-        for (u32 i = 0; i < sizeof(WsCounters) / 8; i++) __atomic_add_fetch(to + i, from[i], __ATOMIC_RELAXED);
-    }
+    return false;
 }
 
 static void run_blocks(Worker* k) {
-    WsLaunch* launch = k->launch;
-    for (;;) {
-        s64 position = __atomic_fetch_add(&launch->next_run, 1, __ATOMIC_RELAXED);
-        if (position >= launch->run_count) return;
-        if (position > __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)) return;
-        k->position = position;
-        k->block_index = launch->run[position];
-        u64 before = issued(k);
-        run_block(k);
-        u64 mine = issued(k) - before;
-        k->heaviest = mine > k->heaviest ? mine : k->heaviest;
-        settle(k);
-        __atomic_add_fetch(&launch->blocks_run, 1, __ATOMIC_RELAXED);
-        if (!k->fault.kind) continue;
-        s64 stop = __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED);
-        while (position < stop && !__atomic_compare_exchange_n(&launch->stop_after, &stop, position, false,
-                                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-        }
-        return;
+    while (begin_next(k)) {
+        run_warps(k);
+        if (!finish(k)) return;
     }
 }
 

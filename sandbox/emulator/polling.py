@@ -1,0 +1,54 @@
+"""Finds loops that wait: whether such a loop goes on depends on memory that another warp or block may change.
+
+A launch with a window of resident blocks lets others run when a block's warps turn in such loops alone. What the
+window must know to tell a hang from a wait is noted too: basic blocks that may change something.
+"""
+
+from __future__ import annotations
+
+from warpsmith.sandbox.emulator.bytecode import DraftBlock, Flag
+from warpsmith.sandbox.emulator.parallelism import read_registers, written_registers
+from warpsmith.sandbox.emulator.program import Entry, Instr, Sink
+
+FRESH = frozenset(("volatile", "acquire", "relaxed", "mmio", "cg", "cv"))
+"""Loads with one of these may see a new value each time; others the compiler and the caches may serve once."""
+PRIVATE = frozenset(("local", "param", "const"))
+CHANGES = ("st.", "stmatrix", "wmma.store", "cp.async", "bar.sync", "bar.arrive", "printf")
+"""Beginnings of the names of operations that change memory or a barrier. Atomics tell at run time whether they do."""
+
+
+def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
+    """Flag the backward branches of waiting loops, and the blocks that change something; True if anything waits."""
+    waits = False
+    for index, block in enumerate(blocks):
+        block.changes = any(draft.handler.startswith(CHANGES) for draft in block.operations)
+        for draft in block.operations:
+            if not draft.flags & Flag.BACKWARD or draft.handler == "branch_indexed":
+                continue
+            body = entry.instructions[entry.blocks[draft.target].start : entry.blocks[index].stop]
+            if _waits(body):
+                draft.flags |= Flag.POLLS
+                waits = True
+    return waits
+
+
+def _waits(body: tuple[Instr, ...]) -> bool:
+    """Whether a branch of the loop is guarded by what a polled value reaches."""
+    reached: set[int] = set()
+    before = -1
+    while len(reached) != before:
+        before = len(reached)
+        for instr in body:
+            sources = set(read_registers(instr)) | ({instr.guard.register.index} if instr.guard else set())
+            if _polls(instr) or sources & reached:
+                reached.update(written_registers(instr))
+    return any(i.opcode in ("bra", "exit", "ret") and i.guard and i.guard.register.index in reached for i in body)
+
+
+def _polls(instr: Instr) -> bool:
+    words = {word.partition("::")[0] for word in instr.modifiers}
+    if words & PRIVATE:
+        return False
+    if instr.opcode == "atom":
+        return not isinstance(instr.operands[0], Sink)
+    return instr.opcode == "ld" and bool(words & FRESH)

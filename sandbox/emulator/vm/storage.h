@@ -1,0 +1,135 @@
+// The memory of a host thread: what all its blocks share, and what one block on the device needs.
+#pragma once
+#include "worker.h"
+
+namespace WS_NS {
+namespace {
+
+// Shared by the blocks of one host thread.
+struct Common {
+    BlockCount* counts;
+    Operation* code;
+    u32* block_at;
+    Port* ports;
+    u64* guarded;
+    Seen* seen;
+    u32 ordinals;
+};
+
+// The blocks on the device, each with a worker; without a limit there is one.
+struct Window {
+    Worker** workers;
+    u32 count, capacity;
+};
+
+template <class T>
+static bool take(T*& memory, u64 count) {
+    return memory = reinterpret_cast<T*>(zeroed(sizeof(T) * count));
+}
+
+static bool share_among(Common& c, WsLaunch* launch, Handler (*handler_at)(u32, bool, bool)) {
+    if (launch->count && !complete(launch, c.seen = new_seen(launch))) return false;
+    if (!take(c.counts, launch->block_count) || !take(c.code, launch->operation_count) ||
+        !take(c.block_at, launch->operation_count) || !take(c.ports, launch->port_count) ||
+        !take(c.guarded, launch->site_count))
+        return false;
+    prepare_code(launch, c.code, c.counts, c.block_at, handler_at);
+    return true;
+}
+
+static void release(const WsLaunch* launch, Common& c) {
+    if (c.seen) free_seen(launch, c.seen);
+    free(c.counts);
+    free(c.code);
+    free(c.block_at);
+    free(c.ports);
+    free(c.guarded);
+}
+
+static void release_worker(Worker* k) {
+    for (u32 i = 0; k->warps && i < k->warp_count; i++)
+        if (k->warps[i].copies) {
+            free(k->warps[i].copies->queue);
+            free(k->warps[i].copies);
+        }
+    if (k->races) races_free(k->races);
+    free(k->races);
+    free(k->registers);
+    free(k->shared);
+    free(k->local);
+    free(k->local_valid);
+    free(k->warps);
+    free(k->updates);
+    free(k);
+}
+
+static bool fill_worker(Worker* k, Common& c, WsLaunch* launch) {
+    k->launch = launch;
+    k->counts = c.counts;
+    k->code = c.code;
+    k->lists = launch->lists;
+    k->block_at = c.block_at;
+    k->ports = c.ports;
+    k->guarded = c.guarded;
+    k->seen = c.seen;
+    k->ordinals = &c.ordinals;
+    k->shared_bytes = launch->shared_bytes;
+    k->threads = launch->block[0] * launch->block[1] * launch->block[2];
+    k->warp_count = (k->threads + LANES - 1) / LANES;
+    k->fuel = FUEL;
+    k->checks = launch->checks;
+    k->count = launch->count;
+    u64 local = u64(launch->local_bytes) * LANES * k->warp_count;
+    // Whole words around an access may be read: room behind the end.
+    if (!take(k->registers, u64(launch->register_bytes) * k->warp_count) || !take(k->warps, k->warp_count) ||
+        !take(k->shared, u64(launch->shared_bytes) + 256) || !take(k->local, local))
+        return false;
+    if (k->checks && local && !take(k->local_valid, local)) return false;
+    if (k->checks && (!take(k->races, 1) || !races_prepare(k->races, launch->shared_bytes))) return false;
+    return prepare_warps(k);
+}
+
+// Null when memory runs out.
+static Worker* add_worker(Window& window, Common& c, WsLaunch* launch) {
+    if (window.count == window.capacity) {
+        u32 capacity = window.capacity ? 2 * window.capacity : 1;
+        void* grown = realloc(window.workers, capacity * sizeof(Worker*));
+        if (!grown) return nullptr;
+        window.workers = static_cast<Worker**>(grown);
+        window.capacity = capacity;
+    }
+    Worker* k = nullptr;
+    if (!take(k, 1)) return nullptr;
+    if (!fill_worker(k, c, launch)) {
+        release_worker(k);
+        return nullptr;
+    }
+    return window.workers[window.count++] = k;
+}
+
+static void release(Window& window) {
+    for (u32 i = 0; i < window.count; i++) release_worker(window.workers[i]);
+    free(window.workers);
+}
+
+// Adds what the host thread's blocks counted together.
+static void add_counts(WsLaunch* launch, const Common& c) {
+    for (u32 b = 0; b < launch->block_count; b++) {
+        __atomic_add_fetch(&launch->block_warps[b], c.counts[b].warps, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&launch->block_threads[b], c.counts[b].lanes, __ATOMIC_RELAXED);
+    }
+    for (u32 s = 0; s < launch->site_count; s++)
+        if (c.guarded[s]) __atomic_add_fetch(&launch->guarded_warps[s], c.guarded[s], __ATOMIC_RELAXED);
+    for (u32 p = 0; p < launch->port_count; p++) {
+        Port& port = c.ports[p];
+        port.counts.requests += port.uniform + port.contiguous;
+        port.counts.lanes += (port.uniform + port.contiguous) * LANES;
+        port.counts.sectors += port.uniform;
+        const u64* from = &port.counts.requests;
+        u64* to = &launch->counters[p].requests;
+        for (u32 i = 0; i < sizeof(WsCounters) / 8; i++) __atomic_add_fetch(to + i, from[i], __ATOMIC_RELAXED);
+    }
+}
+
+}  // namespace
+}  // namespace WS_NS
