@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from warpsmith.core.outcome import Outcome, Stage, Unsupported
 from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, FloatArg, IntArg, TensorArg
 from warpsmith.core.protocols import LaunchCoverage, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
+from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.counting import count_launch
 from warpsmith.sandbox.decisions import UniformProgram
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
@@ -177,6 +179,16 @@ class _Call:
             for name, data in kept.items():
                 self.places[name].data = data
 
+    def _resident(self, entry: Entry, step: BoundLaunch) -> int | None:
+        """Blocks of a launch on the device at once; None where nobody knows its resources or it cannot launch."""
+        resources = self.request.artifact.resources.get(entry.name)
+        if resources is None:
+            return None
+        fits = occupancy(resources, step.shared, prod(step.block), self.launcher.arch)
+        if isinstance(fits, ResourceExceeded):
+            return None
+        return max(1, fits.blocks_per_sm) * (self.request.sms or self.launcher.arch.sms)
+
     def _run(self, step: BoundLaunch, *, sampled: bool) -> Outcome | None:
         module = load_ptx(self.request.artifact.ptx)
         entry = module.module.entry(self.request.artifact.entries[step.kernel])
@@ -194,6 +206,7 @@ class _Call:
             budget=min(self.request.budget or self.launcher.budget, self.launcher.budget),
             seed=self.request.seed,
             sms=self.request.sms or self.launcher.arch.sms,
+            resident=None if sampled else self._resident(entry, step),
         )
         try:
             result = launch(module, entry.name, spec, self.memory, options)
