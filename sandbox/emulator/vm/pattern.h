@@ -81,6 +81,7 @@ static __attribute__((noinline)) void learn(Port& port, const u64* address, u32 
     port.mask = mask;
     port.misaligned = 0;
     port.extent = 0;
+    port.noted_by = 0;
     memset(port.sectors, 0, sizeof port.sectors);
     for (u32 m = mask; m; m &= m - 1) {
         u32 lane = first_lane(m);
@@ -300,6 +301,17 @@ WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, 
     }
 }
 
+// The same sectors as the last time, as where a loop walks along rows, are known without a look at the lanes.
+WS_INLINE void note_pattern(Warp* w, Port& pattern, u64 first, u32 bytes) {
+    Worker* k = w->worker;
+    bool shifts = (pattern.misaligned & 31) != 0;
+    u64 noted = shifts ? first : first >> 5;
+    if (pattern.noted == noted && pattern.noted_by == k->ordinal) return;
+    pattern.noted = noted;
+    pattern.noted_by = k->ordinal;
+    note_loads(k, first, pattern.distance, w->active, bytes);
+}
+
 template <u32 Space, Use Uses>
 WS_INLINE void count_other(Warp* w, const Operation* op, const Access& access, u32 bytes) {
     WsCounters& counts = w->worker->ports[op->port].counts;
@@ -314,7 +326,7 @@ WS_INLINE void count_other(Warp* w, const Operation* op, const Access& access, u
     } else {
         u32 sectors = pattern.sectors[access.first & 31];
         counts.sectors += sectors ? sectors : count_sectors(pattern, access.first, bytes);
-        if constexpr (Uses == Use::READ) note_loads(w->worker, access.first, pattern.distance, w->active, bytes);
+        if constexpr (Uses == Use::READ) note_pattern(w, pattern, access.first, bytes);
     }
 }
 

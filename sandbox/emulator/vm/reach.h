@@ -28,6 +28,8 @@ struct alignas(64) Port {
     u32* seen;  // where that allocation's sector 0 would have its entry in Seen::by_block
     Passes passes[4];   // by the first lane's address modulo 4; ideal is 0 while unknown
     u8 sectors[LANES];  // by the first lane's address modulo 32; 0 while unknown
+    u64 noted;          // where the last load was whose sectors were noted
+    u32 noted_by;       // for which block; 0 for none
     alignas(64) u64 distance[LANES];   // of each lane's address from the first active lane's
     alignas(64) u32 distance32[LANES];
 };
@@ -195,7 +197,8 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
         counts.wavefronts += passes.wavefronts;
         counts.ideal += passes.ideal;
     }
-    if (use == Use::READ && global_mask) note_loads(k, 0, address, u32(global_mask), size);
+    if (use == Use::READ)
+        for (u64 m = global_mask; m; m &= m - 1) note_load(k, address[first_lane(u32(m))], size);
     if (use != Use::UPDATE) return true;
     counts.atomic_serial += most_on_one_address(address, mask);
     if (global_mask) note_updates(k, address, u32(global_mask));

@@ -147,14 +147,39 @@ WS_INLINE void note_load(Worker* k, u64 first, u64 bytes) {
     note_sectors(k, seen.by_block + ((first >> 5) - seen.first), u32(((first + bytes - 1) >> 5) - (first >> 5)) + 1);
 }
 
-// Each lane's load of `bytes` at `start` + distance.
-static void note_loads(Worker* k, u64 start, const u64* distance, u32 mask, u32 bytes) {
-    u64 before = 0;
-    for (u32 m = mask; m; m &= m - 1) {
+#if defined(__AVX512F__)
+// Which of the lanes' sectors are new to the block. A lane's access is aligned, so that it lies in one sector.
+WS_INLINE u32 new_sectors(const Seen& seen, u64 start, const u64* distance, u32 mask, u32 ordinal) {
+    __m512i from = _mm512_set1_epi64(s64(start)), first = _mm512_set1_epi64(s64(seen.first));
+    __m512i known = _mm512_set1_epi32(s32(ordinal));
+    u32 fresh = 0;
+    for (u32 half = 0; half < 2; half++) {
+        __m512i low = _mm512_add_epi64(_mm512_loadu_si512(distance + 16 * half), from);
+        __m512i high = _mm512_add_epi64(_mm512_loadu_si512(distance + 16 * half + 8), from);
+        low = _mm512_sub_epi64(_mm512_maskz_srli_epi64(0xFF, low, 5), first);
+        high = _mm512_sub_epi64(_mm512_maskz_srli_epi64(0xFF, high, 5), first);
+        __m512i sector = _mm512_castsi256_si512(_mm512_maskz_cvtepi64_epi32(0xFF, low));
+        sector = _mm512_maskz_inserti64x4(0xFF, sector, _mm512_maskz_cvtepi64_epi32(0xFF, high), 1);
+        __mmask16 members = __mmask16(mask >> (16 * half));
+        __m512i blocks = _mm512_mask_i32gather_epi32(known, members, sector, seen.by_block, 4);
+        fresh |= u32(_mm512_cmpneq_epi32_mask(blocks, known)) << (16 * half);
+    }
+    return fresh;
+}
+#else
+WS_INLINE u32 new_sectors(const Seen&, u64, const u64*, u32 mask, u32) { return mask; }
+#endif
+
+// Each lane's load of `bytes` at `start` + distance, all in the allocation of the first.
+WS_INLINE void note_loads(Worker* k, u64 start, const u64* distance, u32 mask, u32 bytes) {
+    const WsLaunch* launch = k->launch;
+    u64 any = start + distance[first_lane(mask)], before = 0;
+    const Seen& seen = k->seen[(any - launch->address_base) >> launch->address_stride_bits];
+    for (u32 m = new_sectors(seen, start, distance, mask, k->ordinal); m; m &= m - 1) {
         u64 at = start + distance[first_lane(m)];
-        if (at >> 5 == before && (at + bytes - 1) >> 5 == before) continue;
+        if (at >> 5 == before) continue;
         note_load(k, at, bytes);
-        before = (at + bytes - 1) >> 5;
+        before = at >> 5;
     }
 }
 

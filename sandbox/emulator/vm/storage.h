@@ -24,7 +24,8 @@ struct Window {
 
 template <class T>
 static bool take(T*& memory, u64 count) {
-    return memory = reinterpret_cast<T*>(zeroed(sizeof(T) * count));
+    memory = reinterpret_cast<T*>(zeroed(sizeof(T) * count));
+    return memory;
 }
 
 static bool share_among(Common& c, WsLaunch* launch, Handler (*handler_at)(u32, bool, bool)) {
