@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from warpsmith.sandbox.emulator import launch as vm
+from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec, Memory, Options, SiteCounters
 from warpsmith.sandbox.emulator.ptx import parse_module
+
+from .executor import Executor
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,13 @@ def fresh() -> Callable[[np.ndarray], Buffer]:
 def written() -> Callable[[np.ndarray], Buffer]:
     """`written(array)`: an output that holds values already."""
     return inout
+
+
+@pytest.fixture(params=[execute.launch, vm.launch], ids=["readable", "vm"])
+def on(request: pytest.FixtureRequest) -> Executor:
+    return Executor(request.param)
+
+
+@pytest.fixture
+def readable() -> Executor:
+    return Executor(execute.launch)
