@@ -200,10 +200,8 @@ def test_the_heaviest_block_is_told_from_the_mean(ptx, fresh):
     assert 16 / (40 / 4) == counted(kernel, result, 4, 64).heaviest_block
 
 
-UPDATES = (
-    """extern "C" __global__ void k(int* y, int stride) {
+UPDATES = """extern "C" __global__ void k(int* y, int stride) {
     atomicAdd(&y[blockIdx.x * stride + threadIdx.x / 24], 1); }"""
-)
 
 
 def test_passes_on_the_busiest_address_grow_with_the_grid_where_blocks_share_it(cuda, written):
