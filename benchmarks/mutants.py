@@ -1,8 +1,9 @@
 """How much of what can go wrong in a kernel the gate notices: mutates honest kernels and counts who is caught.
 
 A mutant differs in one PTX instruction or one entry of the launch plan. It is killed when the gate does not verify it.
-A survivor is evaluated on further seeds: one that is caught there was missed by chance; one that never is may be
-equivalent (a comparison whose equal case never comes, a barrier that orders nothing) and is listed to be judged.
+Code that never runs, at bench shapes neither, is left out. A survivor is evaluated on further seeds: one that is caught
+there was missed by chance; one that never is may be equivalent (a comparison whose equal case never comes, a barrier
+that orders nothing) and is listed to be judged.
 
     python benchmarks/mutants.py [--each 12] [--seed 0] [--more 4] [KERNEL ...]
 """
@@ -18,13 +19,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from warpsmith.core.artifact import Artifact
     from warpsmith.core.outcome import CompileFailed
+    from warpsmith.core.protocols import Launcher, RunReply, RunRequest
     from warpsmith.sandbox.compile import Unit
     from warpsmith.sandbox.gate import Gate
 
@@ -78,11 +80,7 @@ _NEIGHBOUR = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "eq": "ne", "ne": 
 
 PLAN_RULES: tuple[Rule, ...] = (
     (
-        (
-            "grid one short",
-            re.compile(r"^(// grid = .*?)(cdiv\([^()]*\))(.*)"),
-            lambda m: f"{m[1]}max({m[2]} - 1, 1){m[3]}",
-        ),
+        "grid one short",
         re.compile(r"^(// grid = .*?)(cdiv\([^()]*\))(.*)"),
         lambda m: f"{m[1]}max({m[2]} - 1, 1){m[3]}",
     ),
@@ -123,21 +121,52 @@ def choose(found: list[Mutant], each: int, draw: random.Random) -> list[Mutant]:
 
 
 @dataclass
+class Recording:
+    """A launcher that notes which basic blocks ran."""
+
+    launcher: Launcher
+    ran: set[tuple[str, str, int]] = field(default_factory=set)
+
+    def run(self, request: RunRequest) -> RunReply:
+        """Pass the request on."""
+        reply = self.launcher.run(request)
+        for launch in reply.coverage:
+            blocks = {index for what, index in launch.reached if what == "block"}
+            self.ran |= {(request.artifact.ptx, launch.kernel, index) for index in blocks}
+        return reply
+
+
+@dataclass
 class Bench:
     """Evaluates mutants of one kernel file."""
 
     gate: Gate
     text: str
 
-    def ptx(self) -> str:
-        """Of the build that bench workloads use."""
+    def reached(self, seed: int) -> set[int]:
+        """Lines of the bench build's PTX that run in an evaluation of the honest kernel."""
+        from warpsmith.sandbox.emulated import load_ptx
+        from warpsmith.sandbox.gate import read_candidate
+
+        recording, artifact = Recording(self.gate.launcher), self.artifact()
+        replace(self.gate, launcher=recording).evaluate(read_candidate(self.text), seed=seed)
+        lines: set[int] = set()
+        for kernel, name in artifact.entries.items():
+            entry = load_ptx(artifact.ptx).module.entry(name)
+            for index, block in enumerate(entry.blocks):
+                if (artifact.ptx, kernel, index) in recording.ran:
+                    lines |= {instr.ptx_line for instr in entry.instructions[block.start : block.stop]}
+        return lines
+
+    def artifact(self) -> Artifact:
+        """The build that bench workloads use."""
         from warpsmith.core.kernel_file import parse_kernel_file
         from warpsmith.sandbox.builds import Builds
 
         kernel = parse_kernel_file(self.text)
         builds = Builds(kernel, self.gate.task, kernel.default_knobs(), self.gate.arch, self.gate.compiler)
         builds.build(self.gate.task.bench[0])
-        return builds.artifact(self.gate.task.bench[0]).ptx
+        return builds.artifact(self.gate.task.bench[0])
 
     def verdict(self, mutant: Mutant, seed: int) -> tuple[str, str]:
         """(outcome, message) of one mutant."""
@@ -176,11 +205,15 @@ def attack(path: Path, options: argparse.Namespace, cache: Path) -> dict[str, ob
     text = path.read_text()
     task = load_task(TASKS.get(name := parse_kernel_file(text).task, name))
     bench = Bench(app.gate(task, arch="h200", cache=cache), text)
-    found = [*mutants(bench.ptx(), PTX_RULES, ptx=True), *mutants(text, PLAN_RULES, ptx=False)]
+    found = [*mutants(bench.artifact().ptx, PTX_RULES, ptx=True), *mutants(text, PLAN_RULES, ptx=False)]
     chosen = choose(found, options.each, random.Random(f"{options.seed} {path.name}"))
+    reached = bench.reached(options.seed + 1)
     killed: Counter[str] = Counter()
-    missed, alive = [], []
+    missed, alive, idle = [], [], 0
     for mutant in chosen:
+        if mutant.line > 0 and mutant.line not in reached:
+            idle += 1
+            continue
         kind, _ = bench.verdict(mutant, options.seed + 1)
         if kind != "Verified":
             killed[kind] += 1
@@ -189,7 +222,14 @@ def attack(path: Path, options: argparse.Namespace, cache: Path) -> dict[str, ob
         entry = {"operator": mutant.operator, "line": mutant.line, "before": mutant.before.strip()}
         caught = [kind for kind in later if kind != "Verified"]
         (missed if caught else alive).append({**entry, "after": mutant.after.strip(), "later": caught})
-    return {"kernel": path.stem, "mutants": len(chosen), "killed": dict(killed), "missed": missed, "alive": alive}
+    return {
+        "kernel": path.stem,
+        "mutants": len(chosen),
+        "never_run": idle,
+        "killed": dict(killed),
+        "missed": missed,
+        "alive": alive,
+    }
 
 
 def main() -> int:

@@ -196,6 +196,7 @@ _CLASSES: dict[str, Callable[[int, int], list[int]]] = {
     "one past a tile in": lambda low, high: _near_tiles(low, high, 1),
     "one short of a tile in": lambda low, high: _near_tiles(low, high, -1),
     "one": lambda low, high: [1] if low <= 1 else [],
+    "few": lambda low, high: list(range(max(low, 2), min(high, 9) + 1)),
     "empty": lambda low, high: [0] if low <= 0 else [],
     "unseen": lambda low, high: list(range(low, high + 1, max(1, (high - low) // 256))),
     "larger": lambda low, high: [high + step for step in (1, 7, 8, 16, 32, 64, 128, 256, high)],
