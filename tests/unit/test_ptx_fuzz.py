@@ -48,7 +48,7 @@ $L__BB0_1:
 	.pragma "nounroll";
 	ret;
 }
-	.file	1 "/work/candidate.cu"
+	.file	1 "/somewhere/candidate.cu"
 	.section	.debug_str
 	{
 $L__info_string0:
