@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_int, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -139,8 +139,3 @@ def isa_names() -> tuple[str, ...]:
 @cache
 def handler_ids() -> dict[str, int]:
     return {name: index for index, name in enumerate(_names(library().ws_handler_name))}
-
-
-def bytes_pointer(data: bytes) -> c_void_p:
-    """The address of `data`, which the caller keeps alive."""
-    return ctypes.cast((c_uint8 * max(len(data), 1)).from_buffer_copy(data.ljust(1, b"\0")), c_void_p)

@@ -90,10 +90,6 @@ class Architecture:
     threads_per_block: int = 1024
 
     @property
-    def threads_per_sm(self) -> int:
-        return self.warps_per_sm * WARP
-
-    @property
     def issue_per_sm(self) -> int:
         """Warp instructions a clock and multiprocessor."""
         return PARTITIONS
