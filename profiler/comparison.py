@@ -51,6 +51,7 @@ class PairedBlock:
     pair: int
     incumbent: tuple[Sample, ...]
     challenger: tuple[Sample, ...]
+    workload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +66,44 @@ class Comparison:
     """Process pairs that counted."""
     discarded: int
     """Blocks left out by the rule fixed beforehand: throttled, or at another clock."""
+    slower: tuple[str, ...] = ()
+    """Workloads at which the challenger loses more than the margin, with the look's confidence."""
 
 
 def compare_times(blocks: Sequence[PairedBlock], *, margin: float = MARGIN) -> Comparison:
     """Decide from all blocks so far; at a number of pairs that is no look the answer is `AMBIGUOUS`.
 
+    A pair's speedup is the geometric mean over workloads; a pair that lacks blocks of one does not count.
+
     Raises:
         ValueError: fewer than two process pairs have enough blocks.
     """
     kept = _kept(blocks)
-    by_pair: dict[int, list[float]] = defaultdict(list)
+    workloads = sorted({block.workload for block in blocks})
+    ratios: dict[int, dict[str, list[float]]] = defaultdict(lambda: {name: [] for name in workloads})
     for block in kept:
-        by_pair[block.pair].append(math.log(_cycles(block.incumbent) / _cycles(block.challenger)))
-    means = [fmean(ratios) for ratios in by_pair.values() if len(ratios) >= LEAST_BLOCKS]
-    if len(means) < 2:
-        raise ValueError(f"{len(means)} process pairs with {LEAST_BLOCKS} blocks each; a spread needs two")
-    centre = fmean(means)
-    reach = t_quantile(1 - ERROR / len(LOOKS), len(means) - 1) * stdev(means) / math.sqrt(len(means))
+        ratios[block.pair][block.workload].append(math.log(_cycles(block.incumbent) / _cycles(block.challenger)))
+    whole = [pair for pair in ratios.values() if all(len(pair[name]) >= LEAST_BLOCKS for name in workloads)]
+    if len(whole) < 2:
+        raise ValueError(f"{len(whole)} process pairs with {LEAST_BLOCKS} blocks each; a spread needs two")
+    centre, reach = _interval([fmean(fmean(pair[name]) for name in workloads) for pair in whole])
+    floor = -math.log1p(margin)
+    parts = {name: _interval([fmean(pair[name]) for pair in whole]) for name in workloads}
     return Comparison(
-        finding=_finding(centre, reach, math.log1p(margin), len(means)),
+        finding=_finding(centre, reach, math.log1p(margin), len(whole)),
         speedup=math.exp(centre),
         low=math.exp(centre - reach),
         high=math.exp(centre + reach),
-        pairs=len(means),
+        pairs=len(whole),
         discarded=len(blocks) - len(kept),
+        slower=tuple(name for name, (middle, width) in parts.items() if middle + width < floor),
     )
+
+
+def _interval(means: Sequence[float]) -> tuple[float, float]:
+    """Centre and half-width of the t-interval at a look's confidence."""
+    reach = t_quantile(1 - ERROR / len(LOOKS), len(means) - 1) * stdev(means) / math.sqrt(len(means))
+    return fmean(means), reach
 
 
 def _finding(centre: float, reach: float, margin: float, pairs: int) -> Finding:
@@ -101,15 +115,17 @@ def _finding(centre: float, reach: float, margin: float, pairs: int) -> Finding:
 
 
 def _kept(blocks: Sequence[PairedBlock]) -> list[PairedBlock]:
-    samples = [sample for block in blocks for sample in (*block.incumbent, *block.challenger)]
-    if not samples:
-        return []
-    least = (1 - CLOCK_SPREAD) * median(sample.clock_mhz for sample in samples)
+    """Blocks that pass the rule; a workload's clock is held against its own median, for loads draw different power."""
+    clocks: dict[str, list[float]] = defaultdict(list)
+    for block in blocks:
+        clocks[block.workload] += [sample.clock_mhz for sample in (*block.incumbent, *block.challenger)]
+    least = {name: (1 - CLOCK_SPREAD) * median(values) for name, values in clocks.items() if values}
 
-    def sound(sample: Sample) -> bool:
-        return not sample.throttled and sample.clock_mhz >= least
+    def sound(block: PairedBlock) -> bool:
+        samples = (*block.incumbent, *block.challenger)
+        return all(not sample.throttled and sample.clock_mhz >= least[block.workload] for sample in samples)
 
-    return [block for block in blocks if all(map(sound, (*block.incumbent, *block.challenger)))]
+    return [block for block in blocks if block.incumbent and block.challenger and sound(block)]
 
 
 def _cycles(samples: Sequence[Sample]) -> float:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from warpsmith.agents.protocols import Acceptance
 from warpsmith.agents.state import Attempt, RunState, fold
-from warpsmith.core.acceptance import better
+from warpsmith.core.acceptance import Verdict, better
+from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import RunStarted
 from warpsmith.core.profile import Profile
+from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.library import read_entry
 from warpsmith.kernels_generated.manifest import Ancestor, Lineage
+from warpsmith.profiler.duel import Duel, decide
 from warpsmith.store import Incumbent, Store
 
 
@@ -24,6 +27,8 @@ class LibraryAcceptor:
     started: RunStarted
     task: Task
     store: Store
+    duel: Duel | None = None
+    """Times two candidates in alternation; needed where profiles are measured."""
 
     def __call__(self, attempt: Attempt) -> Acceptance:
         """Write the kernel and swap the incumbent; where another run was faster meanwhile, compare with its kernel."""
@@ -32,14 +37,40 @@ class LibraryAcceptor:
             return Acceptance(kernel="", reason="it did not pass the gate again on fresh inputs")
         while True:
             present = self._incumbent(evaluation.profile)
-            if present and self._stands(present) and present.candidate != attempt.identity:
-                verdict = better(evaluation.profile, present.profile)
-                if not verdict.accepted:
-                    reason = f"not better than kernel {present.kernel[:12]} of the library: {verdict.reason}"
-                    return Acceptance(kernel="", reason=reason)
+            standing = present if present and self._stands(present) and present.candidate != attempt.identity else None
+            refusal = self._refusal(attempt, evaluation.profile, standing)
+            if refusal:
+                return Acceptance(kernel="", reason=refusal)
             accepted = self._write(attempt, evaluation.profile, present)
             if accepted is not None:
                 return accepted
+
+    def _refusal(self, attempt: Attempt, profile: Profile, present: Incumbent | None) -> str:
+        """Why the kernel to beat still stands; empty where it falls, or there is none.
+
+        Modelled profiles are compared as they are. Measured ones were taken on different days: the two kernels are
+        timed again, in alternation.
+        """
+        if profile.source is Source.MODELLED:
+            verdict = better(profile, present.profile) if present else None
+        else:
+            rival = self._rival(attempt, present)
+            verdict = self._fight(rival, attempt.candidate) if rival else None
+        if verdict is None or verdict.accepted:
+            return ""
+        name = f"kernel {present.kernel[:12]} of the library" if present else "the first kernel"
+        return f"not better than {name}: {verdict.reason}"
+
+    def _rival(self, attempt: Attempt, present: Incumbent | None) -> Candidate | None:
+        if present:
+            return read_entry(Path(present.path)).candidate
+        baseline = fold(self.store.events(self.started.run), self.store.get_text).baseline
+        return baseline.candidate if baseline and baseline.identity != attempt.identity else None
+
+    def _fight(self, rival: Candidate, challenger: Candidate) -> Verdict:
+        if self.duel is None:
+            raise ValueError("measured profiles are compared by paired timing: join a Duel")
+        return decide(self.duel, rival, challenger)
 
     def _incumbent(self, profile: Profile) -> Incumbent | None:
         return self.store.incumbent(self.task.name, self.task.source_digest, profile.target, profile.source)

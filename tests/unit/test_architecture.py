@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "kernels_generated": {"core", "tasks", "profiler", "sandbox", "settings"},
     "leaderboard": {"core", "store", "kernels_generated"},
     "doctor": {"core", "settings", "sandbox"},
-    "acceptor": {"core", "store", "agents", "kernels_generated"},
+    "acceptor": {"core", "store", "profiler", "agents", "kernels_generated"},
     "app": {
         *("core", "settings", "store", "tasks", "seeds", "profiler", "agents", "sandbox", "kernels_generated"),
         *("leaderboard", "doctor", "acceptor"),

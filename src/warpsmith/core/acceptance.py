@@ -52,7 +52,9 @@ def better(challenger: Profile, incumbent: Profile, resolution: float | None = N
 
     The challenger is better when its geometric-mean speedup exceeds 1 + `resolution` (of the source, where None), when
     no workload is slower by more than the resolution, and when no pipe or memory level became busier by more than it
-    so far that this level, if the model misjudged everything else, could undo the win (`worse_level`).
+    so far that this level, if the model misjudged everything else, could undo the win (`worse_level`). Of measured
+    profiles, whose limits are no measurement, only the times count; what they accept, paired timing decides
+    (`profiler/duel.py`).
     """
     refusal = _incomparable(challenger, incumbent)
     if refusal:
@@ -86,7 +88,7 @@ def _doubt(challenger: Profile, incumbent: Profile, margin: float) -> str:
         slowdown = mine.duration.us / other.duration.us
         if slowdown > margin:
             return f"{mine.workload} is {slowdown:.3g}x slower"
-        level = worse_level(mine, other, margin)
+        level = worse_level(mine, other, margin) if challenger.source is Source.MODELLED else ""
         if level:
             return f"at {mine.workload} {level}"
     return ""
