@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.counters import LaunchCounters
-from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Failure, Inconclusive, Outcome, Stage
 from warpsmith.core.plan import BoundFill, BoundLaunch, BoundPlan
 from warpsmith.core.profile import Profile, WorkloadProfile
@@ -18,6 +17,7 @@ from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.trials import static_inputs, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
+from warpsmith.tasks.oracle import exact_cost
 from warpsmith.tasks.sample import empty_outputs
 
 SAMPLED_BLOCKS = 16
@@ -79,7 +79,7 @@ class Bench:
             sample_blocks=SAMPLED_BLOCKS,
         )
         reply = self.launcher.run(request)
-        cost = self.task.cost(dims_of(self.task, workload))
+        cost = exact_cost(self.task, workload, inputs)
         for blocks in MORE_BLOCKS:
             if reply.failure is not None or not unlikely(self.task, plan, reply, cost):
                 break
@@ -112,8 +112,7 @@ class Bench:
             if reply.failure is not None:
                 return _at(reply.failure, workload)
             self.replies[-1] = (workload, reply)
-        expected = _CACHE.expected_of(self.task, workload)
-        return check_written(self.task, workload, reply.outputs, reply.changed, expected)
+        return check_written(self.task, workload, reply.outputs, reply.changed, _CACHE, self.seed)
 
     def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
         """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""

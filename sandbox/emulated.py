@@ -128,8 +128,9 @@ class _Call:
             self._map(name, tensor.bytes, writable=name in self.request.outputs, initialised=True)
         for name, tensor in self.request.outputs.items():
             if name not in self.places:
-                # What sampled blocks wrote shows against random bytes; integers may be indices, and those stay zero.
-                poison = self._random if tensor.dtype.is_floating else self._poison
+                # What sampled blocks wrote shows against random bytes; integers that another launch may take for
+                # indices stay zero.
+                poison = self._random if tensor.dtype.is_floating or self._launches_with(name) == 1 else self._poison
                 place = self._map(name, poison(tensor.nbytes), writable=True, initialised=False)
                 if self.sampling:
                     self.before[name] = place.data.copy()
@@ -139,6 +140,9 @@ class _Call:
             place = self._map(buffer.name, data, writable=True, initialised=kept is not None)
             if buffer.init is not None:
                 self._fill(place, buffer.init)
+
+    def _launches_with(self, name: str) -> int:
+        return sum(name in _tensors(step) for step in self.request.plan.launches)
 
     def _map(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> Allocation:
         data = data.copy() if writable and initialised else data

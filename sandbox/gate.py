@@ -82,7 +82,7 @@ class _Evaluation:
             self._screen_source()
             workloads = self._plan()
             self._compile(workloads)
-            checks = self._verify(workloads) + self._verify_hidden()
+            checks = self._verify(workloads) + self._verify_hidden(workloads)
             if self.gate.profiled:
                 profile, more = self._profile()
                 checks += more
@@ -155,8 +155,8 @@ class _Evaluation:
             said.append(f"largest error {max(check.error for check in checks):.2f} of what is allowed")
         return checks
 
-    def _verify_hidden(self) -> tuple[WorkloadCheck, ...]:
-        """Run and compare workloads that did not exist when the candidate was written."""
+    def _verify_hidden(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
+        """Run and compare workloads that did not exist when the candidate was written, and the task's properties."""
         with self._stage(Stage.EMULATE) as said:
             minted = self.minter.hidden()
             if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
@@ -164,6 +164,8 @@ class _Evaluation:
                 raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
             self._end_if(self._building(lambda: self.builds.build_all(minted)))
             ran = [workload for workload in minted if self._run_minted(workload)]
+            for number, prop in enumerate(self.gate.task.properties):
+                self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             checks = self._compare()
             said.append(f"{len(ran)} hidden workloads: {', '.join(workload.name for workload in ran)}")
         return checks

@@ -11,11 +11,12 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, Unwritten, WorkloadCheck, Wrong
 from warpsmith.core.plan import BoundPlan
 from warpsmith.core.protocols import Launcher, RunReply, RunRequest
-from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.task import Property, Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import empty_outputs, make_inputs
 
@@ -94,6 +95,24 @@ class Trials:
             self._ran.append(_Ran(workload, inputs, replies, ~self.seed & _MASK))
         return None
 
+    def run_property(self, prop: Property, workload: Workload) -> Outcome | None:
+        """Run a workload and its changed twin; both must be right, and related as the task says."""
+        inputs = make_inputs(self.task, workload, self.seed)
+        changed, known = changed_inputs(self.task, workload, prop, inputs, self.seed)
+        plan, replies = self.builds.plan(workload), list[RunReply]()
+        for given in (inputs, changed):
+            request = replace(self._request(workload, plan, given), seed=self.seed * SCHEDULES)
+            reply = self.launcher.run(request)
+            failure = reply.failure or _unwritten(self.task, reply)
+            if failure is not None:
+                return _at(failure, workload)
+            replies.append(reply)
+        broken = broken_property(self.task, workload, prop, replies[0].outputs, replies[1].outputs, known)
+        if broken is not None:
+            return Wrong(stage=Stage.COMPARE, message=broken, workload=workload.name)
+        self._ran.append(_Ran(workload, changed, replies[1:], self.seed))
+        return None
+
     def compare(self) -> tuple[WorkloadCheck, ...] | Wrong:
         """Hold what ran since the last call against the float64 oracle."""
         checks: list[WorkloadCheck] = []
@@ -110,7 +129,15 @@ class Trials:
             honest(self.task, ran.workload, ran.inputs),
         )
         verdicts = [
-            compare(self.task, ran.workload, _checked(reply, expected), expected, ideal, seed=ran.seed)
+            compare(
+                self.task,
+                ran.workload,
+                _checked(reply, expected),
+                expected,
+                ideal,
+                inputs=ran.inputs,
+                seed=ran.seed,
+            )
             for reply in _distinct(self.task, ran.replies)
         ]
         return next((verdict for verdict in verdicts if isinstance(verdict, Wrong)), verdicts[0])

@@ -3,13 +3,15 @@
 A task file says `from warpsmith.tasks import Task, Tensor, ...`; importing this package does not import torch.
 """
 
-from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Tolerance, Workload
+from warpsmith.core.task import Check, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload
 from warpsmith.tasks.load import find_tasks, load_task
 from warpsmith.tasks.precision import intermediate
 
 __all__ = [
+    "Check",
     "Cost",
     "Output",
+    "Property",
     "Role",
     "Task",
     "Tensor",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
-from warpsmith.core.task import Output, Role, Task, Tensor, Workload
+from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import task_error
@@ -39,15 +41,27 @@ def oracle(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> 
 
 
 def bench_oracle(
-    task: Task, workload: Workload, inputs: Mapping[str, HostTensor], *, wide: bool
+    task: Task,
+    workload: Workload,
+    inputs: Mapping[str, HostTensor],
+    *,
+    wide: bool,
+    rows: NDArray[np.int64] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Evaluate the reference at a bench shape: in float64 where `wide`, else in float32, which takes half as long.
 
     The float32 answer is unrounded: good enough to judge outputs of 16 bits and fewer.
+
+    Args:
+        task: With `rows`, where only some rows are asked for.
+        workload: A bench workload.
+        inputs: All of them.
+        wide: Whether to compute in float64.
+        rows: Positions along the task's `rows` to evaluate; None for all.
     """
     import torch
 
-    results = _evaluate(task, workload, inputs, torch.float64 if wide else torch.float32)
+    results = _evaluate(task, workload, inputs, torch.float64 if wide else torch.float32, rows)
     return {name: value.numpy() for name, value in results.items()}
 
 
@@ -67,6 +81,25 @@ def honest(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> 
     }
 
 
+def exact_cost(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> Cost:
+    """The work these inputs ask for: the task's `exact_cost` where it has one, else the cost of their sizes.
+
+    Raises:
+        TaskError: the function raised, or returned no finite, non-negative Cost.
+    """
+    dims = dims_of(task, workload)
+    if task.exact_cost is None:
+        return task.cost(dims)
+    what = f"exact_cost at workload '{workload.name}'"
+    try:
+        cost = task.exact_cost(dims, {name: to_torch(tensor) for name, tensor in inputs.items()})
+    except Exception as error:
+        raise task_error(task.path, f"{what} raised", error) from error
+    if not isinstance(cost, Cost) or not all(math.isfinite(value) and value >= 0 for value in (cost.flops, cost.bytes)):
+        raise TaskError(f"{task.path}: {what} is no finite, non-negative Cost.")
+    return cost
+
+
 def checked_tensors(task: Task, workload: Workload) -> dict[str, tuple[DType, tuple[int, ...]]]:
     """Dtype and shape of everything a kernel may write: outputs and in-place inputs."""
     written: tuple[Tensor | Output, ...] = (
@@ -76,17 +109,33 @@ def checked_tensors(task: Task, workload: Workload) -> dict[str, tuple[DType, tu
     return {item.name: (task.dtype_of(item, workload), shape_of(task, item, workload)) for item in written}
 
 
+def row_axis(task: Task, name: str) -> int | None:
+    """Which dimension of an output the task's `rows` run along; None where none does."""
+    shape = task.tensor(name).shape
+    return shape.index(task.rows) if task.rows in shape else None
+
+
 def _evaluate(
-    task: Task, workload: Workload, inputs: Mapping[str, HostTensor], compute: torch.dtype
+    task: Task,
+    workload: Workload,
+    inputs: Mapping[str, HostTensor],
+    compute: torch.dtype,
+    rows: NDArray[np.int64] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Call the reference and fit what it returns to the declared outputs."""
+    """Call the reference and fit what it returns to the declared outputs, of all rows or of the given ones."""
+    import torch
+
     arguments = _arguments(task, workload, inputs, compute)
+    if task.rows:
+        extent = dims_of(task, workload)[task.rows]
+        arguments["rows"] = torch.from_numpy(np.arange(extent) if rows is None else rows)
     try:
         returned = task.reference(**arguments)
     except Exception as error:
         raise task_error(task.path, f"the reference raised at workload '{workload.name}'", error) from error
     named = _named(task, workload, returned)
-    return {name: _fitted(task, workload, name, value, compute) for name, value in named.items()}
+    count = None if rows is None else len(rows)
+    return {name: _fitted(task, workload, name, value, compute, count) for name, value in named.items()}
 
 
 def _arguments(
@@ -126,11 +175,16 @@ def _named(task: Task, workload: Workload, returned: Any) -> dict[str, Any]:
     return dict(returned)
 
 
-def _fitted(task: Task, workload: Workload, name: str, value: Any, compute: torch.dtype) -> torch.Tensor:
+def _fitted(
+    task: Task, workload: Workload, name: str, value: Any, compute: torch.dtype, rows: int | None
+) -> torch.Tensor:
     """One result as a contiguous CPU tensor of the declared shape, in the computing or the declared integer dtype."""
     import torch
 
     dtype, shape = checked_tensors(task, workload)[name]
+    axis = row_axis(task, name)
+    if rows is not None and axis is not None:
+        shape = (*shape[:axis], rows, *shape[axis + 1 :])
     where = f"{task.name}: the reference at workload '{workload.name}' returned {name}"
     if not isinstance(value, torch.Tensor):
         raise TaskError(f"{where} as {type(value).__name__}.", remedy="Return a tensor.")

@@ -35,6 +35,7 @@ def validate(task: Task, text: str) -> None:
     check.names()
     check.dtypes()
     check.callables()
+    check.judges()
     check.workloads()
     check.cost()
 
@@ -108,6 +109,7 @@ class _Check:
         """The reference takes the inputs by name; distributions take (dims, generator)."""
         task = self.task
         known = {tensor.name for tensor in task.inputs} | set(task.dims) | set(task.derived)
+        known |= {"rows"} if task.rows else set()
         parameters = _parameters(task.reference)
         anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for name, parameter in parameters.items():
@@ -125,6 +127,22 @@ class _Check:
             raise self.fail(
                 "a task has at least one distribution.", "make_inputs={'normal': function(dims, generator)}."
             )
+
+    def judges(self) -> None:
+        """Rows are a dimension of an output that the reference can be asked for; checks and properties have names."""
+        task = self.task
+        if task.rows:
+            if not any(task.rows in output.shape for output in task.outputs):
+                raise self.fail(f"no output has a dimension '{task.rows}' for `rows`.", at=task.rows)
+            if "rows" not in _parameters(task.reference):
+                raise self.fail("the reference does not take `rows`.", "def reference(..., rows): int64 positions.")
+        judged = [name for check in task.checks for name in check.outputs]
+        outputs = [output.name for output in task.outputs]
+        for name in judged:
+            if name not in outputs:
+                raise self.fail(f"a check judges '{name}', which is no output.", f"Outputs: {outputs}.", at=name)
+        if twice := _repeated([*judged, *(item.name for item in task.properties)]):
+            raise self.fail(f"'{twice}' is judged or named twice.", "One check an output, a name each.", at=twice)
 
     def workloads(self) -> None:
         """Workloads bind every dimension inside the constraints, and name a distribution that exists."""

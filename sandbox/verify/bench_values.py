@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Stage, Wrong
-from warpsmith.core.task import Task, Tolerance, Workload
+from warpsmith.core.task import Check, Task, Tolerance, Workload
 from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.judged import judge
 from warpsmith.tasks.convert import finite_limit, unit_roundoff, widened
-from warpsmith.tasks.oracle import bench_oracle
+from warpsmith.tasks.oracle import bench_oracle, row_axis
 from warpsmith.tasks.sample import make_inputs
 
 CHUNK = 256
 """Written elements, in memory order, that are judged together."""
 ROUNDINGS = 2.0
 """Roundings of the output's dtype that the honest result is taken to have: it is not computed at bench shapes."""
+ROWS = 96
+"""Rows looked at where the task's reference can be evaluated in part."""
 SLACK = 2.0
 """A chunk may err by this much more than the whole."""
 SHARE = 0.02
@@ -51,11 +55,15 @@ class BenchCache:
             self.inputs.popitem(last=False)
         return self.inputs[key]
 
-    def expected_of(self, task: Task, workload: Workload) -> dict[str, NDArray[Any]]:
-        """The reference's answer; in float64 only where outputs are as wide as float32."""
+    def expected_of(
+        self, task: Task, workload: Workload, rows: NDArray[np.int64] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """The reference's answer, whole (and kept) or of some rows; in float64 only where outputs are that wide."""
         key = (task.source_digest, workload.name)
+        wide = any(task.dtype_of(output, workload) in _WIDE for output in task.outputs)
+        if rows is not None:
+            return bench_oracle(task, workload, self.inputs_of(task, workload), wide=wide, rows=rows)
         if key not in self.expected:
-            wide = any(task.dtype_of(output, workload) in _WIDE for output in task.outputs)
             self.expected[key] = bench_oracle(task, workload, self.inputs_of(task, workload), wide=wide)
         return self.expected[key]
 
@@ -68,31 +76,134 @@ def check_written(
     workload: Workload,
     got: Mapping[str, HostTensor],
     written: Mapping[str, NDArray[np.bool_]],
-    expected: Mapping[str, NDArray[Any]],
+    cache: BenchCache,
+    seed: int,
 ) -> Wrong | None:
-    """Compare the floating outputs' written elements with the reference's; None where they agree.
+    """Compare the outputs' written elements with the reference's; None where they agree.
 
     Args:
-        task: Its tolerance decides.
+        task: Its tolerance and checks decide; where it has `rows`, a sample of the written ones is looked at.
         workload: A bench workload.
         got: Outputs of the run.
         written: Which elements of each, flat, were written.
-        expected: The reference's outputs, unrounded.
+        cache: Inputs of the run.
+        seed: Draws the sample.
     """
-    for name, mask in written.items():
-        if name in expected and got[name].dtype.is_floating and mask.any() and not _counted(task, name):
-            problem = _far(
-                widened(got[name]).reshape(-1)[mask], expected[name].reshape(-1)[mask], got[name].dtype, task
-            )
-            if problem:
-                where = np.unravel_index(int(np.flatnonzero(mask)[problem.element]), got[name].shape)
-                message = (
-                    f"{name} is wrong where it is timed, though right at smaller sizes: {problem.share:.0%} of the "
-                    f"values looked at are off, by {problem.error:.3g} relative where {problem.allowed:.3g} is "
-                    f"allowed. {name}{[int(i) for i in where]} is {problem.got:.6g}, expected {problem.expected:.6g}."
-                )
-                return Wrong(stage=Stage.PROFILE, message=message, workload=workload.name)
+    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed))
+    expected = cache.expected_of(task, workload, look.rows)
+    judged = frozenset(name for check in task.checks for name in check.outputs)
+    for name in [name for name in written if name in expected and name not in judged and not _counted(task, name)]:
+        wrong = look.compared(name, got[name], written[name], expected[name])
+        if wrong is not None:
+            return wrong
+    for check in task.checks:
+        wrong = look.judged(check, got, written, expected, cache.inputs_of(task, workload))
+        if wrong is not None:
+            return wrong
     return None
+
+
+def _sampled_rows(
+    task: Task,
+    workload: Workload,
+    got: Mapping[str, HostTensor],
+    written: Mapping[str, NDArray[np.bool_]],
+    seed: int,
+) -> NDArray[np.int64] | None:
+    """Written positions along the task's `rows`, a random choice of at most ROWS; None for all of them."""
+    if not task.rows or dims_of(task, workload)[task.rows] <= ROWS:
+        return None
+    found = np.zeros(dims_of(task, workload)[task.rows], np.bool_)
+    for name, mask in written.items():
+        axis = row_axis(task, name)
+        if axis is not None:
+            others = tuple(i for i in range(len(got[name].shape)) if i != axis)
+            found |= mask.reshape(got[name].shape).any(axis=others)
+    positions = np.flatnonzero(found).astype(np.int64)
+    if len(positions) > ROWS:
+        positions = np.sort(np.random.default_rng(seed).choice(positions, ROWS, replace=False))
+    return positions
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The rows of one run that are looked at."""
+
+    task: Task
+    workload: Workload
+    rows: NDArray[np.int64] | None
+
+    def compared(self, name: str, got: HostTensor, mask: NDArray[np.bool_], expected: NDArray[Any]) -> Wrong | None:
+        """One output against the reference's: floats within the tolerance, integers equal, but for near ties."""
+        seen = np.flatnonzero(self._part(name, mask.reshape(got.shape)))
+        if not seen.size:
+            return None
+        values = self._part(name, widened(got) if got.dtype.is_floating else got.array).reshape(-1)[seen]
+        ideal = expected.reshape(-1)[seen]
+        problem = _far(values, ideal, got.dtype, self.task) if got.dtype.is_floating else _other(values, ideal)
+        if problem is None:
+            return None
+        shape = self._part(name, mask.reshape(got.shape)).shape
+        where = self._place(name, np.unravel_index(int(seen[problem.element]), shape))
+        allowed = f"where {problem.allowed:.3g} is allowed" if problem.allowed else "where none may be"
+        return self._wrong(
+            f"{name} is wrong where it is timed, though right at smaller sizes: {problem.share:.0%} of the "
+            f"values looked at are off, by {problem.error:.3g} relative {allowed}. "
+            f"{name}{where} is {problem.got:.6g}, expected {problem.expected:.6g}."
+        )
+
+    def judged(
+        self,
+        check: Check,
+        got: Mapping[str, HostTensor],
+        written: Mapping[str, NDArray[np.bool_]],
+        expected: Mapping[str, NDArray[Any]],
+        inputs: Mapping[str, HostTensor],
+    ) -> Wrong | None:
+        """A check of the task's own, on what was written whole."""
+        shapes = {name: got[name].shape for name in check.outputs}
+        masks = {name: self._part(name, written[name].reshape(shapes[name])) for name in check.outputs}
+        if not self.task.rows and not all(mask.all() for mask in masks.values()):
+            return None
+        part = {name: _array_tensor(tensor, self._part(name, tensor.array)) for name, tensor in got.items()}
+        wrong = judge(self.task, self.workload, check, part, expected, inputs, self.rows)
+        for name, found in wrong.items():
+            lines = [_by_row(array, row_axis(self.task, name)) for array in (found, masks[name])]
+            complete = lines[1].all(axis=1)
+            bad = lines[0].any(axis=1) & complete
+            if complete.any() and bad.sum() > SHARE * complete.sum():
+                where = self._place(name, np.argwhere(found)[0])
+                return self._wrong(
+                    f"{name} is wrong where it is timed, though right at smaller sizes: {int(bad.sum())} of "
+                    f"{int(complete.sum())} rows looked at. It does not hold that {check.says}; first at {name}{where}."
+                )
+        return None
+
+    def _part(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        axis = row_axis(self.task, name)
+        return array if self.rows is None or axis is None else array.take(self.rows, axis=axis)
+
+    def _place(self, name: str, index: Iterable[Any]) -> list[int]:
+        """An index into the sampled part as one into the output."""
+        place = [int(i) for i in index]
+        axis = row_axis(self.task, name)
+        if self.rows is not None and axis is not None:
+            place[axis] = int(self.rows[place[axis]])
+        return place
+
+    def _wrong(self, message: str) -> Wrong:
+        return Wrong(stage=Stage.PROFILE, message=message, workload=self.workload.name)
+
+
+def _array_tensor(tensor: HostTensor, array: NDArray[Any]) -> HostTensor:
+    return HostTensor(tensor.dtype, array.shape, np.ascontiguousarray(array))
+
+
+def _by_row(array: NDArray[Any], axis: int | None) -> NDArray[Any]:
+    """A matrix with the task's rows as rows; one row where the output has none."""
+    if axis is None or not array.size:
+        return array.reshape(1, -1)
+    return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +218,15 @@ class _Problem:
 
 def _counted(task: Task, name: str) -> bool:
     return bool(getattr(task.tensor(name), "valid", None))
+
+
+def _other(got: NDArray[Any], expected: NDArray[Any]) -> _Problem | None:
+    """Integers that differ, where they are more than near ties explain."""
+    differs = got != expected
+    if differs.mean() <= SHARE:
+        return None
+    first = int(differs.argmax())
+    return _Problem(float(differs.mean()), 1.0, 0.0, first, float(got[first]), float(expected[first]))
 
 
 def _far(got: NDArray[np.float64], expected: NDArray[Any], dtype: DType, task: Task) -> _Problem | None:

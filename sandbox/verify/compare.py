@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.outcome import Stage, WorkloadCheck, Wrong
-from warpsmith.core.task import Task, Workload
+from warpsmith.core.task import Check, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.causes import likely_cause
+from warpsmith.sandbox.verify.judged import judge
 from warpsmith.sandbox.verify.measure import Floats, Measure, as_matrix, measure
 from warpsmith.sandbox.verify.regions import Mask, describe, unfold
 from warpsmith.tasks.convert import finite_limit, widened
@@ -27,6 +29,7 @@ def compare(
     expected: Mapping[str, NDArray[Any]],
     honest: Mapping[str, HostTensor],
     *,
+    inputs: Mapping[str, HostTensor] = MappingProxyType({}),
     seed: int = 0,
 ) -> WorkloadCheck | Wrong:
     """Decide whether outputs are right, and say what is wrong where they are not.
@@ -41,21 +44,47 @@ def compare(
         got: The run's outputs, and in-place inputs the reference returns.
         expected: `oracle(...)` on the same inputs.
         honest: `honest(...)` on the same inputs.
+        inputs: Of the run; the task's own checks ask for them.
         seed: Of the inputs; recorded in the check.
     """
     refusal = _layout(task, workload, got, expected)
     if refusal is not None:
         return refusal
+    judged = frozenset(name for check in task.checks for name in check.outputs)
     worst = _PASS
-    for name in sorted(expected, key=lambda name: expected[name].dtype.kind == "f"):
+    for name in sorted(expected.keys() - judged, key=lambda name: (expected[name].dtype.kind == "f", name)):
         rows = _valid_rows(task, name, expected)
         output = _Compared(task, workload, name, rows)
         verdict = output.verdict(got[name], expected[name], honest[name])
         if isinstance(verdict, Wrong):
             return verdict
         worst = max(worst, verdict)
+    for check in task.checks:
+        refused = _judged(task, workload, check, got, expected, inputs)
+        if refused is not None:
+            return refused
     error, relative_l2, largest = worst
     return WorkloadCheck(workload=workload.name, seed=seed, error=error, relative_l2=relative_l2, largest=largest)
+
+
+def _judged(
+    task: Task,
+    workload: Workload,
+    check: Check,
+    got: Mapping[str, HostTensor],
+    expected: Mapping[str, NDArray[Any]],
+    inputs: Mapping[str, HostTensor],
+) -> Wrong | None:
+    """What the task's own check finds wrong, rows past a `valid` count left out."""
+    for name, wrong in judge(task, workload, check, got, expected, inputs).items():
+        wrong = wrong[: _valid_rows(task, name, expected)] if wrong.ndim else wrong
+        if wrong.any():
+            where = describe(np.asarray(as_matrix(wrong), dtype=np.bool_), name, wrong.shape)
+            row, column = (int(i) for i in np.argwhere(as_matrix(wrong))[0])
+            value = as_matrix(got[name].array)[row, column]
+            index = list(unfold(row, column, wrong.shape))
+            return _wrong(workload, f"Wrong in {where.text}: {check.says}.", f"{name}{index} is {value}")
+    return None
 
 
 def _layout(

@@ -16,10 +16,11 @@ from warpsmith.core.outcome import WorkloadCheck, Wrong
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.sandbox.verify.mutants import input_mutants, output_mutants
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import from_torch, torch_dtype
-from warpsmith.tasks.oracle import checked_tensors, honest, oracle
+from warpsmith.tasks.oracle import checked_tensors, exact_cost, honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
 
@@ -60,7 +61,7 @@ def check_task(task: Task, *, seed: int = 0) -> TaskReport:
     trials = _Trials(task)
     for workload in task.verify:
         trials.try_workload(workload, seed)
-    problems = [*trials.problems, *trials.never_caught(), *_costs(task)]
+    problems = [*trials.problems, *trials.never_caught(), *trials.idle(), *_costs(task)]
     return TaskReport(tuple(problems), tuple(trials.survivors), trials.tried)
 
 
@@ -73,6 +74,7 @@ class _Trials:
         self.survivors: list[Survivor] = []
         self.caught: dict[str, bool] = {}
         self.tried = 0
+        self.shown: set[str] = set()
 
     def try_workload(self, workload: Workload, seed: int) -> None:
         task = self.task
@@ -81,8 +83,10 @@ class _Trials:
         if not any(array.size for array in expected.values()):
             return
         self._honest(workload, inputs, expected, ideal)
+        self._properties(workload, inputs, expected, seed)
+        self._exact_cost(workload, inputs)
         for mutant, outputs in output_mutants(ideal, inputs):
-            if self._survives(workload, mutant, outputs, expected, ideal):
+            if self._survives(workload, mutant, inputs, outputs, expected, ideal):
                 remedy = "Draw inputs that spread the outputs, or tighten the tolerance."
                 self.problems.append(f"'{workload.name}' accepts {mutant} as a result. {remedy}")
         for mutant, changed in input_mutants(inputs):
@@ -90,13 +94,48 @@ class _Trials:
                 outputs = honest(task, workload, changed)
             except TaskError:
                 continue  # The reference refuses such inputs, as it may; a kernel that behaves so is caught elsewhere.
-            survives = self._survives(workload, mutant, outputs, expected, ideal)
+            survives = self._survives(workload, mutant, inputs, outputs, expected, ideal)
             self.caught[mutant] = self.caught.get(mutant, False) or not survives
 
     def never_caught(self) -> list[str]:
         """Input mutants that no workload tells from a right kernel."""
         remedy = "Add a workload or a distribution where it matters."
         return [f"No workload fails with {mutant}. {remedy}" for mutant, caught in self.caught.items() if not caught]
+
+    def idle(self) -> list[str]:
+        """Properties that changed nothing or compared nothing at any workload."""
+        remedy = "Give `pairs` something to compare, at a workload where the change matters."
+        names = [prop.name for prop in self.task.properties]
+        return [f"The property '{name}' never compares anything. {remedy}" for name in names if name not in self.shown]
+
+    def _properties(
+        self,
+        workload: Workload,
+        inputs: Mapping[str, HostTensor],
+        expected: Mapping[str, NDArray[Any]],
+        seed: int,
+    ) -> None:
+        """What the task says of all right results holds for its own reference."""
+        first = _rounded(self.task, workload, expected)
+        for prop in self.task.properties:
+            changed, known = changed_inputs(self.task, workload, prop, inputs, seed)
+            second = _rounded(self.task, workload, oracle(self.task, workload, changed))
+            verdict = broken_property(self.task, workload, prop, first, second, known)
+            if verdict:
+                self.problems.append(f"The reference breaks a property at '{workload.name}'. {verdict}")
+            if any(not np.array_equal(changed[name].bytes, inputs[name].bytes) for name in inputs):
+                self.shown.add(prop.name)
+
+    def _exact_cost(self, workload: Workload, inputs: Mapping[str, HostTensor]) -> None:
+        """The cost of drawn inputs is at most the cost of their sizes."""
+        if self.task.exact_cost is None:
+            return
+        most, exact = self.task.cost(dims_of(self.task, workload)), exact_cost(self.task, workload, inputs)
+        if exact.flops > 1.001 * most.flops or exact.bytes > 1.001 * most.bytes:
+            self.problems.append(
+                f"exact_cost is {exact.flops:.4g} operations and {exact.bytes:.4g} bytes at '{workload.name}', more "
+                f"than cost's {most.flops:.4g} and {most.bytes:.4g}. `cost` is the most it can be."
+            )
 
     def _honest(
         self,
@@ -110,7 +149,7 @@ class _Trials:
             self.problems.append(f"The reference gives other values when called again at '{workload.name}'.")
         right = {"honest result": ideal, "rounded oracle": _rounded(self.task, workload, expected)}
         for name, outputs in right.items():
-            verdict = compare(self.task, workload, outputs, expected, ideal)
+            verdict = compare(self.task, workload, outputs, expected, ideal, inputs=inputs)
             if isinstance(verdict, Wrong):
                 self.problems.append(f"'{workload.name}' refuses the {name}: {verdict.message}")
 
@@ -118,12 +157,14 @@ class _Trials:
         self,
         workload: Workload,
         mutant: str,
+        inputs: Mapping[str, HostTensor],
         outputs: Mapping[str, HostTensor],
         expected: Mapping[str, NDArray[Any]],
         ideal: Mapping[str, HostTensor],
     ) -> bool:
         self.tried += 1
-        survives = isinstance(compare(self.task, workload, outputs, expected, ideal), WorkloadCheck)
+        verdict = compare(self.task, workload, outputs, expected, ideal, inputs=inputs)
+        survives = isinstance(verdict, WorkloadCheck)
         if survives:
             self.survivors.append(Survivor(workload.name, mutant))
         return survives

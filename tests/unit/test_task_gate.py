@@ -1,12 +1,14 @@
 """The task gate: sound tasks pass, degenerate ones are named."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from warpsmith.core.dtype import DType
+from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Cost, Task, Tolerance
 from warpsmith.sandbox.verify.mutants import lowered
 from warpsmith.sandbox.verify.task_gate import check_task
@@ -77,3 +79,44 @@ def test_lowering_rounds_to_the_next_precision(dtype: DType, error: float) -> No
 def test_integers_have_no_lower_precision() -> None:
     tensor = from_torch(torch.arange(4, dtype=torch.int32), DType.INT32)
     assert lowered(tensor) is tensor
+
+
+ARGMAX = load_task(Path(__file__).parents[1] / "emulated" / "judged" / "row_argmax.py")
+
+
+def test_a_task_with_a_check_properties_and_an_exact_cost_is_sound() -> None:
+    assert () == check_task(ARGMAX).problems
+
+
+def test_a_property_that_the_reference_breaks_is_named() -> None:
+    wrong = replace(
+        ARGMAX.properties[0], name="nothing moves", pairs=lambda a, b, order: {"value": (a["value"], b["value"])}
+    )
+    said = "\n".join(check_task(replace(ARGMAX, properties=(wrong,))).problems)
+    assert "It does not hold that nothing moves: value differs" in said
+
+
+def test_a_property_that_changes_nothing_is_named() -> None:
+    idle = replace(ARGMAX.properties[0], change=lambda inputs, dims, generator: (inputs, torch.arange(dims["R"])))
+    assert "never compares anything" in "\n".join(check_task(replace(ARGMAX, properties=(idle,))).problems)
+
+
+def test_a_check_that_accepts_anything_is_named() -> None:
+    def blind(got: dict[str, torch.Tensor], **rest: Any) -> dict[str, torch.Tensor]:
+        return {"index": torch.zeros_like(got["index"], dtype=torch.bool)}
+
+    check = replace(ARGMAX.checks[0], judge=lambda got, expected, inputs, dims: blind(got))
+    task = replace(ARGMAX, checks=(check,), outputs=ARGMAX.outputs[1:], properties=(), exact_cost=None)
+    task = replace(task, reference=lambda x, rows: x[rows].argmax(dim=1).to(torch.int32))
+    assert "accepts zeros" in "\n".join(check_task(task).problems)
+
+
+def test_an_exact_cost_above_the_cost_is_named() -> None:
+    task = replace(ARGMAX, exact_cost=lambda dims, inputs: Cost(flops=1e12, bytes=1.0, unit="fp32"))
+    assert "exact_cost is 1e+12 operations" in "\n".join(check_task(task).problems)
+
+
+def test_a_check_that_raises_is_blamed_on_the_task() -> None:
+    check = replace(ARGMAX.checks[0], judge=lambda got, expected, inputs, dims: got["nothing"])
+    with pytest.raises(TaskError, match="the check of index at workload 'few rows' raised: KeyError"):
+        check_task(replace(ARGMAX, checks=(check,)))

@@ -85,6 +85,39 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Judges outputs of which several are right: a choice among ties, any order of rows, a draw.
+
+    Those outputs are then not compared with the reference's.
+    """
+
+    outputs: tuple[str, ...]
+    says: str
+    """What must hold, for the report: `the ids are distinct and their scores sum to the best sum within 1e-3`."""
+    judge: Callable[..., Mapping[str, Any]]
+    """`judge(got, expected, inputs, dims)`, and `rows` if its signature asks for it.
+
+    `got` and `inputs` are torch tensors by name in their declared dtypes, `expected` the oracle's (float64 or
+    integers), `dims` a mapping. Returns a bool tensor an output, of its shape, true where it is wrong. Where the task
+    has `rows`, `got` and `expected` hold those rows only.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """How outputs answer a change of the inputs, whatever the values: linearity, permutation, causality, block sums."""
+
+    name: str
+    """What holds, for the report: `later tokens do not change earlier rows`."""
+    change: Callable[..., Any]
+    """`change(inputs, dims, generator)` gives the changed inputs by name and anything `pairs` needs to know of the
+    change, as a tuple of two. It may alter the given tensors, which are copies."""
+    pairs: Callable[..., Mapping[str, Any]]
+    """`pairs(first, second, known)`: outputs by name of both runs and what `change` told; gives, by output name, two
+    tensors that must agree within the tolerance (exactly, where integers)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What a kernel must compute, how it is checked, and at which sizes it is timed."""
 
@@ -112,6 +145,14 @@ class Task:
     tolerance: Tolerance = Tolerance()
     constraints: tuple[str, ...] = ()
     """Expressions that hold for every legal binding: `K % G == 0`."""
+    rows: str = ""
+    """A dimension along which the reference can be evaluated in part, so that large sizes can be checked by a sample:
+    it then takes `rows`, int64 positions along it, and returns outputs of those only."""
+    exact_cost: Callable[[Mapping[str, int], Mapping[str, Any]], Cost] | None = None
+    """`exact_cost(dims, inputs)`, where the work depends on values (how many neighbours, which experts); `cost` is then
+    the most it can be. Inputs are torch tensors by name."""
+    checks: tuple[Check, ...] = ()
+    properties: tuple[Property, ...] = ()
     path: str = ""
     """Where it was loaded from."""
     source_digest: str = ""
