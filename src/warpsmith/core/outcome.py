@@ -18,6 +18,8 @@ class Stage(StrEnum):
     SCREEN = "screen"
     EMULATE = "emulate"
     COMPARE = "compare"
+    DEVICE = "device"
+    """Run on a GPU."""
     PROFILE = "profile"
     ACCEPT = "accept"
 
