@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +18,10 @@ from pathlib import Path
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import ToolchainError
 
-_REMEDY = "Install warpsmith's dependencies again: `pip install --force-reinstall warpsmith`."
+_REMEDY = (
+    "Install warpsmith's dependencies again: `pip install --force-reinstall warpsmith`; a CUDA 13 toolkit in "
+    "/usr/local/cuda or with its nvcc in PATH serves as well."
+)
 PRELUDE = Path(__file__).parent / "prelude"
 
 
@@ -35,36 +45,87 @@ class CudaToolchain:
 
 @cache
 def find_toolchain() -> CudaToolchain:
-    """Locate the CUDA 13 wheels beside this interpreter.
+    """Locate CUDA 13's wheels beside this interpreter, else an installed toolkit, else a library and headers of both.
 
     Raises:
-        ToolchainError: a wheel is missing.
+        ToolchainError: NVRTC or a header it needs is missing.
     """
     spec = importlib.util.find_spec("nvidia")
-    roots = [Path(place) / "cu13" for place in (spec.submodule_search_locations or ())] if spec else []
+    wheels = [Path(place) / "cu13" for place in (spec.submodule_search_locations or ())] if spec else []
+    return choose_toolchain([*wheels, *_toolkits()])
+
+
+def choose_toolchain(roots: Sequence[Path]) -> CudaToolchain:
+    """The first NVRTC under `roots` for which headers of its own release are under one of them, its own first.
+
+    Raises:
+        ToolchainError: there is none; says what the nearest one lacks.
+    """
+    lacking = ""
     for root in roots:
-        libraries = sorted((root / "lib").glob("libnvrtc.so.*"))
-        builtins = tuple(sorted((root / "lib").glob("libnvrtc-builtins.so.*")))
-        headers = root / "include"
-        if libraries and (headers / "cuda_fp16.h").exists():
-            _require(headers / "crt" / "mma.h", "nvidia-cuda-crt")
-            _require(headers / "cccl" / "cuda" / "std", "nvidia-cuda-cccl")
-            return CudaToolchain(
-                libraries[-1], builtins, (PRELUDE, headers, headers / "cccl"), _version(), _prelude_digest()
-            )
-    raise ToolchainError("The CUDA compiler NVRTC 13 is not installed.", remedy=_REMEDY)
+        library = _library(root)
+        if library is None:
+            continue
+        release = _version(library)
+        for folder in [headers for other in (root, *roots) for headers in _folders(other, "include")]:
+            missing = _missing(folder, release)
+            if not missing:
+                builtins = tuple(sorted(library.parent.glob("libnvrtc-builtins.so.*")))
+                return CudaToolchain(library, builtins, (PRELUDE, folder, folder / "cccl"), release, _prelude_digest())
+            lacking = lacking or f"NVRTC {release} is there; {missing}"
+    raise ToolchainError(lacking or "The CUDA compiler NVRTC 13 is not installed.", remedy=_REMEDY)
 
 
-def _require(path: Path, wheel: str) -> None:
-    if not path.exists():
-        raise ToolchainError(f"The headers of {wheel} are not installed ({path} is missing).", remedy=_REMEDY)
+def _toolkits() -> list[Path]:
+    """Where toolkits are installed: nvcc's own folder, and NVIDIA's packages' default."""
+    nvcc = shutil.which("nvcc")
+    found = [Path(nvcc).resolve().parents[1]] if nvcc else []
+    found += [Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-13*"), reverse=True)]
+    return [root for root in found if root.is_dir()]
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("nvidia-cuda-nvrtc")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ToolchainError("The package nvidia-cuda-nvrtc has no metadata.", remedy=_REMEDY) from error
+def _folders(root: Path, *names: str) -> list[Path]:
+    """The folders of these names in a wheel's or a toolkit's root."""
+    targets = root / "targets" / f"{platform.machine()}-linux"
+    return [place / name for place in (root, targets) for name in names if (place / name).is_dir()]
+
+
+def _library(root: Path) -> Path | None:
+    found = [path for folder in _folders(root, "lib", "lib64") for path in folder.glob("libnvrtc.so.13*")]
+    return max(found, key=lambda path: (len(path.name), path.name), default=None)
+
+
+def _missing(headers: Path, release: str) -> str:
+    """What keeps these headers from serving; empty where nothing does."""
+    parts = (
+        ("cuda_fp16.h", "nvidia-cuda-runtime"),
+        ("crt/mma.h", "nvidia-cuda-crt"),
+        ("cccl/cuda/std", "nvidia-cuda-cccl"),
+    )
+    for part, wheel in parts:
+        if not (headers / part).exists():
+            return f"{headers / part} of {wheel} is missing"
+    found = re.search(
+        r"#define\s+CUDART_VERSION\s+(\d+)", (headers / "cuda_runtime_api.h").read_text("utf-8", "replace")
+    )
+    number = int(found.group(1)) if found else 0
+    theirs = f"{number // 1000}.{number % 1000 // 10}"
+    return "" if release.startswith(f"{theirs}.") else f"the headers in {headers} are of CUDA {theirs}"
+
+
+def _version(library: Path) -> str:
+    """The release: a wheel's version, else what a toolkit's file is called or its `version.json` says."""
+    if library.is_relative_to(Path(sys.prefix)):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version("nvidia-cuda-nvrtc")
+    named = re.search(r"\.so\.(\d+\.\d+\.\d+)$", library.resolve().name)
+    if named:
+        return named.group(1)
+    for root in library.resolve().parents[:4]:
+        if (root / "version.json").is_file():
+            listed = json.loads((root / "version.json").read_text())
+            return str(listed.get("cuda_nvrtc", listed.get("cuda", {})).get("version", "13"))
+    return "13"
 
 
 def _prelude_digest() -> str:

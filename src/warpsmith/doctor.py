@@ -84,25 +84,21 @@ def _vm() -> Finding:
 
 
 def _nvrtc() -> Finding:
-    found = _installed("nvidia-cuda-nvrtc")
-    remedy = f"pip install 'nvidia-cuda-nvrtc=={CUDA_SERIES}*'"
-    if found is None:
-        return Finding(name="nvrtc", state=State.MISSING, detail="not installed", remedy=remedy, needed=True)
-    good = found.startswith(CUDA_SERIES)
-    detail = found if good else f"{found}; {CUDA_SERIES}* is what warpsmith is tried with"
-    state = State.OK if good else State.WARNING
-    return Finding(name="nvrtc", state=state, detail=detail, remedy="" if good else remedy, needed=True)
+    """The compiler and its headers, from wheels or from a toolkit."""
+    from warpsmith.sandbox.compile.toolchain import find_toolchain
 
-
-def _headers() -> Finding:
-    wheels = ("nvidia-cuda-runtime", "nvidia-cuda-crt", "nvidia-cuda-cccl")
-    lacking = [name for name in wheels if _installed(name) is None]
-    if lacking:
-        remedy = "pip install " + " ".join(f"'{name}=={CUDA_SERIES}*'" for name in lacking)
-        return Finding(name="headers", state=State.MISSING, detail=", ".join(lacking), remedy=remedy, needed=True)
-    return Finding(
-        name="headers", state=State.OK, detail=", ".join(f"{n} {_installed(n)}" for n in wheels), needed=True
-    )
+    wheels = ("nvidia-cuda-nvrtc", "nvidia-cuda-runtime", "nvidia-cuda-crt", "nvidia-cuda-cccl")
+    remedy = "pip install " + " ".join(f"'{name}=={CUDA_SERIES}*'" for name in wheels)
+    try:
+        found = find_toolchain()
+    except WarpsmithError as error:
+        return Finding(name="nvrtc", state=State.MISSING, detail=error.message, remedy=remedy, needed=True)
+    good = found.version.startswith(CUDA_SERIES)
+    detail = f"{found.version} in {found.library.parent}, headers in {found.include[1]}"
+    if good:
+        return Finding(name="nvrtc", state=State.OK, detail=detail, needed=True)
+    detail += f"; {CUDA_SERIES}* is what warpsmith is tried with"
+    return Finding(name="nvrtc", state=State.WARNING, detail=detail, remedy=remedy, needed=True)
 
 
 def _compile() -> Finding:
@@ -238,7 +234,6 @@ _PROBES: tuple[Callable[[], Finding], ...] = (
     _machine,
     _vm,
     _nvrtc,
-    _headers,
     _compile,
     _torch,
     _triton,
