@@ -26,6 +26,7 @@ ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100a", "sm_12
 OPTIONS = (
     "-std=c++17",
     "-lineinfo",
+    "--device-int128",
     "--ptxas-options=-v",
     # `#if STAGES > 2` where STAGES is a constexpr, not a macro: 0 in silence, unless it is a warning.
     "--diag-warn=193",

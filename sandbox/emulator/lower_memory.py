@@ -93,9 +93,10 @@ def _load_param(emitter: Emitter, targets: tuple[Operand, ...], address: Address
             if param is None or at < 0 or at + size > param.size:
                 raise emitter.refusal(f"{emitter.instr.text} outside {address.base.name}")
             value = emitter.param(param.offset + at, size, width)
-        if element in ("s8", "s16"):
+        if size < 4:
+            # What was stored may have come from a wider register.
             extended = Value(4)
-            emitter.emit(f"lane.cvt.s32.{element}", d=extended, a=value)
+            emitter.emit(f"lane.cvt.{element[0]}32.{element}", d=extended, a=value)
             value = extended
         if isinstance(item, Sink):
             continue

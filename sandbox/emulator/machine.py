@@ -25,6 +25,8 @@ SHARED_WINDOW = 0x7E00_0000_0000
 LOCAL_WINDOW = SHARED_WINDOW + WINDOW_BYTES
 CONST_WINDOW = SHARED_WINDOW + 2 * WINDOW_BYTES
 PARAM_WINDOW = SHARED_WINDOW + 3 * WINDOW_BYTES
+FUNCTION_WINDOW = SHARED_WINDOW + 4 * WINDOW_BYTES
+"""Addresses of functions; no memory lies there."""
 
 
 class UnsupportedInstruction(Exception):  # noqa: N818 - it names a fact, not our error

@@ -12,6 +12,7 @@ from warpsmith.sandbox.emulator.emitter import const_offsets
 from warpsmith.sandbox.emulator.machine import (
     ADDRESS_BASE,
     ADDRESS_STRIDE,
+    CONST_WINDOW,
     Allocation,
     Memory,
     UnsupportedInstruction,
@@ -50,18 +51,22 @@ def place(module: Module, memory: Memory) -> PlacedMemory:
                 data[: len(variable.init)] = np.frombuffer(variable.init, np.uint8)
             addresses[index] = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
             allocations.append(Allocation(variable.name, data, None, False, addresses[index]))
-    _relocate(module, addresses, {a.name: a.data for a in allocations[len(memory.allocations) :]})
+    held = {a.name: a.data for a in allocations[len(memory.allocations) :]}
+    shared = np.frombuffer(constants, np.uint8)
+    held |= {v.name: shared[offsets[v.name] :] for v in module.variables if v.space == "const"}
+    by_name = {module.variables[index].name: address for index, address in addresses.items()}
+    by_name |= {name: CONST_WINDOW + offset for name, offset in offsets.items()}
+    _relocate(module, by_name, held)
     return PlacedMemory(allocations, addresses, bytes(constants))
 
 
-def _relocate(module: Module, addresses: dict[int, int], data: dict[str, NDArray[np.uint8]]) -> None:
-    """Put the addresses that initialisers name into tables of pointers."""
-    by_name = {module.variables[index].name: address for index, address in addresses.items()}
+def _relocate(module: Module, addresses: dict[str, int], data: dict[str, NDArray[np.uint8]]) -> None:
+    """Put the generic addresses that initialisers name into tables of pointers."""
     for variable in module.variables:
         for offset, symbol in variable.relocations:
-            if variable.name not in data or symbol.name not in by_name:
+            if variable.name not in data or symbol.name not in addresses:
                 raise UnsupportedInstruction(f"the address of {symbol.name} in {variable.name}", 0, 0)
-            pointer = (by_name[symbol.name] + symbol.offset).to_bytes(8, "little")
+            pointer = (addresses[symbol.name] + symbol.offset).to_bytes(8, "little")
             data[variable.name][offset : offset + 8] = np.frombuffer(pointer, np.uint8)
 
 

@@ -160,6 +160,10 @@ class Entry:
     """Byte offset of each shared variable in the window; extern ones start at `shared_bytes`."""
     local_bytes: int = 0
     local_offsets: tuple[tuple[str, int], ...] = ()
+    pointer_calls: tuple[int, ...] = ()
+    """Source lines of calls through a pointer; the instructions hold a choice among the functions it may name."""
+    recursive: tuple[str, ...] = ()
+    """Functions that may call themselves; their activations share a stack whose size a device chooses otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,14 @@ def screen_ptx(module: Module, expected_entries: Iterable[str]) -> PtxProblem | 
     if problem is not None:
         return problem
     for entry in module.entries:
+        if entry.pointer_calls:
+            message = "a call through a pointer is not available. Call the function by name."
+            return PtxProblem(message, entry.pointer_calls[0])
+        if entry.recursive:
+            message = f"the function {entry.recursive[0]} may call itself, on a stack whose size the device chooses. "
+            return PtxProblem(f"{message}Write recursion as a loop.", _first_line(entry))
         for instr in entry.instructions:
-            problem = _check_instruction(instr, module)
+            problem = _check_instruction(instr)
             if problem is not None:
                 return problem
         found = check_module_state(entry)
@@ -97,9 +103,9 @@ def _first_line(entry: Entry) -> int:
     return next((instr.line for instr in entry.instructions if instr.line), 0)
 
 
-def _check_instruction(instr: Instr, module: Module) -> PtxProblem | None:
+def _check_instruction(instr: Instr) -> PtxProblem | None:
     if instr.opcode == "call":
-        return _check_call(instr, module)
+        return _check_call(instr)
     if instr.opcode in _OPCODES:
         return PtxProblem(f"`{instr.text}` is not available. {_OPCODES[instr.opcode]}", instr.line)
     for operand in _flat(instr.operands):
@@ -129,17 +135,9 @@ def _flat(operands: Iterable[Operand]) -> Iterable[Operand]:
             yield operand
 
 
-def _check_call(instr: Instr, module: Module) -> PtxProblem | None:
+def _check_call(instr: Instr) -> PtxProblem:
+    """A call that is still one: the module's own functions stand in the entry itself, checked like the rest."""
     callee = next((operand for operand in instr.operands if not isinstance(operand, Vector)), None)
-    if not isinstance(callee, Symbol):
-        return PtxProblem("a call through a pointer is not available. Call the function by name.", instr.line)
-    if callee.name in module.extern_functions:
-        what, remedy = _CALL_REMEDIES.get(
-            callee.name, (callee.name, "Only what the kernel file defines can be called.")
-        )
-        return PtxProblem(f"{what} is not available in a kernel file. {remedy}", instr.line)
-    return PtxProblem(
-        f"the function {callee.name} is called, not inlined, so that its code cannot be checked. "
-        "Declare it __forceinline__; write recursion as a loop; prefer float to double functions such as pow.",
-        instr.line,
-    )
+    name = callee.name if isinstance(callee, Symbol) else "a pointer"
+    what, remedy = _CALL_REMEDIES.get(name, (name, "Only what the kernel file defines can be called."))
+    return PtxProblem(f"{what} is not available in a kernel file. {remedy}", instr.line)

@@ -101,7 +101,7 @@ SCREEN = (
         ),
         at_store("sum = deep(sum, K % 7);"),
         gets="Rejected",
-        says="deep|called",
+        says="deep|loop",
     ),
     tile("a launch from the device", at_store("gemm<<<1, 1>>>(x, w, b, y, M, N, K);"), gets="KernelFileError|Rejected"),
     tile(

@@ -234,3 +234,11 @@ def test_a_spin_lock_between_lanes_makes_progress(on: Executor) -> None:
     mov.u32 %r1, %r3; {STORE} ret;"""
     zero = "setp.eq.u32 %p1, %r0, 0; mov.u32 %r9, 0; @%p1 st.shared.v2.u32 [0], {%r9, %r9}; bar.sync 0;"
     assert sorted(on.outputs(zero + body, 4, threads=4, shared=8, budget=1 << 16)) == [1, 2, 3, 4]
+
+
+def test_a_table_of_addresses_in_constant_memory_leads_to_what_it_names(on: Executor) -> None:
+    declarations = """.const .align 4 .u32 seven = 7; .global .align 4 .u32 nine[2] = {8, 9};
+    .const .align 8 .u64 table[2] = {generic(seven), generic(nine)+4};"""
+    body = f"""and.b32 %r2, %r0, 1; mul.wide.u32 %rd4, %r2, 8; mov.u64 %rd5, table; add.s64 %rd5, %rd5, %rd4;
+    ld.const.u64 %rd6, [%rd5]; ld.u32 %r1, [%rd6]; {STORE} ret;"""
+    assert on.outputs(body, declarations=declarations) == [7, 9] * 16

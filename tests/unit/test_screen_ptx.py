@@ -68,8 +68,18 @@ def test_an_extern_function_that_nobody_calls_is_ignored() -> None:
     assert verdict("", ".extern .func malloc (.param .b64 a);") is None
 
 
-def test_a_call_whose_code_was_not_read_is_refused() -> None:
-    assert "Declare it __forceinline__" in reason("call.uni f;", ".func f () { ret; }")
+def test_a_call_of_a_function_of_the_file_passes() -> None:
+    assert verdict("call.uni f;", ".func f () { ret; }") is None
+
+
+def test_a_called_function_is_screened_like_the_kernel() -> None:
+    clock = ".func f () { .reg .b32 %c; mov.u32 %c, %clock; ret; }"
+    assert "clock" in reason("call.uni f;", clock)
+    assert verdict("", clock) is None
+
+
+def test_a_function_that_may_call_itself_is_refused() -> None:
+    assert "as a loop" in reason("call.uni f;", ".func f () { call.uni f; ret; }")
 
 
 def test_a_call_through_a_pointer_is_refused() -> None:

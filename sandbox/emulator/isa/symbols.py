@@ -42,6 +42,7 @@ def place_symbols(module: Module, entry: Entry, memory: Memory) -> Layout:
             const += bytes(-len(const) % variable.align)
             addresses[variable.name] = len(const)
             const += contents
+    held += [(v, memoryview(const)[addresses[v.name] :]) for v in variables if v.space == "const"]
     for variable, contents_view in held:
         for offset, symbol in variable.relocations:
             target = addresses[symbol.name] + symbol.offset + generic.get(spaces[symbol.name], 0)

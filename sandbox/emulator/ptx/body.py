@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 from warpsmith.sandbox.emulator.program import Guard, Instr, Register, Variable
@@ -32,9 +32,15 @@ class Body:
 
 
 class BodyParser:
-    """Reads one body; `scope` is the innermost open one."""
+    """Reads one body; `scope` is the innermost open one.
 
-    def __init__(self, cursor: Cursor, locations: Locations, globals_: Container[str]) -> None:
+    `registers` are a function's formal parameters in registers: name to type.
+    """
+
+    def __init__(
+        self, cursor: Cursor, locations: Locations, globals_: Container[str], registers: Mapping[str, str]
+    ) -> None:
+        self._formals = registers
         self._cursor = cursor
         self._locations = locations
         self._table = RegisterTable()
@@ -49,7 +55,13 @@ class BodyParser:
     def parse(self) -> Body:
         """Take `{ … }`. A body that control can fall out of gets the `ret` that PTX implies."""
         self._locations.enter_function()
-        self._scope(None)
+        outer: Scope | None = None
+        if self._formals:
+            outer = Scope(self._table, None)
+            for name, type_ in self._formals.items():
+                outer.declare(name, type_, None)
+                outer.register(name)
+        self._scope(outer)
         last = self._instructions[-1] if self._instructions else None
         ends = last is not None and last.guard is None and last.opcode in ("ret", "exit", "trap", "bra", "brx")
         if not ends or len(self._instructions) in self._labels:

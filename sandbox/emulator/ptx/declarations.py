@@ -173,6 +173,20 @@ def _shape(cursor: Cursor, head: _Head) -> list[int | None]:
     return shape
 
 
+def formal(cursor: Cursor, space: str) -> Variable:
+    """Take what follows `.param` or `.reg` in a function's head: one formal parameter, without its comma."""
+    if cursor.take(".pred"):
+        return Variable(cursor.name("a parameter's name"), space, "pred", 1, 1, None, extern=False)
+    head = _head(cursor)
+    name = cursor.name("a parameter's name")
+    size = BYTES[head.type]
+    for length in _shape(cursor, head):
+        size *= length or 0
+    if size > MAX_WINDOW:
+        raise cursor.error(f"parameter {name} is too large", cursor.at - 1)
+    return Variable(name, space, head.type, head.align, size, None, extern=False)
+
+
 def parameters(cursor: Cursor) -> tuple[Param, ...]:
     """Take an entry's parameter list, from `(` to `)`; without parentheses there are none."""
     found: list[Param] = []

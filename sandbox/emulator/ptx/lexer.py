@@ -1,7 +1,8 @@
 """Splits PTX text into tokens, and the cursor that the parser moves over them.
 
 Opcodes with their modifiers (`ld.global.L2::128B.u32`) and special registers with their component (`%tid.x`)
-are one token each, as no blank may stand inside them; a blank before a dot starts a directive token.
+are one token each, as no blank may stand inside them; a blank before a dot starts a directive token, and every
+directive is a token of its own (`.reg.b32` is two).
 Source: PTX ISA 9.0, chapter 4 "Syntax".
 """
 
@@ -28,7 +29,7 @@ _TOKEN = re.compile(
       |0[xX][0-9a-fA-F]+U?(?!\w)
       |0[bB][01]+U?(?!\w)
       |\d+U?(?!\w))
-  | (?P<directive>\.[A-Za-z_][\w$]*(?:(?:\.|::)[\w$]+)*)
+  | (?P<directive>\.[A-Za-z_][\w$]*(?:::[\w$]+)*)
   | (?P<string>"(?:[^"\\\n]|\\.)*")
     """,
     re.VERBOSE | re.ASCII,

@@ -1,8 +1,8 @@
 """The module level of a PTX text: `parse_module`.
 
 Grammar: PTX ISA 9.0, chapters 4 and 11 ("Directives"). What the compilers emit is accepted; forms that
-`program.py` has no record for are an error, never dropped in silence. Bodies of device functions are skipped:
-the caller sees their names and decides.
+`program.py` has no record for are an error, never dropped in silence. Entries come out without calls of the
+module's own functions: `calls.py` puts those in their place.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from warpsmith.sandbox.emulator.program import Entry, Module, Param, Variable
 from warpsmith.sandbox.emulator.ptx import cfg, declarations, layout
 from warpsmith.sandbox.emulator.ptx.body import Body, BodyParser
+from warpsmith.sandbox.emulator.ptx.calls import Linker
+from warpsmith.sandbox.emulator.ptx.functions import Code, Function, formals, with_function_addresses
 from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, NUMBER, STRING, WORD, Cursor
 from warpsmith.sandbox.emulator.ptx.literals import constant
 from warpsmith.sandbox.emulator.ptx.locations import Locations
@@ -44,16 +46,25 @@ class _Attributes:
     tuning: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unlinked:
+    """An entry whose calls have not been put in place."""
+
+    params: tuple[Param, ...]
+    attributes: _Attributes
+    code: Code
+
+
 class _ModuleParser:
     def __init__(self, text: str, source: str) -> None:
         self._cursor = Cursor(text)
         self._locations = Locations(self._cursor, source)
         self._version: tuple[int, int] | None = None
         self._target = ""
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, _Unlinked] = {}
         self._variables: dict[str, Variable] = {}
-        self._functions: dict[str, bool] = {}
-        """Name to whether the text defines it."""
+        self._functions: dict[str, Function | None] = {}
+        """By name; None where the text only declares it."""
 
     def parse(self) -> Module:
         cursor = self._cursor
@@ -65,13 +76,16 @@ class _ModuleParser:
             self._directive()
         if self._version is None or not self._target:
             raise cursor.error("the text has no .version and .target")
+        names = tuple(self._functions)
+        linker = Linker(self._functions, self._variables.values(), [entry.code for entry in self._entries.values()])
+        self._variables = {v.name: with_function_addresses(v, names) for v in self._variables.values()}
         return Module(
             self._version,
             self._target,
-            tuple(self._entries.values()),
+            tuple(self._finish(name, entry, linker) for name, entry in self._entries.items()),
             tuple(self._variables.values()),
-            tuple(name for name, defined in self._functions.items() if not defined),
-            tuple(name for name, defined in self._functions.items() if defined),
+            tuple(name for name, function in self._functions.items() if function is None),
+            tuple(name for name, function in self._functions.items() if function is not None),
         )
 
     def _directive(self) -> None:
@@ -143,18 +157,25 @@ class _ModuleParser:
         cursor.at += 1
 
     def _function(self) -> None:
-        """Take a device function; only its name is kept."""
         cursor = self._cursor
-        self._parenthesised()
+        returns = formals(cursor)
         name = cursor.name("a function's name")
-        self._parenthesised()
+        params = formals(cursor)
         self._attributes()
-        defined = cursor.words[cursor.at] == "{"
-        if defined:
-            cursor.skip_braces()
-        else:
-            cursor.expect(";")
-        self._functions[name] = defined or self._functions.get(name, False)
+        if cursor.take(";"):
+            self._functions.setdefault(name, None)
+            return
+        # A function may call itself.
+        self._functions.setdefault(name, None)
+        code = self._body((*returns, *params))
+        self._functions[name] = Function(name, returns, params, code)
+
+    def _body(self, own: tuple[Variable, ...]) -> Code:
+        """Take a body in which the variables `own` are visible, beside the module's."""
+        registers = {v.name: v.type for v in own if v.space == "reg"}
+        outside = {*self._variables, *self._functions, *(v.name for v in own if v.space != "reg")}
+        body = BodyParser(self._cursor, self._locations, outside, registers).parse()
+        return _code(self._cursor, body)
 
     def _parenthesised(self) -> None:
         cursor = self._cursor
@@ -199,32 +220,33 @@ class _ModuleParser:
             return
         if name in self._entries:
             raise cursor.error(f"entry {name} is defined twice", at)
-        outside = {*self._variables, *self._functions, *(param.name for param in params)}
-        body = BodyParser(cursor, self._locations, outside).parse()
-        self._entries[name] = self._finish(name, params, attributes, body)
+        own = tuple(Variable(p.name, "param", p.type, 1, p.size, None, extern=False) for p in params)
+        self._entries[name] = _Unlinked(params, attributes, self._body(own))
 
-    def _finish(self, name: str, params: tuple[Param, ...], attributes: _Attributes, body: Body) -> Entry:
-        instructions, blocks = cfg.build(self._cursor, body)
-        own_names = {param.name for param in params}
-        variables = (*self._referenced(used for used in body.used if used not in own_names), *body.variables)
+    def _finish(self, name: str, entry: _Unlinked, linker: Linker) -> Entry:
+        code = linker.link(entry.code)
+        own_names = {param.name for param in entry.params}
+        variables = (*self._referenced(used for used in code.used if used not in own_names), *code.variables)
         shared_offsets, shared_bytes = layout.place(variables, "shared", _SHARED_GRANULE)
         local_offsets, local_bytes = layout.place(variables, "local", _LOCAL_GRANULE)
         threads = 1
-        for number in attributes.block:
+        for number in entry.attributes.block:
             threads *= number
         return Entry(
             name=name,
-            params=params,
-            param_bytes=max((param.offset + param.size for param in params), default=0),
-            registers=body.registers,
-            variables=tuple(variables),
-            instructions=instructions,
-            blocks=blocks,
-            max_threads=threads if attributes.block else None,
+            params=entry.params,
+            param_bytes=max((param.offset + param.size for param in entry.params), default=0),
+            registers=code.registers,
+            variables=variables,
+            instructions=code.instructions,
+            blocks=code.blocks,
+            max_threads=threads if entry.attributes.block else None,
             shared_bytes=shared_bytes,
             shared_offsets=shared_offsets,
             local_bytes=local_bytes,
             local_offsets=local_offsets,
+            pointer_calls=code.pointer_calls,
+            recursive=code.recursive,
         )
 
     def _referenced(self, names: Iterable[str]) -> list[Variable]:
@@ -237,3 +259,8 @@ class _ModuleParser:
                 found[name] = variable = self._variables[name]
                 waiting += [symbol.name for _, symbol in variable.relocations if symbol.name in self._variables]
         return list(found.values())
+
+
+def _code(cursor: Cursor, body: Body) -> Code:
+    instructions, blocks = cfg.build(cursor, body)
+    return Code(instructions, blocks, body.registers, tuple(body.variables), body.used)

@@ -17,7 +17,7 @@ from warpsmith.sandbox.emulator.program import (
     Symbol,
     Vector,
 )
-from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.lexer import WORD, Cursor
 from warpsmith.sandbox.emulator.ptx.literals import constant, signed
 from warpsmith.sandbox.emulator.ptx.scope import Scope
 
@@ -77,7 +77,7 @@ class Operands:
         if word == "{":
             return self._vector(scope)
         if word == "(":
-            return self._call_list(scope)
+            return self._call_list(scope) if labels else constant(cursor)
         if word == "!" and cursor.kinds[cursor.at + 1] == WORD:
             cursor.at += 1
             first = Not(self._predicate(scope))
@@ -130,10 +130,8 @@ class Operands:
             cursor.expect(",")
 
     def _call_list(self, scope: Scope) -> Operand:
-        """Take `(param0, param1)` of a call, or an expression in parentheses."""
+        """Take `(param0, param1)` of a call."""
         cursor = self._cursor
-        if cursor.kinds[cursor.at + 1] == NUMBER or cursor.words[cursor.at + 1] in ("-", "~", "("):
-            return constant(cursor)
         cursor.expect("(")
         items: list[Operand] = []
         while not cursor.take(")"):
