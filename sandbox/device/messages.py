@@ -1,7 +1,7 @@
 """What the worker is asked and what it answers: JSON records; bulk bytes travel behind them, in the order they say.
 
-A request is one of `Request`, a reply one of `Reply`. A candidate's misbehaviour is a `Fault` inside a reply; `Refused`
-says that the worker or the driver could not do what was asked, and is nobody's verdict.
+A request is one of `protocol.Request`, a reply one of `protocol.Reply`. A candidate's misbehaviour is a `Fault` inside
+a reply; `Refused` says that the worker or the driver could not do what was asked, and is nobody's verdict.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from warpsmith.core.record import Record
 
@@ -203,9 +203,6 @@ class RunCall(Record):
     """Run a second time over other poison, through a graph: finds unwritten bytes."""
 
 
-Request: TypeAlias = Annotated[Survey | Open | LoadModule | RunCall, Field(discriminator="kind")]
-
-
 class Surveyed(Record):
     """Devices by ordinal, and the CUDA version the driver supports (13000 is 13.0)."""
 
@@ -247,9 +244,3 @@ class Refused(Record):
     result: str = ""
     """The driver's word for it, where it was the driver."""
     ended: bool = False
-
-
-Reply: TypeAlias = Annotated[Surveyed | Opened | Loaded | Ran | Refused, Field(discriminator="kind")]
-
-REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
-REPLY: TypeAdapter[Reply] = TypeAdapter(Reply)

@@ -11,30 +11,24 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from warpsmith.core.errors import DeviceError
+from warpsmith.profiler.nvml import Sensor
 from warpsmith.sandbox.device.channel import Channel, ChannelClosed
 from warpsmith.sandbox.device.driver import Bytes, Driver, DriverFailure
-from warpsmith.sandbox.device.messages import (
-    REQUEST,
-    Loaded,
-    LoadModule,
-    Open,
-    Opened,
-    Refused,
-    Reply,
-    Request,
-    RunCall,
-    Survey,
-    Surveyed,
-)
+from warpsmith.sandbox.device.messages import Loaded, LoadModule, Open, Opened, Refused, RunCall, Survey, Surveyed
+from warpsmith.sandbox.device.protocol import REQUEST, Reply, Request
 from warpsmith.sandbox.device.runs import run_call
 from warpsmith.sandbox.device.session import LayoutMismatch, Session
+from warpsmith.sandbox.device.timed import Stopwatch
 
 _PR_SET_PDEATHSIG = 1
 
 Response: TypeAlias = tuple[Reply, Sequence[Bytes]]
+MakeSensor: TypeAlias = Callable[[str], Sensor]
+"""From a device's uuid. Raises DeviceError where there is none."""
 
 
-def main(make_driver: Callable[[], Driver]) -> None:
+def main(make_driver: Callable[[], Driver], make_sensor: MakeSensor | None = None) -> None:
     """Serve standard input; what anything else prints to standard output is dropped."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     outgoing = os.dup(1)
@@ -44,7 +38,7 @@ def main(make_driver: Callable[[], Driver]) -> None:
     except DriverFailure as failure:
         Channel(0, outgoing).send(_refused(failure).model_dump(mode="json"))
         return
-    Worker(driver, Channel(0, outgoing)).serve()
+    Worker(driver, Channel(0, outgoing), make_sensor).serve()
     # A kernel that never ends would hold up an orderly exit.
     os._exit(0)
 
@@ -52,9 +46,10 @@ def main(make_driver: Callable[[], Driver]) -> None:
 class Worker:
     """Answers requests, one after the other."""
 
-    def __init__(self, driver: Driver, channel: Channel) -> None:
-        self.driver, self.channel = driver, channel
+    def __init__(self, driver: Driver, channel: Channel, make_sensor: MakeSensor | None = None) -> None:
+        self.driver, self.channel, self.make_sensor = driver, channel, make_sensor
         self.session: Session | None = None
+        self.stopwatch: Stopwatch | None = None
 
     def serve(self) -> None:
         """Until the other side goes, or a reply says that the device is spent."""
@@ -86,7 +81,19 @@ class Worker:
         if isinstance(request, LoadModule):
             self.session.load(request.module, blobs[0].tobytes(), request.layouts)
             return Loaded(), ()
-        return self._run(self.session, request, blobs)
+        if isinstance(request, RunCall):
+            return self._run(self.session, request, blobs)
+        self.stopwatch = self.stopwatch or Stopwatch(self.session, self._sensor(self.session.device.uuid))
+        return self.stopwatch.serve(request, blobs)
+
+    def _sensor(self, uuid: str) -> Sensor | None:
+        """None where NVML does not answer: samples then say that nothing is known of the clocks."""
+        if self.make_sensor is None:
+            return None
+        try:
+            return self.make_sensor(uuid)
+        except DeviceError:
+            return None
 
     def _open(self, request: Open) -> Reply:
         found = [device for device in self.driver.devices() if device.uuid == request.uuid]
@@ -107,6 +114,7 @@ def _refused(failure: DriverFailure) -> Refused:
 
 
 if __name__ == "__main__":
+    from warpsmith.profiler.nvml import NvmlSensor
     from warpsmith.sandbox.device.bindings import CudaDriver
 
-    main(CudaDriver)
+    main(CudaDriver, NvmlSensor)
