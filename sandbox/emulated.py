@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from numpy.typing import NDArray
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.counters import LaunchCounters
-from warpsmith.core.errors import KernelFileError
 from warpsmith.core.outcome import Outcome, Stage, Unsupported
-from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, FloatArg, IntArg, TensorArg
-from warpsmith.core.protocols import LaunchCoverage, RunReply, RunRequest
+from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, TensorArg
+from warpsmith.core.protocols import Check, LaunchCoverage, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.counting import count_launch
@@ -34,10 +32,16 @@ from warpsmith.sandbox.emulator.machine import (
 from warpsmith.sandbox.emulator.program import Entry, Param
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.faults import outcome_of
+from warpsmith.sandbox.parameters import encode, matched
 from warpsmith.sandbox.sampling import choose_blocks
 
 WARP_BUDGET = 1 << 28
 """Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""
+
+ALWAYS_CHECKED = frozenset(
+    (Check.BOUNDS, Check.ALIGNMENT, Check.READ_ONLY, Check.BARRIERS, Check.UNWRITTEN, Check.HANGS)
+)
+WITH_CHECKERS = frozenset((Check.UNINITIALISED, Check.RACES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class _Call:
             coverage=tuple(self.coverage),
             changed=self._changed(outputs),
             prepared=self._prepared(),
+            checks=ALWAYS_CHECKED | WITH_CHECKERS if self.request.checks else ALWAYS_CHECKED,
         )
 
     def _changed(self, outputs: Mapping[str, HostTensor]) -> dict[str, NDArray[np.bool_]]:
@@ -138,7 +143,7 @@ class _Call:
             kept = self.request.keep_prepared.get(buffer.name) if buffer.prepared else None
             data = self._poison(buffer.nbytes) if kept is None else kept.bytes.copy()
             place = self._map(buffer.name, data, writable=True, initialised=kept is not None)
-            if buffer.init is not None:
+            if buffer.init is not None and kept is None:
                 self._fill(place, buffer.init)
 
     def _launches_with(self, name: str) -> int:
@@ -250,32 +255,16 @@ class _Call:
 
     def _pack(self, entry: Entry, step: BoundLaunch) -> bytes:
         """The parameter buffer, each argument at its parameter's offset and width."""
-        if len(entry.params) != len(step.args):
-            raise KernelFileError(
-                f"{step.kernel} takes {len(entry.params)} parameters, its launch gives {len(step.args)}",
-                line=step.line,
-            )
         data = bytearray(max(entry.param_bytes, 1))
-        for param, arg in zip(entry.params, step.args, strict=True):
+        for param, arg in matched(entry, step):
             data[param.offset : param.offset + param.size] = self._encode(param, arg, step)
         return bytes(data)
 
     def _encode(self, param: Param, arg: Arg, step: BoundLaunch) -> bytes:
-        match arg:
-            case TensorArg(name=name):
-                address = self.places[name].address if name in self.places else 0
-                return struct.pack("<Q", address)
-            case IntArg(value=value):
-                try:
-                    return value.to_bytes(param.size, "little", signed=True)
-                except OverflowError as error:
-                    raise KernelFileError(
-                        f"{value} does not fit the {param.size}-byte parameter {param.name} of {step.kernel}",
-                        line=step.line,
-                        remedy="Declare the parameter as long long.",
-                    ) from error
-            case FloatArg(value=value):
-                return struct.pack("<d" if param.size == 8 else "<f", value)
+        if isinstance(arg, TensorArg):
+            address = self.places[arg.name].address if arg.name in self.places else 0
+            return address.to_bytes(8, "little")
+        return encode(param, arg, step)
 
     def _unwritten(self) -> Mapping[str, int]:
         """Output name -> index of its first byte that no launch wrote."""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from warpsmith.core.protocols import Check
 from warpsmith.core.record import Record
 
 Dims: TypeAlias = tuple[int, int, int]
@@ -149,22 +150,6 @@ class Fault(Record):
     line: int = 0
     result: str = ""
     """The driver's word for it."""
-
-
-class Check(StrEnum):
-    """What was watched during a run."""
-
-    BOUNDS = "bounds"
-    """Every access, to the byte."""
-    GUARDS = "guards"
-    """Accesses beyond a buffer's last page fault; bytes beside buffers are compared afterwards."""
-    ALIGNMENT = "alignment"
-    READ_ONLY = "read only"
-    UNINITIALISED = "uninitialised"
-    RACES = "races"
-    BARRIERS = "barriers"
-    UNWRITTEN = "unwritten"
-    HANGS = "hangs"
 
 
 class Survey(Record):

@@ -10,9 +10,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.core.protocols import Check
 from warpsmith.sandbox.device.driver import Bytes, DriverFailure
 from warpsmith.sandbox.device.faults import fault_of, refusal_of
-from warpsmith.sandbox.device.messages import BufferRole, Check, Fault, FaultKind, Ran, RunCall
+from warpsmith.sandbox.device.messages import BufferRole, Fault, FaultKind, Ran, RunCall
 from warpsmith.sandbox.device.placed import LaunchFailure, Placed
 from warpsmith.sandbox.device.session import Endless, Session
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -82,6 +83,23 @@ class RunRequest:
     """Prepared buffers of an earlier call on the same static inputs: prepare launches are then left out."""
 
 
+class Check(StrEnum):
+    """What a launcher can watch while kernels run. A GPU shows far less of it than the emulator."""
+
+    BOUNDS = "bounds"
+    """Every access, to the byte."""
+    GUARDS = "guards"
+    """Accesses beyond a buffer's last page fault; bytes beside buffers are compared afterwards."""
+    ALIGNMENT = "alignment"
+    READ_ONLY = "read only"
+    """Inputs, and prepared buffers in ordinary launches."""
+    UNINITIALISED = "uninitialised"
+    RACES = "races"
+    BARRIERS = "barriers"
+    UNWRITTEN = "unwritten"
+    HANGS = "hangs"
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchCoverage:
     """What of its code one launch executed."""
@@ -112,6 +130,8 @@ class RunReply:
     """Where blocks were sampled: which elements of each output, flat, no longer hold what they were poisoned with."""
     prepared: Mapping[str, HostTensor] = field(default_factory=dict)
     """Prepared buffers, for `RunRequest.keep_prepared`."""
+    checks: frozenset[Check] = frozenset()
+    """What was watched; what is not here may have gone wrong unseen."""
 
 
 class Launcher(Protocol):

@@ -1,0 +1,15 @@
+"""A worker with the fake driver: `fake_worker.py PAIRS DEVICES [no-vmm]`, run by path."""
+
+import sys
+from pathlib import Path
+
+from warpsmith.sandbox.device.worker import main
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from device.fake_driver import FakeDriver, device_info
+
+if __name__ == "__main__":
+    pairs, count = Path(sys.argv[1]), int(sys.argv[2])
+    virtual = "no-vmm" not in sys.argv
+    main(lambda: FakeDriver(pairs, tuple(device_info(ordinal, virtual_memory=virtual) for ordinal in range(count))))
