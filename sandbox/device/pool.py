@@ -18,11 +18,11 @@ from warpsmith.sandbox.device.messages import (
     Open,
     Opened,
     Refused,
-    Request,
     Survey,
     Surveyed,
 )
 from warpsmith.sandbox.device.process import WorkerCommand, WorkerProcess, refusal
+from warpsmith.sandbox.device.protocol import Request
 
 START_SECONDS = 120.0
 """A worker's first answers: a driver that has to be loaded, on a machine with many GPUs, takes tens of seconds."""

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from warpsmith.core.errors import DeviceError
 from warpsmith.sandbox.device.channel import Channel, ChannelClosed, TooLate
 from warpsmith.sandbox.device.driver import Bytes
-from warpsmith.sandbox.device.messages import REPLY, Refused, Reply, Request
+from warpsmith.sandbox.device.messages import Refused
+from warpsmith.sandbox.device.protocol import REPLY, Reply, Request
 
 PROGRAM = (sys.executable, "-m", "warpsmith.sandbox.device.worker")
 _KILL_SECONDS = 30.0
