@@ -16,7 +16,7 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint clean
+.PHONY: help setup demo test test-full sanitize lint clean
 
 help:  ## Show this text
 	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"
@@ -52,6 +52,10 @@ test: $(VM_BUILT)  ## Run the quick suite
 # pytest ends with 5 where no test carries the mark; that is no failure.
 test-full: $(VM_BUILT)  ## Run the long tests the quick suite leaves out
 	$(PYTEST) -m "full and not gpu" || test $$? -eq 5
+
+# A build of its own under build/sanitize: the ordinary library stays as it is.
+sanitize: $(INSTALLED)  ## Run the emulator's conformance suite under AddressSanitizer and UBSan (3 minutes; needs g++)
+	$(BIN)/python tests/sanitize.py
 
 lint: $(VM_BUILT)  ## Check style and types
 	$(BIN)/ruff check .

@@ -73,16 +73,20 @@ def vm_extension() -> Extension:
     )
 
 
-package_dir = {"": "src"}
-packages = find_packages("src")
-for folder in FOLDERS:
-    package_dir[f"warpsmith.{folder}"] = folder
-    packages += [f"warpsmith.{folder}", *(f"warpsmith.{folder}.{name}" for name in find_packages(folder))]
+def main() -> None:
+    package_dir = {"": "src"}
+    packages = find_packages("src")
+    for folder in FOLDERS:
+        package_dir[f"warpsmith.{folder}"] = folder
+        packages += [f"warpsmith.{folder}", *(f"warpsmith.{folder}.{name}" for name in find_packages(folder))]
+    setup(
+        package_dir=package_dir,
+        packages=packages,
+        ext_modules=[vm_extension()],
+        cmdclass={"build_ext": BuildVm},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    )
 
-setup(
-    package_dir=package_dir,
-    packages=packages,
-    ext_modules=[vm_extension()],
-    cmdclass={"build_ext": BuildVm},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
-)
+
+if __name__ == "__main__":
+    main()

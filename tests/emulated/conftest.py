@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class Kernel:
 
     loaded: LoadedModule
     name: str
+    isa: str | None = None
+    """The machine it runs on unless a run names another; None is the processor's best."""
 
     def run(
         self,
@@ -79,7 +81,7 @@ class Kernel:
             else:
                 struct.pack_into("<i", params, param.offset, argument)
         spec = LaunchSpec(three(grid), three(block), shared, bytes(params), blocks)
-        return launch(self.loaded, self.name, spec, memory, Options(**options), isa=isa)
+        return launch(self.loaded, self.name, spec, memory, Options(**options), isa=isa or self.isa)
 
     def site(self, result: LaunchResult, text: str, nth: int = 0) -> SiteCounters:
         """Counters of the nth instruction whose text begins so."""
@@ -114,23 +116,23 @@ def parsed(body: str) -> LoadedModule:
 
 
 @pytest.fixture(scope="session")
-def cuda() -> Callable[..., Kernel]:
+def cuda(isa: str | None) -> Callable[..., Kernel]:
     """`cuda(source, name)`: a kernel compiled by NVRTC; the name may be left out where there is one."""
 
     def make(source: str, name: str = "") -> Kernel:
         loaded = compiled(source)
-        return Kernel(loaded, name or loaded.module.entries[0].name)
+        return Kernel(loaded, name or loaded.module.entries[0].name, isa)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def ptx() -> Callable[[str], Kernel]:
+def ptx(isa: str | None) -> Callable[[str], Kernel]:
     """`ptx(body)`: the first entry of PTX text without its header."""
 
     def make(body: str) -> Kernel:
         loaded = parsed(body)
-        return Kernel(loaded, loaded.module.entries[0].name)
+        return Kernel(loaded, loaded.module.entries[0].name, isa)
 
     return make
 
@@ -152,9 +154,9 @@ def written() -> Callable[[np.ndarray], Buffer]:
     return inout
 
 
-@pytest.fixture(params=[execute.launch, vm.launch], ids=["readable", "vm"])
-def on(request: pytest.FixtureRequest) -> Executor:
-    return Executor(request.param)
+@pytest.fixture(params=["readable", "vm"])
+def on(request: pytest.FixtureRequest, isa: str | None) -> Executor:
+    return Executor(execute.launch if request.param == "readable" else partial(vm.launch, isa=isa))
 
 
 @pytest.fixture

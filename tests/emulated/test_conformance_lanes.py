@@ -66,7 +66,7 @@ def result_format(row: LaneRow) -> Format | None:
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def compiled(tmp_path_factory: pytest.TempPathFactory, sanitizers: list[str]) -> ctypes.CDLL:
     library = tmp_path_factory.mktemp("lanes") / "lanes.so"
     source = Path(__file__).with_name("lane_harness.cpp")
     headers = Path(vm.__file__).parent
@@ -79,6 +79,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         "-fPIC",
         "-Wall",
         "-Wno-unused-function",
+        *sanitizers,
     ]
     subprocess.run(["g++", *flags, "-I", headers, "-o", library, source], check=True)
     loaded = ctypes.CDLL(str(library))

@@ -166,8 +166,8 @@ static bool meet(Warp* w) {
 WS_INLINE bool one_mask(const Warp* w, const u32* mask, u32 members) {
 #if defined(__AVX512F__)
     __m512i wanted = _mm512_set1_epi32(s32(members));
-    u32 differ = u32(_mm512_cmpneq_epi32_mask(_mm512_load_si512(mask), wanted)) |
-                 u32(_mm512_cmpneq_epi32_mask(_mm512_load_si512(mask + 16), wanted)) << 16;
+    u32 differ = joined(_mm512_cmpneq_epi32_mask(_mm512_load_si512(mask), wanted),
+                        _mm512_cmpneq_epi32_mask(_mm512_load_si512(mask + 16), wanted));
     return !(differ & w->active);
 #else
     u32 differ = 0;

@@ -80,8 +80,8 @@ WS_INLINE u32 lowest_position(const Warp* w, u32 mask) {
 WS_INLINE u32 lanes_at(const Warp* w, u32 position) {
 #if defined(__AVX512F__)
     __m512i wanted = _mm512_set1_epi32(s32(position));
-    return u32(_mm512_cmpeq_epi32_mask(_mm512_load_si512(w->position), wanted)) |
-           u32(_mm512_cmpeq_epi32_mask(_mm512_load_si512(w->position + 16), wanted)) << 16;
+    return joined(_mm512_cmpeq_epi32_mask(_mm512_load_si512(w->position), wanted),
+                  _mm512_cmpeq_epi32_mask(_mm512_load_si512(w->position + 16), wanted));
 #else
     u32 mask = 0;
     for (u32 i = 0; i < LANES; i++) mask |= u32(w->position[i] == position) << i;

@@ -147,11 +147,20 @@ WS_INLINE void set_active(Warp* w, u32 mask) {
     if (w->blend) expand_mask(w);
 }
 
+#if defined(__AVX512F__)
+// The lanes that comparisons of a half or a quarter of them gave, in mask registers. Widening and shifting them instead
+// is not safe: GCC 12 may spill a widened mask with sixteen bits and load it back with thirty-two.
+WS_INLINE u32 joined(__mmask16 low, __mmask16 high) { return _mm512_kunpackw(high, low); }
+WS_INLINE u32 joined(__mmask8 first, __mmask8 second, __mmask8 third, __mmask8 fourth) {
+    return joined(_mm512_kunpackb(second, first), _mm512_kunpackb(fourth, third));
+}
+#endif
+
 // Lanes whose predicate holds.
 WS_INLINE u32 mask_of(const u32* predicate) {
 #if defined(__AVX512BW__)
     __m512i low = _mm512_load_si512(predicate), high = _mm512_load_si512(predicate + 16);
-    return u32(_mm512_test_epi32_mask(low, low)) | u32(_mm512_test_epi32_mask(high, high)) << 16;
+    return joined(_mm512_test_epi32_mask(low, low), _mm512_test_epi32_mask(high, high));
 #elif defined(__AVX2__)
     u32 mask = 0;
     for (u32 q = 0; q < 4; q++) {

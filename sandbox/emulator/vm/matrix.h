@@ -128,8 +128,8 @@ struct Tf32 {
 template <class T>
 struct Int8 {
     using Bits = T;
-    using Sum = s32;
-    static s32 read(T x) { return s32(x); }
+    using Sum = u32;  // of two's complement bits: sums wrap
+    static u32 read(T x) { return u32(s32(x)); }
 };
 
 // Sixteen-bit halves are converted in whole registers, which the vector units do at once.
@@ -217,7 +217,7 @@ struct MatrixMultiply {
 #pragma GCC unroll 16
             for (u32 k = 0; k < K; k++) sum += b[k] * a[row / 8][k / STEP][row % 8 * STEP + k % STEP];
             if constexpr (Saturates)
-                for (u32 n = 0; n < 8; n++) sum[n] = saturated(s64(sum[n]) + c[row][n]);
+                for (u32 n = 0; n < 8; n++) sum[n] = u32(saturated(s64(s32(sum[n])) + s32(c[row][n])));
             memcpy(c[row], &sum, sizeof sum);
         }
         write_sums(w, list, c);

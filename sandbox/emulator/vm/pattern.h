@@ -34,21 +34,21 @@ WS_INLINE bool same_distances(Warp* w, const u64* address, u64 first, const u64*
         }
         return !_mm512_test_epi64_mask(any, any);
     }
-    u32 differ = 0;
+    __mmask8 differ[4];
     for (u32 q = 0; q < 4; q++) {
         __m512i moved = _mm512_sub_epi64(_mm512_load_si512(address + 8 * q), start);
-        differ |= u32(_mm512_cmpneq_epi64_mask(moved, _mm512_load_si512(distance + 8 * q))) << (8 * q);
+        differ[q] = _mm512_cmpneq_epi64_mask(moved, _mm512_load_si512(distance + 8 * q));
     }
-    return !(differ & w->active);
+    return !(joined(differ[0], differ[1], differ[2], differ[3]) & w->active);
 }
 WS_INLINE bool same_distances(Warp* w, const u32* address, u32 first, const u32* distance) {
     __m512i start = _mm512_set1_epi32(s32(first));
-    u32 differ = 0;
+    __mmask16 differ[2];
     for (u32 q = 0; q < 2; q++) {
         __m512i moved = _mm512_sub_epi32(_mm512_load_si512(address + 16 * q), start);
-        differ |= u32(_mm512_cmpneq_epi32_mask(moved, _mm512_load_si512(distance + 16 * q))) << (16 * q);
+        differ[q] = _mm512_cmpneq_epi32_mask(moved, _mm512_load_si512(distance + 16 * q));
     }
-    return !(differ & w->active);
+    return !(joined(differ[0], differ[1]) & w->active);
 }
 #else
 template <class Address>

@@ -152,7 +152,7 @@ WS_INLINE void note_load(Worker* k, u64 first, u64 bytes) {
 WS_INLINE u32 new_sectors(const Seen& seen, u64 start, const u64* distance, u32 mask, u32 ordinal) {
     __m512i from = _mm512_set1_epi64(s64(start)), first = _mm512_set1_epi64(s64(seen.first));
     __m512i known = _mm512_set1_epi32(s32(ordinal));
-    u32 fresh = 0;
+    __mmask16 fresh[2];
     for (u32 half = 0; half < 2; half++) {
         __m512i low = _mm512_add_epi64(_mm512_loadu_si512(distance + 16 * half), from);
         __m512i high = _mm512_add_epi64(_mm512_loadu_si512(distance + 16 * half + 8), from);
@@ -162,9 +162,9 @@ WS_INLINE u32 new_sectors(const Seen& seen, u64 start, const u64* distance, u32 
         sector = _mm512_maskz_inserti64x4(0xFF, sector, _mm512_maskz_cvtepi64_epi32(0xFF, high), 1);
         __mmask16 members = __mmask16(mask >> (16 * half));
         __m512i blocks = _mm512_mask_i32gather_epi32(known, members, sector, seen.by_block, 4);
-        fresh |= u32(_mm512_cmpneq_epi32_mask(blocks, known)) << (16 * half);
+        fresh[half] = _mm512_cmpneq_epi32_mask(blocks, known);
     }
-    return fresh;
+    return joined(fresh[0], fresh[1]);
 }
 #else
 WS_INLINE u32 new_sectors(const Seen&, u64, const u64*, u32 mask, u32) { return mask; }

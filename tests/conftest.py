@@ -1,0 +1,22 @@
+"""Options of the suite, and what tests of every folder share."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--isa", help="run the VM's machine for this instruction set, not the processor's best")
+    parser.addoption("--sanitized", action="store_true", help="compile C++ of the tests with sanitizers")
+
+
+@pytest.fixture(scope="session")
+def isa(request: pytest.FixtureRequest) -> str | None:
+    """The machine to run; None for the processor's best."""
+    found: str | None = request.config.getoption("--isa")
+    return found
+
+
+@pytest.fixture(scope="session")
+def sanitizers(request: pytest.FixtureRequest) -> list[str]:
+    """Compiler flags for C++ that a test builds: `make sanitize` has it checked like the VM."""
+    checks = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-omit-frame-pointer", "-g1"]
+    return checks if request.config.getoption("--sanitized") else []
