@@ -118,6 +118,20 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a user would run today besides PyTorch itself: a library's own kernel for the task."""
+
+    name: str
+    """`torchao int4`, `vllm marlin`."""
+    package: str
+    """What must be importable; where it is not, the baseline is named as absent."""
+    run: Callable[..., Any]
+    """`run(**inputs)` on CUDA tensors in their declared dtypes, as `reference` is called; imports `package` itself."""
+    prepare: Callable[..., Mapping[str, Any]] | None = None
+    """`prepare(**inputs)`: packs static inputs once, outside the time; what it returns goes to `run` instead."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What a kernel must compute, how it is checked, and at which sizes it is timed."""
 
@@ -153,6 +167,8 @@ class Task:
     the most it can be. Inputs are torch tensors by name."""
     checks: tuple[Check, ...] = ()
     properties: tuple[Property, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    """Timed beside PyTorch eager and torch.compile, which every task has."""
     path: str = ""
     """Where it was loaded from."""
     source_digest: str = ""
