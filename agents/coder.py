@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from warpsmith.agents.judge import normalised
-from warpsmith.agents.protocols import Improve, Move, Proposal
+from warpsmith.agents.protocols import Ask, Improve, Move, Proposal
 from warpsmith.agents.state import Attempt, RunState
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
@@ -41,6 +41,7 @@ class BuiltinCoder:
     """
 
     name = "builtin"
+    at_once = 1
 
     def __init__(self, seeds: tuple[Seed, ...], user_kernel: Seed | None = None) -> None:
         """Take the task's seeds, and the user's own kernel to begin with instead of the naive one.
@@ -53,6 +54,10 @@ class BuiltinCoder:
         if user_kernel:
             starts.insert(0, parsed(user_kernel, "user"))
         self._starts = tuple(starts)
+
+    async def write(self, state: RunState, move: Move, number: int, ask: Ask) -> Proposal | None:
+        """Propose without asking anybody."""
+        return self.propose(state, move)
 
     def propose(self, state: RunState, move: Move) -> Proposal | None:
         """The first idea not tried yet, or None when all seeds and knobs are exhausted."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from warpsmith.agents.protocols import Ask
 from warpsmith.agents.reading import Reading, read
 from warpsmith.agents.rules import RULES, Rule
-from warpsmith.agents.state import Attempt
+from warpsmith.agents.state import Attempt, RunState
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
 from warpsmith.core.outcome import Failure
@@ -22,6 +23,10 @@ class BuiltinJudge:
     """One bottleneck, the numbers that prove it, one action."""
 
     name: str = "builtin"
+
+    async def judge(self, state: RunState, attempt: Attempt, ask: Ask) -> Critique:
+        """Judge without asking anybody."""
+        return self.critique(attempt.candidate, evaluation_of(attempt), state.attempts)
 
     def critique(self, candidate: Candidate, evaluation: Evaluation, history: tuple[Attempt, ...]) -> Critique:
         """Read the evaluation of this very candidate.
@@ -80,6 +85,13 @@ class BuiltinJudge:
         return Critique(
             candidate=candidate.identity, bottleneck=bottleneck, evidence=(), action=action, judge=self.name
         )
+
+
+def evaluation_of(attempt: Attempt) -> Evaluation:
+    """What the gate said of an attempt that is to be judged."""
+    if attempt.evaluation is None:
+        raise ValueError("an attempt is evaluated before it is judged")
+    return attempt.evaluation
 
 
 def check_ties(candidate: Candidate, evaluation: Evaluation) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from warpsmith.agents.llm.model import Model, Reply, Request
 from warpsmith.agents.state import Attempt, RunState
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import Event, StopReason
 from warpsmith.core.profile import Critique
-from warpsmith.core.protocols import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +66,55 @@ class Acceptance:
         return bool(self.kernel)
 
 
+class Ask(Protocol):
+    """Asks a model on behalf of one round; what it answers is recorded before it is returned."""
+
+    async def __call__(self, model: Model, request: Request) -> Reply:
+        """Ask, or give the answer that was given before an interruption."""
+        ...
+
+
+class RoundEndedError(Exception):
+    """This round comes to no candidate; says why, and whether it ends the search."""
+
+    def __init__(self, reason: str, stop: StopReason | None = None) -> None:
+        super().__init__(reason)
+        self.stop = stop
+
+
 class Coder(Protocol):
     """Writes candidates."""
 
     @property
     def name(self) -> str: ...
 
-    def propose(self, state: RunState, move: Move) -> Proposal | None:
-        """The next candidate, or None where there is nothing new to propose."""
+    @property
+    def at_once(self) -> int:
+        """How many proposals it may be asked for at a time."""
+        ...
+
+    async def write(self, state: RunState, move: Move, number: int, ask: Ask) -> Proposal | None:
+        """The candidate of round `number`, or None where there is nothing new to propose.
+
+        Raises:
+            RoundEndedError: what was answered holds no candidate, or the budget is spent.
+            ModelError: nobody answers.
+        """
         ...
 
 
 class Judge(Protocol):
-    """Reads evaluations."""
+    """Reads evaluations. It advises; what is accepted is not its business."""
 
     @property
     def name(self) -> str: ...
 
-    def critique(self, candidate: Candidate, evaluation: Evaluation, history: tuple[Attempt, ...]) -> Critique:
-        """One bottleneck, what proves it, one action.
+    async def judge(self, state: RunState, attempt: Attempt, ask: Ask) -> Critique:
+        """One bottleneck, what proves it, one action, for an attempt that is evaluated.
 
         Raises:
             ValueError: the evaluation or its profile belongs to another candidate.
+            ModelError: nobody answers.
         """
         ...
 

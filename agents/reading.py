@@ -143,3 +143,16 @@ def read(profile: Profile) -> Reading | None:
     key = max(weights, key=lambda it: weights[it])
     _, workload, launch = shown_by[key]
     return Reading(workload, launch, launch.limiter, profile.source)
+
+
+def read_like(profile: Profile, other: Reading) -> Reading | None:
+    """The same place in another profile: the workload of `other`, and its kernel where there is one of that name.
+
+    Else the launch that takes longest there; None where the workload has no launch.
+    """
+    workload = next((it for it in profile.workloads if it.workload == other.workload.workload), None)
+    if workload is None or not workload.launches:
+        return None
+    named = [launch for launch in workload.launches if launch.kernel == other.launch.kernel]
+    launch = max(named or workload.launches, key=lambda it: it.duration.us)
+    return Reading(workload, launch, launch.limiter, profile.source)

@@ -32,18 +32,18 @@ class Refine:
         best = state.best
         if best and best.profile and bound_fraction(best.profile) >= NEAR_BOUND:
             return Stop(StopReason.BOUND)
-        if len(state.attempts) >= settings.rounds:
+        if state.rounds >= settings.rounds:
             return Stop(StopReason.ROUNDS)
-        if on_plateau(state.attempts, settings.patience):
+        if on_plateau(state.settled, settings.patience):
             return Stop(StopReason.PLATEAU)
-        parent = mendable(state.attempts) or best or state.last
+        parent = mendable(state) or best or (state.settled[-1] if state.settled else None)
         return Improve(parent) if parent else Start()
 
 
-def mendable(attempts: tuple[Attempt, ...]) -> Attempt | None:
-    """The last attempt, where it failed by its own fault and fewer than MENDS failures preceded it."""
-    failures = list(takewhile(lambda attempt: attempt.profile is None, reversed(attempts)))
-    if not 1 <= len(failures) <= MENDS:
+def mendable(state: RunState) -> Attempt | None:
+    """The last attempt, where it failed by its own fault, fewer than MENDS failures preceded it and nobody mends it."""
+    failures = list(takewhile(lambda attempt: attempt.profile is None, reversed(state.settled)))
+    if not 1 <= len(failures) <= MENDS or failures[0].identity in {it.parent for it in state.chosen}:
         return None
     evaluation = failures[0].evaluation
     nobody_to_blame = evaluation is not None and isinstance(evaluation.outcome, Unsupported | Inconclusive)

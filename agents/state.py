@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import (
+    Abandoned,
     Accepted,
+    Called,
+    Chosen,
     Confirmed,
     Evaluated,
     Event,
@@ -19,7 +22,7 @@ from warpsmith.core.events import (
     StopReason,
 )
 from warpsmith.core.outcome import Verified
-from warpsmith.core.profile import Critique, Profile
+from warpsmith.core.profile import Critique, Profile, Score
 from warpsmith.core.protocols import Evaluation
 
 
@@ -31,6 +34,8 @@ class Attempt:
     candidate: Candidate
     evaluation: Evaluation | None = None
     critique: Critique | None = None
+    score: Score | None = None
+    """How the prediction made for its parent came out."""
     confirmation: Evaluation | None = None
 
     @property
@@ -58,7 +63,15 @@ class RunState:
     """Events so far."""
     started: RunStarted | None = None
     attempts: tuple[Attempt, ...] = ()
-    """One a round, in order."""
+    """One a round that came to a candidate, in the order they came."""
+    chosen: tuple[Chosen, ...] = ()
+    """Rounds for which the Coder is being asked."""
+    abandoned: tuple[Abandoned, ...] = ()
+    calls: tuple[Called, ...] = ()
+    rounds: int = 0
+    """Rounds opened so far."""
+    identities: tuple[str, ...] = field(default=(), repr=False)
+    """Of `attempts`, in their order."""
     accepted: Accepted | None = None
     finished: RunFinished | None = None
     """Stays None through an interruption."""
@@ -73,11 +86,26 @@ class RunState:
     @property
     def tried(self) -> frozenset[str]:
         """Identities of all candidates proposed."""
-        return frozenset(attempt.identity for attempt in self.attempts)
+        return frozenset(self.identities)
 
     @property
     def last(self) -> Attempt | None:
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """Proposed, and not yet evaluated and judged."""
+        return tuple(attempt for attempt in self.attempts if attempt.critique is None)
+
+    @property
+    def settled(self) -> tuple[Attempt, ...]:
+        """Evaluated and judged."""
+        return tuple(attempt for attempt in self.attempts if attempt.critique is not None)
+
+    @property
+    def halt(self) -> Abandoned | None:
+        """The abandoned round whose reason ends the search."""
+        return next((it for it in self.abandoned if it.stop is not None), None)
 
     @property
     def baseline(self) -> Attempt | None:
@@ -92,7 +120,7 @@ class RunState:
 
     def find(self, identity: str) -> Attempt | None:
         """The first attempt at this candidate."""
-        return next((attempt for attempt in self.attempts if attempt.identity == identity), None)
+        return self.attempts[self.identities.index(identity)] if identity in self.identities else None
 
     def advance(self, event: Event, texts: Callable[[str], str]) -> RunState:
         """The state one event later.
@@ -108,12 +136,20 @@ class RunState:
         match event:
             case RunStarted():
                 return replace(self, started=event)
+            case Chosen():
+                return replace(self, chosen=(*self.chosen, event), rounds=max(self.rounds, event.round))
+            case Called():
+                return replace(self, calls=(*self.calls, event))
+            case Abandoned():
+                return replace(self._without(event.round), abandoned=(*self.abandoned, event))
             case Proposed():
-                return replace(self, attempts=(*self.attempts, self._open(event, texts)))
+                return self._without(event.round)._open(event, texts)
             case Evaluated():
                 return self._amend(event.evaluation.candidate, lambda it: replace(it, evaluation=event.evaluation))
             case Judged():
-                return self._amend(event.critique.candidate, lambda it: replace(it, critique=event.critique))
+                return self._amend(
+                    event.critique.candidate, lambda it: replace(it, critique=event.critique, score=event.score)
+                )
             case Confirmed():
                 return self._amend(event.evaluation.candidate, lambda it: replace(it, confirmation=event.evaluation))
             case Accepted():
@@ -121,11 +157,20 @@ class RunState:
             case RunFinished():
                 return self if event.reason is StopReason.INTERRUPTED else replace(self, finished=event)
 
-    def _open(self, event: Proposed, texts: Callable[[str], str]) -> Attempt:
+    def _without(self, number: int) -> RunState:
+        """The round is no longer one for which the Coder is being asked."""
+        return replace(self, chosen=tuple(it for it in self.chosen if it.round != number))
+
+    def _open(self, event: Proposed, texts: Callable[[str], str]) -> RunState:
         earlier = self.find(event.candidate)
-        if earlier:  # a repeated candidate is not evaluated again: it has its answer
-            return replace(earlier, proposed=event)
-        return Attempt(event, self._candidate(event, texts))
+        # A repeated candidate is not evaluated again: it has its answer.
+        attempt = replace(earlier, proposed=event) if earlier else Attempt(event, self._candidate(event, texts))
+        return replace(
+            self,
+            attempts=(*self.attempts, attempt),
+            identities=(*self.identities, event.candidate),
+            rounds=max(self.rounds, event.round),
+        )
 
     def _candidate(self, event: Proposed, texts: Callable[[str], str]) -> Candidate:
         text = texts(event.text_digest)
@@ -135,9 +180,13 @@ class RunState:
         return candidate
 
     def _amend(self, identity: str, change: Callable[[Attempt], Attempt]) -> RunState:
-        if identity not in self.tried:
+        if identity not in self.identities:
             raise ValueError(f"candidate {identity[:12]} was never proposed")
-        return replace(self, attempts=tuple(change(it) if it.identity == identity else it for it in self.attempts))
+        attempts, place = list(self.attempts), -1
+        for _ in range(self.identities.count(identity)):
+            place = self.identities.index(identity, place + 1)
+            attempts[place] = change(attempts[place])
+        return replace(self, attempts=tuple(attempts))
 
 
 def fastest(attempts: Iterable[Attempt]) -> Attempt | None:

@@ -101,7 +101,7 @@ def test_a_run_begins_with_the_naive_kernel_and_accepts_what_beats_it(store: Sto
 
 def test_each_round_is_proposed_evaluated_and_judged_and_the_end_is_confirmed(store: Store) -> None:
     loop_over(store, ScriptedEvaluator(valley), Shelf()).start(with_settings(rounds=2))
-    rounds = ["Proposed", "Evaluated", "Judged"] * 2
+    rounds = ["Chosen", "Proposed", "Evaluated", "Judged"] * 2
     assert ["RunStarted", *rounds, "Confirmed", "Accepted", "RunFinished"] == kinds(store.events("r"))
 
 
@@ -204,7 +204,7 @@ def test_our_own_failure_blames_no_candidate_and_the_run_resumes(store: Store) -
 
     with pytest.raises(ToolchainError):
         loop_over(store, ScriptedEvaluator(no_compiler), Shelf()).start(STARTED)
-    assert kinds(store.events("r")) == ["RunStarted", "Proposed"]
+    assert kinds(store.events("r")) == ["RunStarted", "Chosen", "Proposed"]
     assert us(loop_over(store, ScriptedEvaluator(valley), Shelf()).resume("r").best) == 100.0
 
 
@@ -276,14 +276,14 @@ def test_the_observer_hears_every_event_after_it_was_recorded(store: Store) -> N
 
     loop = replace(loop_over(store, ScriptedEvaluator(valley), Shelf()), observe=observe)
     loop.start(with_settings(rounds=2))
-    assert list(zip(kinds(store.events("r")), range(1, 11), strict=True)) == heard
+    assert list(zip(kinds(store.events("r")), range(1, 13), strict=True)) == heard
 
 
 def test_an_event_of_a_candidate_nobody_proposed_does_not_fold(store: Store) -> None:
     loop_over(store, ScriptedEvaluator(valley), Shelf()).start(with_settings(rounds=1))
     events = store.events("r")
     with pytest.raises(ValueError, match="never proposed"):
-        fold((events[0], events[2]), store.get_text)
+        fold((events[0], events[3]), store.get_text)
 
 
 def test_a_proposal_whose_text_is_another_does_not_fold(store: Store) -> None:

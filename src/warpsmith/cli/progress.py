@@ -11,7 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from warpsmith.core.events import (
+    Abandoned,
     Accepted,
+    Called,
+    Chosen,
     Confirmed,
     Evaluated,
     Event,
@@ -41,7 +44,7 @@ class Progress:
         self.run = ""
         self.reason: StopReason | None = None
         self._title = ""
-        self._rows: list[_Row] = []
+        self._rows: dict[str, _Row] = {}
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -70,8 +73,14 @@ class Progress:
                 self.run = event.run
                 self._title = f"run {event.run}: {event.task} on {event.target}, {event.device}, {event.settings.coder}"
                 return self._title
+            case Chosen():
+                return ""
+            case Called():
+                return f"  {_call(event)}"
+            case Abandoned():
+                return f"round {event.round}: no candidate: {event.reason}"
             case Proposed():
-                self._rows.append(_Row(event.round, event.idea))
+                self._rows[event.candidate] = _Row(event.round, event.idea)
                 return f"round {event.round}: {event.idea}"
             case Evaluated():
                 return self._evaluated(event.evaluation)
@@ -88,7 +97,7 @@ class Progress:
                 return f"run {self.run} ended: {event.reason.value}. {event.detail}".rstrip()
 
     def _evaluated(self, evaluation: Evaluation) -> str:
-        row = self._rows[-1] if self._rows else _Row(0, "")
+        row = self._rows.setdefault(evaluation.candidate, _Row(0, ""))
         row.outcome, row.detail = evaluation.outcome.kind, _detail(evaluation)
         return f"  {row.outcome}: {row.detail}"
 
@@ -98,7 +107,7 @@ class Progress:
         table.add_column("change", overflow="ellipsis", no_wrap=True)
         table.add_column("outcome")
         table.add_column("time, or what is wrong", overflow="ellipsis", no_wrap=True)
-        for row in self._rows[-_SHOWN_ROUNDS:]:
+        for row in list(self._rows.values())[-_SHOWN_ROUNDS:]:
             colour = {"Verified": "green", "": "dim"}.get(row.outcome, "red")
             outcome = f"[{colour}]{row.outcome or 'running'}[/]"
             table.add_row(str(row.round), escape(row.change), outcome, escape(row.detail))
@@ -110,6 +119,15 @@ class _Row:
 
     def __init__(self, round_: int, change: str) -> None:
         self.round, self.change, self.outcome, self.detail = round_, change, "", ""
+
+
+def _call(call: Called) -> str:
+    """One line on a model's answer and what it cost."""
+    cost = "price unknown" if call.dollars is None else f"${call.dollars:.4f}"
+    tokens = (
+        f"{call.usage.input_tokens} + {call.usage.output_tokens} tokens{' (estimated)' if call.usage.estimated else ''}"
+    )
+    return f"{call.model} {call.label}: {call.error or call.finish.value}, {tokens}, {cost}, {call.seconds:.1f} s"
 
 
 def _proof(critique: Critique) -> str:

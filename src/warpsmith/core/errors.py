@@ -8,6 +8,7 @@ WarpsmithError
 └── MachineError                this machine or installation lacks or broke something: exit code 3
     ├── ToolchainError          compiler, headers or VM missing, stale or unable to start
     ├── DeviceError             no usable GPU or driver
+    ├── ModelError              a language model cannot be asked, or will not answer
     ├── StoreError              the store cannot be opened, read or written
     └── LibraryError            the kernel library cannot be read or written
 """
@@ -58,6 +59,10 @@ class ToolchainError(MachineError):
 
 class DeviceError(MachineError):
     """No usable GPU or driver."""
+
+
+class ModelError(MachineError):
+    """A language model cannot be asked, or will not answer: no service, no right, no such model."""
 
 
 class StoreError(MachineError):

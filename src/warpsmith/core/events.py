@@ -7,7 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from warpsmith.core.profile import Critique
+from warpsmith.core.calls import Finish, Usage
+from warpsmith.core.profile import Critique, Score
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.record import Record
 
@@ -25,6 +26,22 @@ class StopReason(StrEnum):
     INTERRUPTED = "interrupted"
     """Somebody stopped it; `resume` goes on."""
     NOTHING_VERIFIED = "nothing verified"
+    BUDGET = "budget"
+    """Tokens, dollars, time or evaluations are spent."""
+    NO_CANDIDATE = "no candidate"
+    """The Coder's replies held none, several rounds in a row."""
+
+
+class Budget(Record):
+    """What the search of a run may use; None: no limit. Verification of a winner is never cut short by it."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Input and output of all models together."""
+    dollars: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    """Of thinking and evaluating; waiting in queues and between attempts does not count."""
+    evaluations: int | None = Field(default=None, ge=1)
+    """Candidates taken through the gate, without the first one and without confirmations."""
 
 
 class RunSettings(Record):
@@ -40,6 +57,9 @@ class RunSettings(Record):
     seed: int = Field(default=0, ge=0)
     library: str
     """Folder that accepted kernels go to."""
+    width: int = Field(default=1, ge=1)
+    """Rounds that may be open at a time."""
+    budget: Budget = Budget()
 
 
 class RunStarted(Record):
@@ -58,10 +78,55 @@ class RunStarted(Record):
     seed_kernel: str = ""
     """Text digest of the kernel the user starts from; empty where the task's own seeds serve."""
     toolchain: str = ""
+    replay_of: str = ""
+    """Run whose recorded answers this one gets instead of asking anybody."""
+
+
+class Chosen(Record):
+    """The strategy's choice: opens a round, for which the Coder is asked now."""
+
+    kind: Literal["Chosen"] = "Chosen"
+    round: int = Field(ge=1)
+    parent: str = ""
+    """Identity of the candidate to improve or mend; empty: begin anew."""
+
+
+class Called(Record):
+    """A language model was asked. Prompt and reply lie in the store under their digests."""
+
+    kind: Literal["Called"] = "Called"
+    label: str
+    """Round, role, stage and turn: `003-coder-repair-1`. Unique in a run."""
+    round: int = Field(ge=1)
+    role: Literal["coder", "judge"]
+    model: str
+    prompt: str
+    """Digest of the whole dialogue, as Markdown."""
+    reply: str = ""
+    """Digest of the reply; empty where none came."""
+    finish: Finish
+    usage: Usage
+    dollars: float | None = Field(ge=0)
+    """None: the price is unknown, which is not the same as nothing."""
+    seconds: float = Field(ge=0)
+    waited: float = Field(default=0, ge=0)
+    """Between attempts, in queues, or for a person; not billed."""
+    attempts: int = Field(default=1, ge=1)
+    error: str = ""
+
+
+class Abandoned(Record):
+    """A round that came to no candidate."""
+
+    kind: Literal["Abandoned"] = "Abandoned"
+    round: int = Field(ge=1)
+    reason: str
+    stop: StopReason | None = None
+    """Where the reason ends the whole search."""
 
 
 class Proposed(Record):
-    """The Coder's answer: opens a round. The text lies in the store under its digest."""
+    """The Coder's answer. The text lies in the store under its digest."""
 
     kind: Literal["Proposed"] = "Proposed"
     round: int = Field(ge=1)
@@ -90,6 +155,8 @@ class Judged(Record):
 
     kind: Literal["Judged"] = "Judged"
     critique: Critique
+    score: Score | None = None
+    """How what the Judge predicted of its advice to the parent came out here; None where nothing can be compared."""
 
 
 class Confirmed(Record):
@@ -122,7 +189,8 @@ class RunFinished(Record):
 
 
 Event: TypeAlias = Annotated[
-    RunStarted | Proposed | Evaluated | Judged | Confirmed | Accepted | RunFinished, Field(discriminator="kind")
+    RunStarted | Chosen | Called | Abandoned | Proposed | Evaluated | Judged | Confirmed | Accepted | RunFinished,
+    Field(discriminator="kind"),
 ]
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

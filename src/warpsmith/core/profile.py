@@ -90,6 +90,33 @@ class Metric(Record):
     source: Source
 
 
+class Prediction(Record):
+    """What a Judge expects of its advice."""
+
+    metric: str
+    unit: str
+    before: float
+    """What the metric reads now."""
+    after: float
+    """What it should read once the advice is followed."""
+    time_ratio: float = Field(gt=0, allow_inf_nan=False)
+    """Expected time over the present time, geometric mean over workloads: 0.8 is a fifth faster."""
+
+
+class Score(Record):
+    """How a prediction came out, each part from 0 (no such change, or the opposite) to 1 (just so)."""
+
+    metric: str
+    predicted: float
+    """Change of the metric."""
+    observed: float
+    on_metric: float = Field(ge=0, le=1)
+    time_predicted: float
+    """Time ratio."""
+    time_observed: float
+    on_time: float = Field(ge=0, le=1)
+
+
 class Critique(Record):
     """The Judge's answer: one bottleneck, what proves it, one action."""
 
@@ -107,3 +134,5 @@ class Critique(Record):
     """Of that knob: 1 larger, -1 smaller, 0 either."""
     judge: str
     """Who said it: `builtin`, or a model's name."""
+    prediction: Prediction | None = None
+    """What the Judge expects to come of it, where it says so."""

@@ -1,0 +1,1 @@
+"""Language models behind one protocol: what a Coder and a Judge ask."""
