@@ -44,7 +44,7 @@ class Progress:
         self.run = ""
         self.reason: StopReason | None = None
         self._title = ""
-        self._rows: dict[str, _Row] = {}
+        self._rows: list[_Row] = []
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class Progress:
             case Abandoned():
                 return f"round {event.round}: no candidate: {event.reason}"
             case Proposed():
-                self._rows[event.candidate] = _Row(event.round, event.idea)
+                self._rows.append(_Row(event.round, event.idea, event.candidate))
                 return f"round {event.round}: {event.idea}"
             case Evaluated():
                 return self._evaluated(event.evaluation)
@@ -97,7 +97,8 @@ class Progress:
                 return f"run {self.run} ended: {event.reason.value}. {event.detail}".rstrip()
 
     def _evaluated(self, evaluation: Evaluation) -> str:
-        row = self._rows.setdefault(evaluation.candidate, _Row(0, ""))
+        mine = [row for row in self._rows if row.candidate == evaluation.candidate]
+        row = mine[-1] if mine else _Row(0, "")
         row.outcome, row.detail = evaluation.outcome.kind, _detail(evaluation)
         return f"  {row.outcome}: {row.detail}"
 
@@ -107,7 +108,7 @@ class Progress:
         table.add_column("change", overflow="ellipsis", no_wrap=True)
         table.add_column("outcome")
         table.add_column("time, or what is wrong", overflow="ellipsis", no_wrap=True)
-        for row in list(self._rows.values())[-_SHOWN_ROUNDS:]:
+        for row in self._rows[-_SHOWN_ROUNDS:]:
             colour = {"Verified": "green", "": "dim"}.get(row.outcome, "red")
             outcome = f"[{colour}]{row.outcome or 'running'}[/]"
             table.add_row(str(row.round), escape(row.change), outcome, escape(row.detail))
@@ -117,8 +118,9 @@ class Progress:
 class _Row:
     """One round of the live table."""
 
-    def __init__(self, round_: int, change: str) -> None:
-        self.round, self.change, self.outcome, self.detail = round_, change, "", ""
+    def __init__(self, round_: int, change: str, candidate: str = "") -> None:
+        self.round, self.change, self.candidate = round_, change, candidate
+        self.outcome, self.detail = "", ""
 
 
 def _call(call: Called) -> str:
