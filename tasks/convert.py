@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
+from warpsmith.core.task import Workload
 from warpsmith.core.tensor import HostTensor
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def from_torch(tensor: torch.Tensor, dtype: DType) -> HostTensor:
     if dtype.storage.name != dtype.value:
         plain = plain.view(torch.uint16 if dtype.itemsize == 2 else torch.uint8)
     return HostTensor(dtype, tuple(tensor.shape), plain.numpy())
+
+
+def bound_dtypes(workload: Workload) -> dict[str, torch.dtype]:
+    """What the workload binds the task's dtype variables to."""
+    return {variable: torch_dtype(DType(name)) for variable, name in workload.dtypes.items()}
 
 
 def finite_limit(dtype: DType) -> float:

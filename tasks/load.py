@@ -49,13 +49,21 @@ def load_task(name_or_path: str | Path) -> Task:
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read: {error}.") from error
     task = _the_one_task(path, text, _execute(path, text))
-    loaded = replace(task, path=str(path), source_digest=digest_text(text))
+    loaded = replace(task, path=str(path), source_digest=_digest(path, text))
     validate(loaded, text)
     if path.is_relative_to(SHIPPED) and (task.name, task.family) != (path.stem, path.parent.name):
         raise TaskError(
             f"{path}: defines {task.family}/{task.name}.", remedy="Name the task after its folder and file."
         )
     return loaded
+
+
+def _digest(path: Path, text: str) -> str:
+    """Of the file's text; for a shipped task also of what its family shares, the files whose names begin with `_`."""
+    if not path.is_relative_to(SHIPPED):
+        return digest_text(text)
+    shared = [other.read_text(encoding="utf-8") for other in sorted(path.parent.glob("_[!_]*.py"))]
+    return digest_text("\0".join([text, *shared]))
 
 
 def _find(name_or_path: str) -> Path:

@@ -17,7 +17,7 @@ from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import task_error
-from warpsmith.tasks.convert import from_torch, to_torch, torch_dtype
+from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
 from warpsmith.tasks.precision import rounding
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def _arguments(
         arguments[tensor.name] = value.to(compute, copy=True) if given.dtype.is_floating else value.clone()
     parameters = inspect.signature(task.reference).parameters
     arguments |= {name: value for name, value in dims_of(task, workload).items() if name in parameters}
+    if "dtypes" in parameters:
+        arguments["dtypes"] = bound_dtypes(workload)
     return arguments
 
 

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from warpsmith.core.digest import digest_json
-from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import task_error
-from warpsmith.tasks.convert import from_torch, to_torch, torch_dtype
+from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 __all__ = ["bound_dtypes", "empty_outputs", "from_torch", "make_inputs", "to_torch", "torch_dtype"]
 
@@ -82,11 +81,6 @@ def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:
             remedy="Return a dict from input name to tensor.",
         )
     return drawn
-
-
-def bound_dtypes(workload: Workload) -> dict[str, torch.dtype]:
-    """What the workload binds the task's dtype variables to."""
-    return {variable: torch_dtype(DType(name)) for variable, name in workload.dtypes.items()}
 
 
 def _checked(task: Task, workload: Workload, tensor: Tensor, value: Any, where: str) -> HostTensor:

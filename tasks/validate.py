@@ -109,7 +109,7 @@ class _Check:
         """The reference takes the inputs by name; distributions take (dims, generator)."""
         task = self.task
         known = {tensor.name for tensor in task.inputs} | set(task.dims) | set(task.derived)
-        known |= {"rows"} if task.rows else set()
+        known |= {"dtypes", "rows"} if task.rows else {"dtypes"}
         parameters = _parameters(task.reference)
         anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for name, parameter in parameters.items():

@@ -36,6 +36,8 @@ class Tensor:
     role: Role = Role.DYNAMIC
     optional: bool = False
     """May be absent: a null pointer, and `has_<name>` is 0."""
+    unordered: bool = False
+    """Its last dimension is a set: the order in it makes no difference to the result."""
 
 
 @dataclass(frozen=True, slots=True)
