@@ -49,6 +49,8 @@ class Builds:
     knobs: dict[str, int]
     arch: Architecture
     compiler: Compiler
+    watched: bool = False
+    """A person looks at one run: the code may print."""
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
 
     @property
@@ -108,7 +110,7 @@ class Builds:
         artifact = self.compiler(self._unit(tuple(group.values())), self.arch.target)
         if isinstance(artifact, CompileFailed):
             return self._explained(artifact)
-        problem = screen(artifact)
+        problem = screen(artifact, watched=self.watched)
         if problem is not None:
             return self._with_target(problem)
         self._artifacts |= dict.fromkeys(group, artifact)
@@ -201,13 +203,13 @@ class Builds:
         return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
 
 
-def screen(artifact: Artifact) -> Outcome | None:
+def screen(artifact: Artifact, *, watched: bool = False) -> Outcome | None:
     """Refuse PTX that holds what a plan cannot say; Unsupported where the emulator lacks an instruction."""
     try:
         loaded = load_ptx(artifact.ptx)
     except PtxSyntaxError as error:
         return Rejected(stage=Stage.SCREEN, message=f"the compiled PTX does not parse: {error}")
-    problem = screen_ptx(loaded.module, tuple(artifact.entries.values()))
+    problem = screen_ptx(loaded.module, tuple(artifact.entries.values()), watched=watched)
     if problem is not None:
         return Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line or None)
     for name in artifact.entries.values():

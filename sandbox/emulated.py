@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,9 @@ ALWAYS_CHECKED = frozenset(
 WITH_CHECKERS = frozenset((Check.UNINITIALISED, Check.RACES))
 
 
+Execute: TypeAlias = Callable[[LoadedModule, str, LaunchSpec, Memory, Options], LaunchResult]
+
+
 @dataclass(frozen=True, slots=True)
 class EmulatedLauncher:
     """Runs plans on the CPU for one architecture."""
@@ -52,6 +56,8 @@ class EmulatedLauncher:
     threads: int = 1
     """Host threads a launch may use."""
     budget: int = WARP_BUDGET
+    execute: Execute = launch
+    """What runs one launch: the VM, or something that looks on while the VM does."""
 
     def run(self, request: RunRequest) -> RunReply:
         """Allocate, poison, launch in plan order, read outputs back.
@@ -218,7 +224,7 @@ class _Call:
             resident=None if sampled else self._resident(entry, step),
         )
         try:
-            result = launch(module, entry.name, spec, self.memory, options)
+            result = self.launcher.execute(module, entry.name, spec, self.memory, options)
         except UnsupportedInstruction as missing:
             return Unsupported(stage=Stage.EMULATE, message=str(missing), line=missing.line or None)
         if result.fault is not None:

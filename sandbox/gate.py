@@ -238,9 +238,11 @@ class _Evaluation:
             raise _Ended(outcome)
 
 
-def read_candidate(text: str, *, file: str = "", knobs: dict[str, int] | None = None) -> Candidate:
+def read_candidate(
+    text: str, *, file: str = "", knobs: dict[str, int] | None = None, printing: bool = False
+) -> Candidate:
     """The candidate a kernel file's text and a knob assignment (default: first values) stand for."""
-    kernel: KernelFile = parse_kernel_file(text, file=file)
+    kernel: KernelFile = parse_kernel_file(text, file=file, printing=printing)
     assigned = kernel.default_knobs() | (knobs or {})
     if knobs:
         kernel.check_knobs(assigned)

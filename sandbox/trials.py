@@ -60,7 +60,7 @@ class Trials:
         replies: list[RunReply] = []
         for schedule in range(SCHEDULES):
             reply = self.launcher.run(replace(request, seed=self.seed * SCHEDULES + schedule))
-            failure = reply.failure or _unwritten(self.task, reply)
+            failure = reply.failure or unwritten(self.task, reply)
             if failure is not None:
                 return _at(failure, workload)
             self.ledger.add(workload, reply)
@@ -86,7 +86,7 @@ class Trials:
             request = replace(self._request(workload, plan, inputs), seed=self.seed * SCHEDULES + 1)
             replies = [self.launcher.run(replace(request, keep_prepared=prepared)), self.launcher.run(request)]
             for reply in replies:
-                failure = reply.failure or _unwritten(self.task, reply)
+                failure = reply.failure or unwritten(self.task, reply)
                 if failure is not None:
                     return _at(failure, workload)
             failed = self._disagreement(workload, replies)
@@ -103,7 +103,7 @@ class Trials:
         for given in (inputs, changed):
             request = replace(self._request(workload, plan, given), seed=self.seed * SCHEDULES)
             reply = self.launcher.run(request)
-            failure = reply.failure or _unwritten(self.task, reply)
+            failure = reply.failure or unwritten(self.task, reply)
             if failure is not None:
                 return _at(failure, workload)
             replies.append(reply)
@@ -166,7 +166,7 @@ class Trials:
         if plan is None or (plan == request.plan and not self.builds.reads_sms(workload)):
             return None
         reply = self.launcher.run(replace(request, plan=plan, seed=self.seed * SCHEDULES, sms=FEW_SMS))
-        failure = reply.failure or _unwritten(self.task, reply)
+        failure = reply.failure or unwritten(self.task, reply)
         if failure is not None:
             where = f"{workload.name}, with {FEW_SMS} multiprocessors"
             return failure.model_copy(update={"workload": where}) if isinstance(failure, Failure) else failure
@@ -228,7 +228,8 @@ def first_difference(task: Task, replies: list[RunReply]) -> str | None:
     return None
 
 
-def _unwritten(task: Task, reply: RunReply) -> Unwritten | None:
+def unwritten(task: Task, reply: RunReply) -> Unwritten | None:
+    """The first output element that counts and that no launch wrote."""
     for name, index in reply.unwritten.items():
         tensor = reply.outputs[name]
         if index >= _bytes_that_count(task, reply, name):

@@ -94,6 +94,8 @@ class Memory:
     skew: int = 0
     """Added to every base address: 0 gives 256-byte alignment, 16 the weakest a launcher promises."""
     allocations: list[Allocation] = field(default_factory=list)
+    writable_variables: bool = False
+    """Whether the kernel may write the module's own `.global` variables; in the gate it may not."""
 
     def allocate(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> int:
         """Map `data` (1-d uint8, kept by reference) and return its device address."""

@@ -32,7 +32,7 @@ class PlacedMemory:
 
 
 def place(module: Module, memory: Memory) -> PlacedMemory:
-    """Give every global variable a window behind the launch's allocations, read-only, and fill constant memory.
+    """Give every global variable a window behind the launch's allocations and fill constant memory.
 
     Raises:
         UnsupportedInstruction: an initialiser holds an address the emulator cannot give.
@@ -50,7 +50,7 @@ def place(module: Module, memory: Memory) -> PlacedMemory:
             if variable.init:
                 data[: len(variable.init)] = np.frombuffer(variable.init, np.uint8)
             addresses[index] = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
-            allocations.append(Allocation(variable.name, data, None, False, addresses[index]))
+            allocations.append(Allocation(variable.name, data, None, memory.writable_variables, addresses[index]))
     held = {a.name: a.data for a in allocations[len(memory.allocations) :]}
     shared = np.frombuffer(constants, np.uint8)
     held |= {v.name: shared[offsets[v.name] :] for v in module.variables if v.space == "const"}

@@ -99,6 +99,8 @@ class Instr:
     """Basic block a `bra` goes to; -1 for everything else."""
     targets: tuple[int, ...] = ()
     """Basic blocks a `brx.idx` chooses from, by index."""
+    column: int = 0
+    """Column in `line`, from 1; 0 where unknown."""
 
     @property
     def text(self) -> str:

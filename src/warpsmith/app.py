@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from warpsmith.agents.state import RunState
     from warpsmith.core.arch import Architecture
     from warpsmith.core.candidate import Candidate
+    from warpsmith.core.emulation import Emulation, EmulationSettings, LaunchSettings
     from warpsmith.core.events import Event, RunStarted
     from warpsmith.core.profile import Profile
     from warpsmith.core.protocols import Evaluation
     from warpsmith.core.task import Task
+    from warpsmith.sandbox.builds import Compiler
     from warpsmith.sandbox.gate import Gate
+    from warpsmith.sandbox.standalone.kernel_run import RunOptions
     from warpsmith.store import Store
 
 CODERS = ("builtin",)
@@ -137,6 +140,52 @@ def profile(kernel: Path, *, task: str | None, arch: str, knobs: Mapping[str, in
     return verify(kernel, task=task, arch=arch, knobs=knobs)
 
 
+def emulate_kernel(
+    kernel: Path,
+    *,
+    task: str | None,
+    workload: str | None,
+    arch: str,
+    knobs: Mapping[str, int] | None,
+    settings: EmulationSettings,
+) -> Emulation:
+    """Run one kernel file at one workload on the emulator.
+
+    Raises:
+        InputError: the file, the workload or an option is wrong.
+    """
+    from warpsmith.core.arch import find_architecture
+    from warpsmith.sandbox.standalone.kernel_run import emulate_kernel as run
+
+    candidate = _candidate(kernel, knobs, printing=True)
+    loaded = _load_task(task or candidate.task)
+    try:
+        return run(
+            candidate,
+            loaded,
+            workload,
+            file=str(kernel),
+            arch=find_architecture(arch),
+            compiler=_compiler(),
+            options=_run_options(settings),
+        )
+    except InputError as error:
+        raise _placed(error, kernel) from error
+
+
+def emulate_source(file: Path, launch: LaunchSettings, *, arch: str, settings: EmulationSettings) -> Emulation:
+    """Run one kernel of a plain PTX or CUDA C++ file on the emulator.
+
+    Raises:
+        InputError: the file, an argument or a size is wrong.
+    """
+    from warpsmith.core.arch import find_architecture
+    from warpsmith.sandbox.standalone.source_run import emulate_source as run
+
+    target = find_architecture(arch)
+    return run(file, _read(file), launch, arch=target, compiler=_compiler(), options=_run_options(settings))
+
+
 def check_task(task: Task) -> list[str]:
     """Problems the task gate finds; empty where the task is sound."""
     from warpsmith.sandbox.verify.task_gate import check_task as check
@@ -147,18 +196,42 @@ def check_task(task: Task) -> list[str]:
 def gate(task: Task, *, arch: str, cache: Path | None = None, profiled: bool = True) -> Gate:
     """The gate for one task on one target, emulated."""
     from warpsmith.core.arch import find_architecture
-    from warpsmith.sandbox.compile import CompileCache, compile_unit
     from warpsmith.sandbox.emulated import EmulatedLauncher
     from warpsmith.sandbox.gate import Gate
 
-    settings, target = read_settings(), find_architecture(arch)
-    kept = CompileCache(cache or settings.cache / "compiled")
+    target = find_architecture(arch)
     return Gate(
         task=task,
         arch=target,
-        launcher=EmulatedLauncher(target, settings.threads),
-        compiler=lambda unit, name: compile_unit(unit, name, cache=kept),
+        launcher=EmulatedLauncher(target, read_settings().threads),
+        compiler=_compiler(cache),
         profiled=profiled,
+    )
+
+
+def _compiler(cache: Path | None = None) -> Compiler:
+    """NVRTC or Triton, whichever a text needs; what is compiled is kept."""
+    from warpsmith.sandbox.compile import CompileCache, compile_unit
+
+    kept = CompileCache(cache or read_settings().cache / "compiled")
+    return lambda unit, name: compile_unit(unit, name, cache=kept)
+
+
+def _run_options(settings: EmulationSettings) -> RunOptions:
+    """What the command line says, read."""
+    from warpsmith.sandbox.standalone.kernel_run import RunOptions
+    from warpsmith.sandbox.standalone.tensors import parse_dump
+    from warpsmith.sandbox.standalone.trace_request import parse_trace
+
+    return RunOptions(
+        checks=settings.checks,
+        seed=settings.seed,
+        data_seed=settings.data_seed,
+        budget=settings.budget,
+        threads=read_settings().threads,
+        trace=parse_trace(settings.trace) if settings.trace else None,
+        trace_limit=settings.trace_limit,
+        dumps=tuple(parse_dump(text) for text in settings.dumps),
     )
 
 
@@ -268,10 +341,10 @@ def _own_path(task: Task) -> str:
     return "" if path.is_relative_to(folder) else str(path)
 
 
-def _candidate(kernel: Path, knobs: Mapping[str, int] | None) -> Candidate:
+def _candidate(kernel: Path, knobs: Mapping[str, int] | None, *, printing: bool = False) -> Candidate:
     from warpsmith.sandbox.gate import read_candidate
 
-    return read_candidate(_read(kernel), file=str(kernel), knobs=dict(knobs) if knobs else None)
+    return read_candidate(_read(kernel), file=str(kernel), knobs=dict(knobs) if knobs else None, printing=printing)
 
 
 def _read(path: Path) -> str:

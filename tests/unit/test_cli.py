@@ -28,7 +28,7 @@ def run_json(captured: Captured, *arguments: str) -> tuple[int, dict[str, object
 def test_help_names_every_command(capsys: Captured) -> None:
     assert 0 == run(["--help"])
     shown = capsys.readouterr().out
-    for command in ("optimize", "resume", "verify", "profile", "tasks", "leaderboard", "doctor"):
+    for command in ("optimize", "resume", "verify", "profile", "emulate", "tasks", "leaderboard", "doctor"):
         assert command in shown
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -40,9 +41,21 @@ QUANTUM = 1 << 14
 """Warp instructions after which a block lets others run."""
 
 
+class Watch(Protocol):
+    """Looks on while a launch runs; changes nothing."""
+
+    def before(self, warp: Warp, position: int, threads: list[Thread]) -> None:
+        """Threads of a warp are about to execute the instruction at `position` of the entry."""
+        ...
+
+    def after(self, warp: Warp, position: int, threads: list[Thread]) -> None:
+        """They have. What faults or traps has no after."""
+        ...
+
+
 @dataclass(slots=True)
 class Tally:
-    """What a launch counts."""
+    """What a launch counts, and who looks on."""
 
     budget: int
     block_warps: np.ndarray
@@ -52,12 +65,19 @@ class Tally:
     lanes: dict[int, int] = field(default_factory=dict)
     warp_instructions: int = 0
     thread_instructions: int = 0
+    watch: Watch | None = None
 
 
 def launch(
-    module: Module, entry_name: str, spec: LaunchSpec, memory: Memory, options: Options | None = None
+    module: Module,
+    entry_name: str,
+    spec: LaunchSpec,
+    memory: Memory,
+    options: Options | None = None,
+    *,
+    watch: Watch | None = None,
 ) -> LaunchResult:
-    """Run an entry over a grid; outputs land in `memory`.
+    """Run an entry over a grid; outputs land in `memory`. `watch` sees every instruction executed.
 
     Sites have requests and lanes only: sectors and wavefronts are the VM's.
 
@@ -72,6 +92,7 @@ def launch(
         np.zeros(len(entry.blocks), np.uint64),
         np.zeros(len(entry.blocks), np.uint64),
         np.zeros(len(program), np.uint64),
+        watch=watch,
     )
     printed: list[str] = []
     layout = place_symbols(module, entry, memory)
@@ -204,16 +225,25 @@ def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Ta
         thread.pc = pc + 1
     if not acting:
         return False
+    if tally.watch is not None:
+        tally.watch.before(warp, pc, acting)
+    _carry_out(warp, prepared, acting)
+    if tally.watch is not None:
+        tally.watch.after(warp, pc, acting)
+    return acting[0].pc <= pc and not acting[0].exited and _turn_ends(warp, acting)
+
+
+def _carry_out(warp: Warp, prepared: Prepared, acting: list[Thread]) -> None:
+    block, instr = warp.block, prepared.instr
     if prepared.steps is not None:
         for step in prepared.steps:
             for thread in acting:
                 bits = block.apply(step.row, thread, step.sources, instr)
                 block.write(thread, step.target, bits, step.row.result)
-        return False
+        return
     assert prepared.row is not None
     _declare_call_parameters(prepared, acting, block)
     prepared.row.meaning(warp, instr, acting)
-    return acting[0].pc <= pc and not acting[0].exited and _turn_ends(warp, acting)
 
 
 def _turn_ends(warp: Warp, group: list[Thread]) -> bool:

@@ -20,10 +20,7 @@ from .state import Bytes
 
 
 def place_symbols(module: Module, entry: Entry, memory: Memory) -> Layout:
-    """Addresses of every variable; the module's globals become allocations behind the launch's own.
-
-    They are read-only: an honest table is never written.
-    """
+    """Addresses of every variable; the module's globals become allocations behind the launch's own."""
     variables = {v.name: v for v in (*module.variables, *entry.variables)}.values()
     addresses = dict(entry.shared_offsets) | dict(entry.local_offsets)
     spaces = {v.name: v.space for v in variables}
@@ -35,7 +32,7 @@ def place_symbols(module: Module, entry: Entry, memory: Memory) -> Layout:
         if variable.space == "global":
             address = ADDRESS_BASE + len(allocations) * ADDRESS_STRIDE
             data = np.frombuffer(contents, np.uint8).copy()
-            allocations.append(Allocation(variable.name, data, None, False, address))
+            allocations.append(Allocation(variable.name, data, None, memory.writable_variables, address))
             addresses[variable.name] = address
             held.append((variable, view(data)))
         elif variable.space == "const":

@@ -193,4 +193,5 @@ class BodyParser:
     ) -> None:
         line = self._cursor.line_of(at)
         operands = () if scope is None else self._operands.statement(scope, labels=opcode in _TAKES_LABEL)
-        self._instructions.append(Instr(opcode, modifiers, operands, guard, self._locations.line, line))
+        where = self._locations
+        self._instructions.append(Instr(opcode, modifiers, operands, guard, where.line, line, column=where.column))

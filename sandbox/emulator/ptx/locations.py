@@ -17,12 +17,12 @@ class Locations:
 
     def __init__(self, cursor: Cursor, source: str) -> None:
         self._own = _files_named(cursor, source)
-        self._resolved: dict[_Place, int] = {}
-        self.line = 0
+        self._resolved: dict[_Place, tuple[int, int]] = {}
+        self.line = self.column = 0
 
     def enter_function(self) -> None:
         self._resolved.clear()
-        self.line = 0
+        self.line = self.column = 0
 
     def read(self, cursor: Cursor) -> None:
         """Take what follows `.loc`."""
@@ -41,17 +41,17 @@ class Locations:
         self._note(place, inlined)
 
     def _note(self, place: _Place, inlined: _Place | None) -> None:
-        file, line, _ = place
+        file, line, column = place
         if file in self._own:
             # Line 0 is code the compiler made up; it belongs to what stands before it.
-            self.line = line or self.line
+            found = (line, column) if line else (self.line, self.column)
         elif inlined is None:
-            self.line = 0
+            found = (0, 0)
         elif inlined[0] in self._own:
-            self.line = inlined[1]
+            found = inlined[1:]
         else:
-            self.line = self._resolved.get(inlined, 0)
-        self._resolved[place] = self.line
+            found = self._resolved.get(inlined, (0, 0))
+        self.line, self.column = self._resolved[place] = found
 
 
 def _place(cursor: Cursor) -> _Place:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from warpsmith.cli.commands import doctor, leaderboard, optimize, profile, resume, tasks, verify
+from warpsmith.cli.commands import doctor, emulate, leaderboard, optimize, profile, resume, tasks, verify
 from warpsmith.cli.output import BAD_INPUT, UNHAPPY, report_bug, report_error, report_failure
 from warpsmith.core.errors import WarpsmithError
 
@@ -22,6 +22,7 @@ program.command("optimize")(optimize.optimize)
 program.command("resume")(resume.resume)
 program.command("verify")(verify.verify)
 program.command("profile")(profile.profile)
+program.command("emulate")(emulate.emulate)
 program.add_typer(tasks.program, name="tasks")
 program.command("leaderboard")(leaderboard.leaderboard)
 program.command("doctor")(doctor.doctor)

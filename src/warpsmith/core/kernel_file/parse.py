@@ -71,13 +71,13 @@ _DTYPES = {
 }
 
 
-def parse_kernel_file(text: str, *, file: str = "") -> KernelFile:
+def parse_kernel_file(text: str, *, file: str = "", printing: bool = False) -> KernelFile:
     """Parse and check a kernel file as far as it stands alone.
 
-    Raises KernelFileError with line, column and remedy; `file` is the name it shows.
+    Raises KernelFileError with line, column and remedy; `file` is the name it shows. `printing` admits `printf`.
     """
     try:
-        return _parse(text, file)
+        return _parse(text, file, printing=printing)
     except KernelFileError as error:
         if error.file or not file:
             raise
@@ -86,14 +86,14 @@ def parse_kernel_file(text: str, *, file: str = "") -> KernelFile:
         ) from None
 
 
-def _parse(text: str, file: str) -> KernelFile:
+def _parse(text: str, file: str, *, printing: bool) -> KernelFile:
     _check_text(text)
     head = find_head(text)
     values = head.table()
     top = Table(head, "", 0, values)
     _refuse_misplaced(top)
     _check_top(top)
-    signatures = _read_source(text, head.language)
+    signatures = _read_source(text, head.language, printing=printing)
     knobs, where = _tune(head, values.get("tune", {}), head.language)
     kernel_file = KernelFile(
         text=text,
@@ -156,11 +156,11 @@ def tables(top: Table, name: str) -> list[Table]:
     return [Table(top.head, name, index, item) for index, item in enumerate(value)]
 
 
-def _read_source(text: str, language: str) -> dict[str, Signature]:
+def _read_source(text: str, language: str, *, printing: bool) -> dict[str, Signature]:
     if language == "triton":
         return triton_signatures(text)
     source = lex(text)
-    refuse_host_code(source)
+    refuse_host_code(source, printing=printing)
     return cpp_signatures(source.tokens)
 
 
