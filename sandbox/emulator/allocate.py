@@ -54,36 +54,51 @@ def _intervals(program: DraftProgram) -> tuple[list[Value], list[list[int]]]:
     Operation i reads at position 2i and writes at 2i + 1.
     """
     values: list[Value] = []
-    number: dict[int, int] = {}
-    for block in program.blocks:
-        for draft in block.operations:
-            for value in (*draft.reads(), *draft.writes()):
-                if value.constant is None and id(value) not in number:
-                    number[id(value)] = len(values)
-                    values.append(value)
-    uses = [_uses(block, number) for block in program.blocks]
-    live_in, live_out = _live(program.blocks, uses)
-    intervals = [[1 << 60, -1] for _ in values]
-
-    def touch(i: int, at: int) -> None:
-        interval = intervals[i]
-        interval[0] = min(interval[0], at)
-        interval[1] = max(interval[1], at)
-
+    accesses = [_accesses(block, values) for block in program.blocks]
+    live_in, live_out = _live(program.blocks, [_uses(block) for block in accesses])
+    first, last = [1 << 60] * len(values), [-1] * len(values)
     position = 0
-    for index, block in enumerate(program.blocks):
+    for index, block in enumerate(accesses):
         for i in _members(live_in[index]):
-            touch(i, position)
-        for draft in block.operations:
-            for value in draft.reads():
-                if value.constant is None:
-                    touch(number[id(value)], position)
-            for value in draft.writes():
-                touch(number[id(value)], position + 1)
-            position += 2
+            first[i], last[i] = min(first[i], position), position
+        # Positions grow, so the latest touch is the last.
+        for read, written in block:
+            for i in read:
+                if first[i] > position:
+                    first[i] = position
+                last[i] = position
+            position += 1
+            for i in written:
+                if first[i] > position:
+                    first[i] = position
+                last[i] = position
+            position += 1
         for i in _members(live_out[index]):
-            touch(i, position)
-    return values, intervals
+            first[i], last[i] = min(first[i], position), position
+    return values, [[start, stop] for start, stop in zip(first, last, strict=True)]
+
+
+_Accesses = list[tuple[list[int], list[int]]]
+"""(read, written) of each operation, as positions in a list of values."""
+
+
+def _accesses(block: DraftBlock, values: list[Value]) -> _Accesses:
+    """Number what operations touch; values not met before join `values`."""
+    found: _Accesses = []
+    for draft in block.operations:
+        touched: list[list[int]] = []
+        for side in (draft.reads(), draft.writes()):
+            numbers = []
+            for value in side:
+                if value.constant is not None:
+                    continue
+                if value.number < 0:
+                    value.number = len(values)
+                    values.append(value)
+                numbers.append(value.number)
+            touched.append(numbers)
+        found.append((touched[0], touched[1]))
+    return found
 
 
 def _members(bits: int) -> list[int]:
@@ -95,16 +110,24 @@ def _members(bits: int) -> list[int]:
     return found
 
 
-def _uses(block: DraftBlock, number: dict[int, int]) -> tuple[int, int]:
+def _uses(block: _Accesses) -> tuple[int, int]:
     """(read before written, written) of a block, as sets of bits."""
-    read = written = 0
-    for draft in block.operations:
-        for value in draft.reads():
-            if value.constant is None:
-                read |= 1 << number[id(value)] & ~written
-        for value in draft.writes():
-            written |= 1 << number[id(value)]
-    return read, written
+    before: set[int] = set()
+    written: set[int] = set()
+    for reads, writes in block:
+        before.update(i for i in reads if i not in written)
+        written.update(writes)
+    return _bits(before), _bits(written)
+
+
+def _bits(members: set[int]) -> int:
+    """A set as an integer's bits, made at once: a long integer is copied at every change."""
+    if not members:
+        return 0
+    octets = bytearray(max(members) // 8 + 1)
+    for i in members:
+        octets[i >> 3] |= 1 << (i & 7)
+    return int.from_bytes(octets, "little")
 
 
 def _live(blocks: list[DraftBlock], uses: list[tuple[int, int]]) -> tuple[list[int], list[int]]:

@@ -60,6 +60,8 @@ class Value:
     constant: Constant | None = None
     offset: int = -1
     """Place in the register file, once allocated."""
+    number: int = -1
+    """Among the values of its program, while places are allocated."""
 
 
 @dataclass(slots=True)

@@ -40,14 +40,15 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     """
     register_bytes = allocate(draft)
     flat = [operation for block in draft.blocks for operation in block.operations]
-    operations = np.zeros(len(flat), bindings.OPERATION)
+    rows: list[tuple[int, ...]] = []
     lists: list[int] = []
     handlers = bindings.handler_ids()
-    for row, operation in zip(operations, flat, strict=True):
-        if operation.handler not in handlers:
+    for operation in flat:
+        handler = handlers.get(operation.handler)
+        if handler is None:
             instr = entry.instructions[operation.site]
             raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
-        _pack_operation(row, operation, handlers[operation.handler], len(lists))
+        rows.append(_row(operation, handler, len(lists)))
         lists += [item.offset if isinstance(item, Value) else item for item in operation.items]
     blocks = np.zeros(len(draft.blocks), bindings.BLOCK)
     first = 0
@@ -59,7 +60,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     prints = any(operation.handler in ("printf", "assert") for operation in flat)
     return Program(
         entry,
-        operations,
+        np.array(rows, bindings.OPERATION),
         np.array([*lists, 0], np.uint32),
         slots,
         variables,
@@ -71,14 +72,25 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     )
 
 
-def _pack_operation(row: np.void, operation: Draft, handler: int, start: int) -> None:
-    row["handler"], row["list"], row["site"] = handler, start, operation.site
-    for name in "dabce":
-        value = getattr(operation, name)
-        row[name] = value.offset if isinstance(value, Value) else value or 0
-    for name in ("flags", "port", "target", "bytes"):
-        row[name] = getattr(operation, name)
-    row["imm"] = operation.imm
+def _row(operation: Draft, handler: int, start: int) -> tuple[int, ...]:
+    """The fields of a `WsOperation`, in order."""
+    d, a, b, c = operation.d, operation.a, operation.b, operation.c
+    e = operation.e
+    return (
+        handler,
+        0 if d is None else d.offset,
+        0 if a is None else a.offset,
+        0 if b is None else b.offset,
+        0 if c is None else c.offset,
+        e.offset if isinstance(e, Value) else e or 0,
+        start,
+        operation.site,
+        operation.flags,
+        operation.port,
+        operation.target,
+        operation.bytes,
+        operation.imm,
+    )
 
 
 def _pack_slots(constants: Sequence[Value]) -> tuple[NDArray[np.void], tuple[tuple[int, Constant], ...]]:

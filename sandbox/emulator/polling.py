@@ -15,6 +15,7 @@ FRESH = frozenset(("volatile", "acquire", "relaxed", "mmio", "cg", "cv"))
 PRIVATE = frozenset(("local", "param", "const"))
 CHANGES = ("st.", "stmatrix", "wmma.store", "cp.async", "bar.sync", "bar.arrive", "printf")
 """Beginnings of the names of operations that change memory or a barrier. Atomics tell at run time whether they do."""
+_BACKWARD = int(Flag.BACKWARD)
 
 
 def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
@@ -23,7 +24,7 @@ def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
     for index, block in enumerate(blocks):
         block.changes = any(draft.handler.startswith(CHANGES) for draft in block.operations)
         for draft in block.operations:
-            if not draft.flags & Flag.BACKWARD or draft.handler == "branch_indexed":
+            if not draft.flags & _BACKWARD or draft.handler == "branch_indexed":
                 continue
             body = entry.instructions[entry.blocks[draft.target].start : entry.blocks[index].stop]
             if _waits(body):
@@ -34,6 +35,8 @@ def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
 
 def _waits(body: tuple[Instr, ...]) -> bool:
     """Whether a branch of the loop is guarded by what a polled value reaches."""
+    if not any(_polls(instr) for instr in body):
+        return False
     reached: set[int] = set()
     before = -1
     while len(reached) != before:
@@ -46,9 +49,11 @@ def _waits(body: tuple[Instr, ...]) -> bool:
 
 
 def _polls(instr: Instr) -> bool:
+    if instr.opcode not in ("ld", "atom"):
+        return False
     words = {word.partition("::")[0] for word in instr.modifiers}
     if words & PRIVATE:
         return False
     if instr.opcode == "atom":
         return not isinstance(instr.operands[0], Sink)
-    return instr.opcode == "ld" and bool(words & FRESH)
+    return bool(words & FRESH)

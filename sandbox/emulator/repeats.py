@@ -23,7 +23,7 @@ REPEATED = {
     for vector in ("", "v2.", "v4.")
     for kind in ("u16", "u32", "u64")
 }
-FORGET = {"split", "bar.sync", "bar.warp.sync", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "exit_if"}
+FORGET = ("split", "bar.sync", "bar.warp.sync", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "exit_if")
 """Operations, by their name's beginning, behind which other lanes may be active."""
 
 
@@ -92,7 +92,7 @@ def _mark_block(block: DraftBlock, uniform: _Uniform) -> None:
             roots.pop(id(value), None)
             if source is not None:
                 roots[id(value)] = source
-        if draft.handler.startswith(tuple(FORGET)):
+        if draft.handler.startswith(FORGET):
             roots.clear()
             leaders.clear()
         guarded = draft.handler == "guarded"

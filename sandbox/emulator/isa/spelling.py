@@ -7,6 +7,7 @@ nearest (`add.rn.f32`), caches are hinted at (`ld.global.nc.L1::no_allocate`). N
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 Modifiers = tuple[str, ...]
 
@@ -19,6 +20,7 @@ INTEGER_BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
 """Bits of an integer each format holds exactly."""
 
 
+@lru_cache(maxsize=4096)
 def name_of(opcode: str, modifiers: Modifiers) -> str:
     """The canonical name of a lane instruction."""
     return ".".join((opcode, *_RULES.get(opcode, _as_written)(modifiers)))

@@ -18,9 +18,11 @@ MAX_TEXT = 8 << 20
 
 WORD, DIRECTIVE, NUMBER, STRING, MARK, END = "word", "directive", "number", "string", "mark", "end"
 
+_BLANKS = r"(?:[ \t\r\n\f\v]+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+"
+# A token and the blanks behind it in one step: a text has tens of thousands.
 _TOKEN = re.compile(
     r"""
-    (?P<word>[A-Za-z_$%][\w$]*(?:(?:\.|::)[\w$]+)*)
+   (?:(?P<word>[A-Za-z_$%][\w$]*(?:(?:\.|::)[\w$]+)*)
   | (?P<mark><<|>>|[{}()\[\],;:|!@<>+\-=*/~&^%?])
   | (?P<number>0[fF][0-9a-fA-F]{8}(?!\w)
       |0[dD][0-9a-fA-F]{16}(?!\w)
@@ -31,10 +33,11 @@ _TOKEN = re.compile(
       |\d+U?(?!\w))
   | (?P<directive>\.[A-Za-z_][\w$]*(?:::[\w$]+)*)
   | (?P<string>"(?:[^"\\\n]|\\.)*")
-    """,
+   )"""
+    + _BLANKS,
     re.VERBOSE | re.ASCII,
 )
-_BLANK = re.compile(r"(?:[ \t\r\n\f\v]+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+", re.ASCII)
+_BLANK = re.compile(_BLANKS, re.ASCII)
 
 
 class Cursor:
@@ -56,26 +59,22 @@ class Cursor:
         self._tokenize(text)
 
     def _tokenize(self, text: str) -> None:
-        match_token, skip_blank = _TOKEN.match, _BLANK.match
         add_kind, add_word, add_start = self.kinds.append, self.words.append, self._starts.append
-        position, end = 0, len(text)
-        while True:
-            blank = skip_blank(text, position)
-            if blank is not None:
-                position = blank.end()
-            if position >= end:
-                break
-            token = match_token(text, position)
-            if token is None:
-                line, column = self._place(position)
-                raise PtxSyntaxError(f"unexpected {text[position : position + 16]!r}", line, column)
-            if text.startswith("/*", position):
-                line, column = self._place(position)
-                raise PtxSyntaxError("this comment is never closed", line, column)
-            add_kind(token.lastgroup or MARK)
-            add_word(token.group())
-            add_start(position)
+        blank = _BLANK.match(text)
+        position, end = blank.end() if blank else 0, len(text)
+        scan = _TOKEN.scanner(text, position)  # type: ignore[attr-defined]
+        for token in iter(scan.match, None):
+            kind = token.lastgroup
+            add_kind(kind)
+            add_word(token[kind])
+            add_start(token.start())
             position = token.end()
+            if token[kind] == "/" and text.startswith("/*", token.start()):
+                line, column = self._place(token.start())
+                raise PtxSyntaxError("this comment is never closed", line, column)
+        if position < end:
+            line, column = self._place(position)
+            raise PtxSyntaxError(f"unexpected {text[position : position + 16]!r}", line, column)
         add_kind(END)
         add_word("")
         add_start(end)
