@@ -16,7 +16,7 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full sanitize lint clean
+.PHONY: gpu help setup demo test test-full sanitize lint clean
 
 help:  ## Show this text
 	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"
@@ -56,6 +56,10 @@ test-full: $(VM_BUILT)  ## Run the long tests the quick suite leaves out
 # A build of its own under build/sanitize: the ordinary library stays as it is.
 sanitize: $(INSTALLED)  ## Run the emulator's conformance suite under AddressSanitizer and UBSan (3 minutes; needs g++)
 	$(BIN)/python tests/sanitize.py
+
+# Installs nothing and takes the Python it finds: the environment's where there is one.
+gpu:  ## Do everything that needs a GPU, in eight minutes; results in GPU_OUT
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py $(if $(GPU_OUT),--out '$(GPU_OUT)')
 
 lint: $(VM_BUILT)  ## Check style and types
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "leaderboard": {"core", "store", "kernels_generated"},
     "doctor": {"core", "settings", "sandbox"},
     "acceptor": {"core", "store", "profiler", "agents", "kernels_generated"},
+    "gpu": {"core", "settings", "tasks", "seeds", "profiler", "sandbox", "kernels_generated"},
     "app": {
         *("core", "settings", "store", "tasks", "seeds", "profiler", "agents", "sandbox", "kernels_generated"),
         *("leaderboard", "doctor", "acceptor"),
