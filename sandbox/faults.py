@@ -35,7 +35,8 @@ def outcome_of(fault: Fault, kernel: str) -> Outcome:
     details = [f"kernel {kernel}, block {_dims(fault.block)}, thread {_dims(fault.thread)}", f"PTX: {fault.opcode}"]
     if fault.other_thread is not None:
         where = f", line {fault.other_line}" if fault.other_line else ""
-        details.append(f"other access: thread {_dims(fault.other_thread)}{where}")
+        block = f"block {_dims(fault.other_block)}, " if fault.other_block not in (None, fault.block) else ""
+        details.append(f"other access: {block}thread {_dims(fault.other_thread)}{where}")
     return _OUTCOMES[fault.kind](
         stage=Stage.EMULATE, message=fault.message, line=fault.line or None, details=tuple(details)
     )

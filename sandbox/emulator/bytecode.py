@@ -20,6 +20,12 @@ class Flag(IntFlag):
     WIDE = 4
     SYNCHRONISES = 16
     POLLS = 32
+    BLOCK_SCOPE = 64
+    ACQUIRES = 128
+    RELEASES = 256
+    READ_ONLY_PATH = 512
+    AWAITS = 1024
+    ALIGNED = 2048
 
 
 class Space(IntEnum):
@@ -119,3 +125,5 @@ class DraftProgram:
     instructions: tuple[Instr, ...]
     waits: bool = False
     """Some loop waits for what another warp or block does."""
+    orders: bool = False
+    """It has fences, so that threads can order others through memory."""

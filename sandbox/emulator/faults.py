@@ -31,8 +31,12 @@ BARRIER_DETAILS = (
     "names a barrier or a number of threads that does not exist",
     "executes the instruction without being in its own member mask",
     "needs all 32 lanes of the warp, of which some have exited or never were",
+    "stays away from an aligned barrier that other lanes of its warp wait at",
 )
 """In the order of `WsBarrierDetail`."""
+
+STALE_PATH = 1
+"""`WS_STALE_PATH`."""
 
 DEADLOCK_DETAILS = (
     "waits for a barrier that the other threads of the block never reach",
@@ -85,6 +89,9 @@ def _access_sentence(kind: FaultKind, record: FaultRecord, place: str, other: st
             return f"accesses {size} bytes at {place}: the address is not a multiple of {size}"
         case FaultKind.UNINITIALISED:
             return f"reads {size} bytes at {place} that were never written"
+        case _ if record.detail == STALE_PATH:
+            path = "through the read-only path"
+            return f"reads {size} bytes at {place} {path}, which {other} wrote in this launch ({there})"
         case _:
             return f"accesses {size} bytes at {place}, unordered with {other} at {there}"
 
@@ -98,7 +105,11 @@ def describe(
     instr, other_instr = entry.instructions[record.site], entry.instructions[record.other_site]
     thread, other = position(record.thread, spec.block), position(record.other_thread, spec.block)
     block = position(record.block, spec.grid)
+    other_block = position(record.other_block, spec.grid)
     there = f"{other_instr.text} at {_place(other_instr)}"
+    who = _thread(other) if other_block == block else f"{_thread(other)} of block {other_block}"
+    if kind is FaultKind.RACE and other_block == block and record.thread // 32 == record.other_thread // 32:
+        who += " of the same warp"
     name, space = "", ""
     match kind:
         case FaultKind.BARRIER:
@@ -112,7 +123,7 @@ def describe(
         case _:
             name, place = _where(record, allocations)
             space = NAMES[Space(record.space)]
-            said = _access_sentence(kind, record, place, _thread(other), there)
+            said = _access_sentence(kind, record, place, who, there)
     message = f"{instr.text} at {_place(instr)}: {_thread(thread)} of block {block} {said}"
     has_other = kind in (FaultKind.RACE, FaultKind.BARRIER)
     return Fault(
@@ -130,4 +141,5 @@ def describe(
         size=record.size,
         other_line=other_instr.line if has_other else 0,
         other_thread=other if has_other else None,
+        other_block=other_block if has_other else None,
     )

@@ -151,6 +151,7 @@ def _record(
     params = np.frombuffer(spec.params.ljust(8, b"\0"), np.uint8)
     constants = np.frombuffer(placed.constants.ljust(8, b"\0"), np.uint8)
     waits = options.resident is not None and program.waits
+    ordered = options.checks and program.orders
     names = bindings.isa_names()
     if isa is not None and isa not in names:
         raise ValueError(f"this processor runs {', '.join(names)}, not {isa}")
@@ -193,9 +194,10 @@ def _record(
         constants=constants.ctypes.data,
         constant_bytes=len(placed.constants),
         param_bytes=len(spec.params),
-        # Blocks that wait for each other share one host thread.
-        threads=1 if waits else max(1, min(options.threads, len(run))),
+        # Blocks that wait for each other share one host thread, and so do those whose order must be known.
+        threads=1 if waits or ordered else max(1, min(options.threads, len(run))),
         resident=options.resident or 0 if waits else 0,
+        orders=program.orders,
         checks=options.checks,
         count=options.counters,
         isa=0 if isa is None else names.index(isa),

@@ -38,8 +38,8 @@ LOWERINGS: dict[str, Lowering] = {
     "mma": warp.multiply,
     "wmma": warp.wmma,
     "call": warp.call,
-    "membar": warp.nothing,
-    "fence": warp.nothing,
+    "membar": warp.memory_fence,
+    "fence": warp.memory_fence,
     "griddepcontrol": warp.nothing,
     "setmaxnreg": warp.nothing,
     "pmevent": warp.nothing,
@@ -54,6 +54,8 @@ MAY_WAIT = frozenset(
     ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "ldmatrix", "stmatrix")
 )
 """Opcodes whose handlers may hold lanes back, so that a guard must send the others past them."""
+
+ORDERS = Flag.ACQUIRES | Flag.RELEASES
 
 TERMINATORS = frozenset(("bra", "brx", "ret", "exit", "trap"))
 
@@ -79,7 +81,8 @@ def lower(module: Module, entry: Entry) -> DraftProgram:
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
     waits = mark_polls(entry, blocks)
     mark_repeats(blocks)
-    return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits)
+    orders = any(draft.handler == "fence" or draft.flags & ORDERS for block in blocks for draft in block.operations)
+    return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits, orders)
 
 
 def _straight(emitter: Emitter) -> None:

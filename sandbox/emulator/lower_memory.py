@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import Flag, Space, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
-from warpsmith.sandbox.emulator.program import Address, Immediate, Operand, Register, Sink, Symbol, Vector
+from warpsmith.sandbox.emulator.program import Address, Immediate, Instr, Operand, Register, Sink, Symbol, Vector
 from warpsmith.sandbox.emulator.ptx.layout import BYTES
 
 SPACES = {
@@ -46,8 +46,23 @@ def _handler(opcode: str, space: Space, element: str, count: int) -> str:
     return f"{opcode}.{FAST.get(space, 'any')}.{vector}{element}"
 
 
-def _flags(emitter: Emitter) -> int:
-    return Flag.SYNCHRONISES if SYNCHRONISING.intersection(emitter.instr.modifiers) else 0
+def ordering(modifiers: tuple[str, ...]) -> int:
+    """Flags of an access: whether it synchronises, with whom, and what it orders."""
+    flags = 0
+    if SYNCHRONISING.intersection(modifiers):
+        flags |= Flag.SYNCHRONISES
+    if "cta" in modifiers or "cluster" in modifiers:  # a cluster is one block here
+        flags |= Flag.BLOCK_SCOPE
+    if "acquire" in modifiers or "acq_rel" in modifiers:
+        flags |= Flag.ACQUIRES
+    if "release" in modifiers or "acq_rel" in modifiers:
+        flags |= Flag.RELEASES
+    return flags
+
+
+def _read_only_path(instr: Instr) -> int:
+    """`ld.global.nc` and `ldu`: the memory must not change while the kernel runs (PTX ISA, ld.global.nc and ldu)."""
+    return Flag.READ_ONLY_PATH if instr.opcode == "ldu" or "nc" in instr.modifiers else 0
 
 
 def load(emitter: Emitter) -> None:
@@ -72,7 +87,7 @@ def load(emitter: Emitter) -> None:
         d=values[0] if count == 1 else None,
         items=tuple(values) if count > 1 else (),
         written=tuple(values) if count > 1 else (),
-        flags=flags | _flags(emitter),
+        flags=flags | ordering(instr.modifiers) | _read_only_path(instr),
         port=emitter.port(),
         bytes=int(space),
     )
@@ -125,7 +140,7 @@ def store(emitter: Emitter) -> None:
         items=tuple(values) if count > 1 else (),
         # A lone stored register sits where a load's result would: an operand that is read.
         e=values[0] if count == 1 else None,
-        flags=flags | _flags(emitter),
+        flags=flags | ordering(instr.modifiers),
         port=emitter.port(),
         bytes=int(space),
     )
@@ -182,7 +197,7 @@ def atomic(emitter: Emitter) -> None:
         b=first,
         c=second,
         imm=offset,
-        flags=flags | Flag.SYNCHRONISES,
+        flags=flags | Flag.SYNCHRONISES | ordering(instr.modifiers),
         port=emitter.port(),
         bytes=int(space),
         target=int(keeps),

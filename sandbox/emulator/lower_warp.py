@@ -35,13 +35,15 @@ def barrier(emitter: Emitter) -> None:
         raise emitter.refusal()
     target: Operand = Sink()
     written = held = None
-    flags = kind = 0
+    kind = 0
+    flags = Flag.ALIGNED if instr.opcode == "bar" or "aligned" in instr.modifiers else 0
     result = "pred"
     if words[0] == "red":
         kind = BARRIER_REDUCTIONS[words[1]]
         result = words[-1]
         target = operands.pop(0)
-        held, flags = _predicate(emitter, operands.pop())
+        held, negated = _predicate(emitter, operands.pop())
+        flags |= negated
         written = emitter.target(target, result)
     identity = emitter.source(operands[0], 4)
     counted = len(operands) > 1
@@ -263,8 +265,13 @@ def call(emitter: Emitter) -> None:
         raise emitter.refusal(f"a call of {name.name}")
 
 
+def memory_fence(emitter: Emitter) -> None:
+    """Membar and fence: memory is sequentially consistent here, so that only the checker of races minds them."""
+    emitter.emit("fence", imm=int(not {"cta", "cluster"} & set(emitter.instr.modifiers)))
+
+
 def nothing(emitter: Emitter) -> None:
-    """Fences, prefetches and hints: memory is sequentially consistent here."""
+    """Hints that have no effect here."""
     if any(isinstance(operand, Register) for operand in emitter.instr.operands):
         raise emitter.refusal()
     emitter.emit("nothing")

@@ -73,6 +73,8 @@ class Fault:
     other_line: int = 0
     """Race: source line of the other access."""
     other_thread: tuple[int, int, int] | None = None
+    other_block: tuple[int, int, int] | None = None
+    """Race: the block of the other access."""
 
 
 @dataclass(slots=True)

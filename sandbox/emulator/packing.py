@@ -30,6 +30,7 @@ class Program:
     register_bytes: int
     prints: bool
     waits: bool
+    orders: bool
 
 
 def pack(entry: Entry, draft: DraftProgram) -> Program:
@@ -69,6 +70,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
         register_bytes,
         prints,
         draft.waits,
+        draft.orders,
     )
 
 

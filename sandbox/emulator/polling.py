@@ -30,7 +30,15 @@ def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
             if _waits(body):
                 draft.flags |= Flag.POLLS
                 waits = True
+                _mark_awaits(entry, blocks[draft.target : index + 1])
     return waits
+
+
+def _mark_awaits(entry: Entry, loop: list[DraftBlock]) -> None:
+    for block in loop:
+        for draft in block.operations:
+            if draft.handler.startswith("ld.") and _polls(entry.instructions[draft.site]):
+                draft.flags |= Flag.AWAITS
 
 
 def _waits(body: tuple[Instr, ...]) -> bool:

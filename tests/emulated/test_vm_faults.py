@@ -168,14 +168,22 @@ def test_a_read_of_shared_memory_that_nobody_writes_is_uninitialised_and_not_a_r
         assert (FaultKind.UNINITIALISED, "shared", (63, 0, 0)) == (found.kind, found.space, found.thread)
 
 
-def test_a_race_names_both_lines_and_threads(ptx, fresh):
-    kernel = ptx(
-        """.visible .entry k(.param .u64 y) { .reg .b32 %r<4>; .shared .b32 s;
-        mov.u32 %r1, %tid.x; st.shared.u32 [s], %r1; ret; }"""
+def test_a_race_names_both_threads(ptx, fresh):
+    body = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<4>; .reg .pred %p; .shared .b32 s;
+        mov.u32 %r1, %tid.x; and.b32 %r2, %r1, 31; setp.ge.u32 %p, %r2, {first};
+        @%p st.shared.u32 [s], %r1; ret; }}"""
+
+    def fault(threads, first):
+        return ptx(body.format(first=first)).run(1, threads, fresh(np.zeros(1, np.int32))).fault
+
+    between_warps, within_one = fault(64, 31), fault(32, 30)
+    assert (FaultKind.RACE, (63, 0, 0), (31, 0, 0)) == (
+        between_warps.kind,
+        between_warps.thread,
+        between_warps.other_thread,
     )
-    fault = kernel.run(1, 64, fresh(np.zeros(1, np.int32))).fault
-    assert (FaultKind.RACE, (32, 0, 0), (31, 0, 0)) == (fault.kind, fault.thread, fault.other_thread)
-    assert kernel.run(1, 32, fresh(np.zeros(1, np.int32))).fault is None
+    assert (FaultKind.RACE, (31, 0, 0), (30, 0, 0)) == (within_one.kind, within_one.thread, within_one.other_thread)
+    assert fault(32, 31) is None
 
 
 def test_bytes_of_one_word_do_not_race(cuda, fresh):

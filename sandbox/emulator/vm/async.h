@@ -13,6 +13,7 @@ struct Copy {
     u32 group[LANES];        // the group it was committed to
     u32 to[LANES];           // offset in shared memory
     const u8* from[LANES];
+    u64 address[LANES];      // the same on the device
     u8 size[LANES];          // bytes that are read; the rest is zero
 };
 
@@ -100,7 +101,9 @@ static const Operation* cp_async(Warp* w, const Operation* op) {
             bad_access(w, op, WS_UNINITIALISED, lane, WS_GLOBAL, from[lane], size);
             return nullptr;
         }
+        if (k->checks && !visit_lane(w, op, lane, from[lane], size, Use::READ, nullptr)) return nullptr;
         copy->from[lane] = place.data;
+        copy->address[lane] = from[lane];
     }
     if (k->count) count_copy(w, op, *copy, from, reading);
     return op + 1;
@@ -116,6 +119,8 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     u32 bytes = copy.op->bytes, size = copy.size[lane];
     u8* to = k->shared + copy.to[lane];
     if (k->races) {
+        // The copy reads at some time between its issue and now.
+        if (size && !visit_lane(w, copy.op, lane, copy.address[lane], size, Use::READ, nullptr)) return false;
         u8 arriving[16] = {};
         if (size) memcpy(arriving, copy.from[lane], size);
         Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,

@@ -1,7 +1,7 @@
 // Barriers of a block, counted by lane, and meetings of the lanes of one warp.
 #pragma once
 #include "control.h"
-#include "races.h"
+#include "global_races.h"
 
 namespace WS_NS {
 namespace {
@@ -49,11 +49,18 @@ static bool release(Worker* k, u32 id) {
             barrier_fault(w, first, w->index, lane, WS_DIFFERENT_INSTRUCTIONS);
             return false;
         }
+        // A warp comes whole to an aligned barrier, whatever the order in which its lanes do.
+        if (w->code[at].flags & WS_ALIGNED && mask != w->alive) {
+            fail(w, w->code + at, WS_BARRIER, first_lane(w->alive & ~mask), WS_PART_OF_WARP);
+            return false;
+        }
+        views_leave(w, id, mask);
         if (w->code[at].imm != NO_REDUCTION)
             for (u32 q = mask; q; q &= q - 1) give_reduction(w, first_lane(q), barrier);
         w->waiting &= ~mask;
     }
-    if (k->races) races_release(k->races, id, barrier.warps);
+    if (k->order) order_release(k->order, id, barrier.warps);
+    views_left(k, id, !barrier.expected);
     memset(&barrier, 0, sizeof barrier);
     return true;
 }
@@ -102,7 +109,8 @@ static bool arrive(Warp* w, const Operation* op, u32& id) {
         barrier.all_true &= holds == w->active;
         barrier.any_true |= holds != 0;
     }
-    if (k->races) races_arrive(k->races, id, w->index);
+    views_arrive(w, id, w->active);
+    if (k->order) order_arrive(k->order, id, w->index);
     return true;
 }
 
@@ -201,7 +209,17 @@ WS_INLINE const Operation* meeting_point(Warp* w, const Operation* op, u32 offse
     return wait_for_members(w, op, members);
 }
 
-static const Operation* bar_warp_sync(Warp* w, const Operation* op) { return meeting_point(w, op, op->a); }
+static const Operation* bar_warp_sync(Warp* w, const Operation* op) {
+    const Operation* next = meeting_point(w, op, op->a);
+    if (next == op + 1) lanes_met(w, w->active);
+    return next;
+}
+
+// imm: whether other blocks are meant too.
+static const Operation* memory_fence(Warp* w, const Operation* op) {
+    fence(w, w->active, op->imm);
+    return op + 1;
+}
 
 // Nobody can go on: names two waiting places where there are two.
 static void deadlock(Worker* k) {

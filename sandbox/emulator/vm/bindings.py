@@ -61,6 +61,7 @@ class FaultRecord(ctypes.Structure):
         ("address", c_uint64),
         ("allocation", c_int64),
         ("distance", c_int64),
+        ("other_block", c_int64),
     ]
 
 
@@ -86,8 +87,8 @@ class LaunchRecord(ctypes.Structure):
         *((name, c_uint32) for name in ("threads", "checks", "count", "isa")),
         *((name, c_int64) for name in ("budget", "blocks_run", "next_run", "stop_after")),
         *((name, c_uint64) for name in ("fresh_sectors", "heaviest_block", "busiest_lanes", "busiest_blocks")),
-        ("updates", c_void_p),
-        *((name, c_uint32) for name in ("print_count", "resident")),
+        *((name, c_void_p) for name in ("updates", "shadows")),
+        *((name, c_uint32) for name in ("print_count", "resident", "orders", "ended")),
         ("fault", FaultRecord),
     ]
 

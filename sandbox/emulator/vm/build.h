@@ -7,6 +7,7 @@
 #include "lanes.h"
 #include "matrix.h"
 #include "wmma.h"
+#include "meeting_places.h"
 #include "window.h"
 
 namespace WS_NS {
@@ -66,7 +67,7 @@ static const Entry TABLE[] = {
     SAME("branch", branch) SAME("branch_if", branch_if) SAME("exit", exit_all) SAME("exit_if", exit_if) SAME("branch_indexed", branch_indexed)
     SAME("assert", assert_failed)
     SAME("guarded", guarded) SAME("split", split) SAME("trap", trap) SAME("nothing", nothing)
-    SAME("bar.sync", bar_sync) SAME("bar.arrive", bar_arrive) SAME("bar.warp.sync", bar_warp_sync)
+    SAME("bar.sync", bar_sync) SAME("bar.arrive", bar_arrive) SAME("bar.warp.sync", bar_warp_sync) SAME("fence", memory_fence)
     SAME("shfl.up", shuffle<UP>) SAME("shfl.down", shuffle<DOWN>) SAME("shfl.bfly", shuffle<BUTTERFLY>)
     SAME("shfl.idx", shuffle<INDEX>) SAME("vote", vote) SAME("activemask", active_mask) SAME("match", match)
     SAME("redux", reduce) SAME("elect", elect)
@@ -83,22 +84,34 @@ constexpr u32 COUNT = sizeof TABLE / sizeof TABLE[0];
 static const char* handler_name(u32 index) { return index < COUNT ? TABLE[index].name : nullptr; }
 static Handler handler_at(u32 index, bool checks, bool count) { return TABLE[index].variants[checks * 2 + count]; }
 
+static u32 reporting;
+static void lock_reports() {
+    while (__atomic_exchange_n(&reporting, 1, __ATOMIC_ACQUIRE)) {
+    }
+}
+static void unlock_reports() { __atomic_store_n(&reporting, 0, __ATOMIC_RELEASE); }
+
 // What host threads do one at a time at their ends. A fault of an earlier block than the one recorded takes its
 // place, so that threads do not matter.
 static void report(WsLaunch* launch, Worker* k) {
-    static u32 lock;
-    while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) {
-    }
+    lock_reports();
     share_updates(launch, k);
     if (k->fault.kind &&
         (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)))
         launch->fault = k->fault;
-    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+    unlock_reports();
 }
 
 static void end(Worker* k) {
     add_up(k);
     report(k->launch, k);
+}
+
+// The last of a host thread's reports, of which there is one at a time.
+static void end(WsLaunch* launch, Common& common) {
+    lock_reports();
+    compare_shadows(launch, common.shadows);
+    unlock_reports();
 }
 
 static bool work(WsLaunch* launch) {
@@ -110,6 +123,7 @@ static bool work(WsLaunch* launch) {
     else if (k) run_blocks(k);
     for (u32 i = 0; k && i < window.count; i++) end(window.workers[i]);
     if (k) add_counts(launch, common);
+    end(launch, common);
     release(window);
     release(launch, common);
     return ready && k;

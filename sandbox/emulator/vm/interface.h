@@ -22,7 +22,13 @@ enum WsFlag : uint32_t {
     WS_WIDE = 4,          // the address register has 64 bits
     WS_SIGNED = 8,        // narrow loads sign-extend
     WS_SYNCHRONISES = 16,  // volatile, acquire, release, atomic: orders other accesses
-    WS_POLLS = 32  // branch of a loop that waits for what others write
+    WS_POLLS = 32,  // branch of a loop that waits for what others write
+    WS_BLOCK_SCOPE = 64,  // synchronises with threads of its block only
+    WS_ACQUIRES = 128,
+    WS_RELEASES = 256,
+    WS_READ_ONLY_PATH = 512,  // what it reads must not change during the launch
+    WS_AWAITS = 1024,         // read of a loop that waits for its value
+    WS_ALIGNED = 2048         // all lanes of a warp execute the barrier together
 };
 
 // A register that has its value before the first instruction: an immediate, a parameter, a special register.
@@ -63,11 +69,13 @@ enum WsFaultKind : uint32_t {
 };
 enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM };
 // What a deadlock is about: a barrier, or a loop that waits for another block.
+// Why accesses race: nothing orders them, or a load through the read-only path finds what the launch wrote.
+enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH };
 enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS };
 // Why a barrier fault is one.
 enum WsBarrierDetail : uint32_t {
     WS_DIFFERENT_BARRIERS, WS_DIFFERENT_INSTRUCTIONS, WS_DIFFERENT_COUNTS, WS_LANES_NEVER_ARRIVE, WS_BAD_BARRIER,
-    WS_LANE_NOT_IN_MASK, WS_WARP_NOT_WHOLE
+    WS_LANE_NOT_IN_MASK, WS_WARP_NOT_WHOLE, WS_PART_OF_WARP
 };
 
 struct WsFault {
@@ -78,6 +86,7 @@ struct WsFault {
     uint64_t address;
     int64_t allocation;  // index, or -1
     int64_t distance;    // bytes past the end (positive) or before the start (negative)
+    int64_t other_block;
 };
 
 // What one thread passed to vprintf.
@@ -122,8 +131,11 @@ struct WsLaunch {
     uint64_t busiest_lanes;   // lanes that atomics brought to the global address with the most of them
     uint64_t busiest_blocks;  // and the blocks they came from
     void* updates;            // what host threads share to find it
+    void* shadows;            // what their blocks did to global memory
     uint32_t print_count;
     uint32_t resident;  // blocks on the device at once, 0 where nobody waits for another block
+    uint32_t orders;    // the program has fences, so that threads can order others through memory
+    uint32_t ended;     // host threads that are done
     WsFault fault;
 };
 

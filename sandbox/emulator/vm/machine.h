@@ -38,6 +38,8 @@ struct alignas(64) Operation {
     s64 imm;
 };
 
+enum class Use : u32 { READ, WRITE, UPDATE };
+
 enum class Status : u32 { READY, BLOCKED, DONE, FAULTED };
 
 struct Worker;
@@ -109,6 +111,16 @@ struct alignas(64) Worker {
     s64 fuel;         // warp instructions until the shared budget is asked again
     s64 block_index, position;
     Races* races;
+    struct Order* order;      // the same, for those who ask about order alone
+    struct View* views;       // by thread, where the program has fences
+    bool views_alike;         // all threads know and have fenced the same
+    struct Ledger* ledger;
+    struct Shared* gathered;  // by barrier: what threads brought to it
+    struct Shadow* shadows;   // by allocation
+    // Where the lanes of the store that is being checked write, one of the two.
+    const u32* storing_shared;
+    const u64* storing;
+    u64 storing_from;         // added to those
     Barrier barriers[MAX_BARRIERS];
     WsFault fault;
     WsFault unread;   // the block's first read of shared memory that nobody had written
@@ -188,7 +200,7 @@ static WsFault fault_of(const Warp* w, const Operation* op, WsFaultKind kind, u3
     fault.kind = kind;
     fault.site = fault.other_site = op->site;
     fault.thread = fault.other_thread = thread_of(w, lane);
-    fault.block = w->worker->block_index;
+    fault.block = fault.other_block = w->worker->block_index;
     fault.allocation = -1;
     return fault;
 }

@@ -162,8 +162,32 @@ static __attribute__((noinline)) bool move(const Worker* k, Port& port, u64 firs
 }
 
 // The access of lanes whose distances `pattern` knows, if all of it lies where the last one did and nothing is unusual.
+// Notes the lanes' accesses in the memory's history; false where one collides with it.
+static __attribute__((noinline)) bool visit_pattern(Warp* w, const Operation* op, const Access& access, u32 bytes, Use use,
+                                                    StoredBytes stored) {
+    Worker* k = w->worker;
+    Shadow* shadow = shadow_at(k, access.first);
+    if (!shadow) return true;
+    Who who = who_now(k, thread_of(w, 0));
+    Visitor v = {k, w, op, stored, 0, 0, WEAK, 0};
+    u32 visiting = w->active;
+    k->storing_shared = nullptr;
+    k->storing = access.port->distance;
+    k->storing_from = access.first;
+    // Two readers at one place stand for all.
+    if (access.pattern == UNIFORM && use == Use::READ) visiting = 3;
+    for (u32 m = visiting; m; m &= m - 1) {
+        u32 lane = first_lane(m);
+        v.thread = thread_of(w, lane);
+        v.who = who + (u64(lane) << STAMP_BITS);
+        if (!visit(v, *shadow, access.first + access.port->distance[lane], bytes, use == Use::WRITE)) return false;
+    }
+    return true;
+}
+
 template <bool Checks>
-WS_INLINE Reached reach_known(Warp* w, const Operation* op, Port& pattern, u64 first, u32 bytes, Use use, Access& access) {
+WS_INLINE Reached reach_known(Warp* w, const Operation* op, Port& pattern, u64 first, u32 bytes, Use use, Access& access,
+                              StoredBytes stored) {
     first += u64(op->imm);
     u64 at = first - pattern.begin;
     if (__builtin_expect(at >= pattern.extent, 0)) return Reached::MOVED;
@@ -171,36 +195,43 @@ WS_INLINE Reached reach_known(Warp* w, const Operation* op, Port& pattern, u64 f
     bool allowed = use == Use::READ || pattern.writable;
     if (__builtin_expect(first & (bytes - 1) || synchronises || !allowed, 0)) return Reached::GENERAL;
     access = {pattern.kind, pattern.data + at, Checks && pattern.valid ? pattern.valid + at : nullptr, first, &pattern};
-    return !Checks || valid_pattern(w, access, bytes, use) ? Reached::FAST : Reached::GENERAL;
+    if (!Checks) return Reached::FAST;
+    if (!valid_pattern(w, access, bytes, use)) return Reached::GENERAL;
+    // Read-only memory has no history.
+    if (pattern.writable && !visit_pattern(w, op, access, bytes, use, stored)) return Reached::FAULT;
+    return Reached::FAST;
 }
 
 template <bool Checks>
-WS_INLINE Reached reach_global(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
+WS_INLINE Reached reach_global(Warp* w, const Operation* op, u32 bytes, Use use, Access& access, StoredBytes stored) {
     const u64* address = lanes<u64>(w, op->a);
     Port& port = w->worker->ports[op->port];
     u64 first = address[first_lane(w->active)];
     if (__builtin_expect(port.mask != w->active || !same_distances(w, address, first, port.distance), 0))
         return Reached::LEARN;
-    return reach_known<Checks>(w, op, port, first, bytes, use, access);
+    return reach_known<Checks>(w, op, port, first, bytes, use, access, stored);
 }
 
 // An address that differs from that of an earlier instruction of the block by the same amount in every lane: what
 // that one (port `target`) found out about the distances holds.
 WS_INLINE Reached reach_global_again(Warp* w, const Operation* op, u32 bytes, Use use, Access& access) {
     u64 first = lanes<u64>(w, op->a)[first_lane(w->active)];
-    return reach_known<false>(w, op, w->worker->ports[op->target], first, bytes, use, access);
+    return reach_known<false>(w, op, w->worker->ports[op->target], first, bytes, use, access, nullptr);
 }
 
 static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use, StoredBytes stored) {
     Worker* k = w->worker;
     Toucher toucher = {k->races, w->index, 0, op->site, false, w, op, stored, nullptr, 0};
     bool write = use != Use::READ;
+    k->storing_shared = address;
+    k->storing = nullptr;
+    k->storing_from = u64(op->imm);
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m), at = address[lane] + u32(op->imm);
         toucher.thread = thread_of(w, lane);
         toucher.start = at;
         if (op->flags & WS_SYNCHRONISES) {
-            races_meet(k->races, w->index, at);
+            begin_strong(w, op, lane, block_number(k), at, use);
             toucher.atomic = true;
         }
         Collision found;
@@ -260,7 +291,7 @@ WS_INLINE Reached reach(Warp* w, const Operation* op, u32 bytes, Use use, Access
     if constexpr (Again && Space == WS_SHARED) return reach_shared_again(w, op, bytes, access);
     else if constexpr (Again) return reach_global_again(w, op, bytes, use, access);
     else if constexpr (Space == WS_SHARED) return reach_shared<Checks>(w, op, bytes, use, access, stored);
-    else return reach_global<Checks>(w, op, bytes, use, access);
+    else return reach_global<Checks>(w, op, bytes, use, access, stored);
 }
 
 // Makes the port ready for what the fast way met; false where only the general way helps.

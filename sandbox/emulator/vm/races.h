@@ -1,13 +1,11 @@
-// Happens-before checking of shared memory, by vector clocks.
+// Happens-before checking of shared memory, by the clocks of order.h.
 //
-// Every warp stamps its accesses; clock[w][v] says which stamps of warp v are over for warp w. Barriers join
-// clocks, and so do atomics and volatile accesses to one address (taken to be fenced). Each four-byte word remembers
-// its last write and the reads since, and splits into bytes when something narrower touches it. Warps that write the
-// same bytes need no order among themselves: whoever comes later is ordered after one of them to read, after all to write
-// something else. Lanes of one warp are ordered by the machine itself.
-// Source of the method: Flanagan and Freund, FastTrack, PLDI 2009.
+// Each four-byte word remembers its last write and the reads since, and splits into bytes when something narrower
+// touches it. Threads that write the same bytes need no order among themselves: whoever comes later is ordered after
+// one of them to read, after all to write something else. Lanes of a warp are threads like any others: only a meeting
+// (bar.warp.sync or a barrier of the block) orders them, not that the machine runs them together.
 #pragma once
-#include "machine.h"
+#include "ledger.h"
 
 namespace WS_NS {
 namespace {
@@ -19,109 +17,43 @@ struct Cell {
     u32 read_set;    // index + 1 of stamps by warp, where readers' stamps differ
     u32 write_set;   // index + 1 of stamps by warp, where several wrote the same bytes unordered
     u32 before_stamp, before_site;  // a read of what the last ordered write replaced
+    u32 write_lanes, read_lanes;    // of the last writer's and the last reader's warp, at those stamps
     u16 write_thread, read_thread, before_thread;
     u8 atomic;       // the last write was one
     u8 split;        // the word's bytes have cells of their own
 };
 
-struct Meeting {  // what an address orders
-    u64 address;
-    u32 base;
-    u32 clock[MAX_WARPS];
-};
-constexpr u32 MEETINGS = 1024;
-
-struct Races {
-    u32 now;   // stamps given out
-    u32 base;  // stamps up to here belong to earlier blocks
-    u32 stamp[MAX_WARPS];
-    u32 floor[MAX_WARPS];  // least of clock[w][v], v != w
-    u32 clock[MAX_WARPS][MAX_WARPS];
-    u32 arrivals[MAX_BARRIERS][MAX_WARPS];
-    u32 warps;
+struct Races : Order {
     u32 words_count;
     Cell* words;
     Cell* bytes;
     u32 (*sets)[MAX_WARPS];
     u32 set_count, set_capacity;
     u32 free_set;  // index + 1 of the first unused one; its first element names the next
-    Meeting* meetings;
 };
 
-static void set_floor(Races* r, u32 w) {
-    u32 least = ALL;
-    for (u32 v = 0; v < r->warps; v++)
-        if (v != w && r->clock[w][v] < least) least = r->clock[w][v];
-    r->floor[w] = least;
-}
-
 static void races_begin(Races* r, u32 warps) {
-    r->base = r->now++;
-    r->warps = warps;
-    r->set_count = r->free_set = 0;
-    for (u32 w = 0; w < warps; w++) {
-        r->stamp[w] = r->now;
-        for (u32 v = 0; v < warps; v++) r->clock[w][v] = r->now;
-        r->floor[w] = r->now;
+    // Stamps grow from block to block, so that nothing need be cleared before they have all been given out.
+    if (r->now > 0xC0000000u) {
+        memset(r->words, 0, r->words_count * sizeof(Cell));
+        if (r->bytes) memset(r->bytes, 0, size_t(r->words_count) * 4 * sizeof(Cell));
+        r->now = 0;
     }
-    memset(r->arrivals, 0, sizeof r->arrivals);
+    order_begin(r, warps);
+    r->set_count = r->free_set = 0;
 }
 
 static bool races_prepare(Races* r, u32 shared_bytes) {
     r->words_count = shared_bytes / 4 + 1;
     r->words = static_cast<Cell*>(calloc(r->words_count, sizeof(Cell)));
-    r->meetings = static_cast<Meeting*>(calloc(MEETINGS, sizeof(Meeting)));
-    return r->words && r->meetings;
+    return r->words;
 }
 
 static void races_free(Races* r) {
     free(r->words);
     free(r->bytes);
     free(r->sets);
-    free(r->meetings);
-}
-
-static void publish(Races* r, u32 w, u32* clock) {
-    for (u32 v = 0; v < r->warps; v++) clock[v] = r->clock[w][v] > clock[v] ? r->clock[w][v] : clock[v];
-    if (r->stamp[w] + 1 > clock[w]) clock[w] = r->stamp[w] + 1;
-}
-
-static void acquire(Races* r, u32 w, const u32* clock) {
-    for (u32 v = 0; v < r->warps; v++) r->clock[w][v] = clock[v] > r->clock[w][v] ? clock[v] : r->clock[w][v];
-    set_floor(r, w);
-}
-
-static void races_arrive(Races* r, u32 barrier, u32 w) {
-    publish(r, w, r->arrivals[barrier]);
-    r->stamp[w] = ++r->now;
-}
-
-static void races_release(Races* r, u32 barrier, u32 warps) {
-    r->now++;
-    for (u32 m = warps; m; m &= m - 1) {
-        u32 w = first_lane(m);
-        acquire(r, w, r->arrivals[barrier]);
-        r->stamp[w] = r->now;
-    }
-    memset(r->arrivals[barrier], 0, sizeof r->arrivals[barrier]);
-}
-
-// An atomic or volatile access: everything before earlier ones to this address happened before it.
-static void races_meet(Races* r, u32 w, u64 address) {
-    u32 slot = u32((address * 0x9E3779B97F4A7C15ull) >> 54) % MEETINGS;
-    for (u32 probe = 0; probe < MEETINGS; probe++, slot = (slot + 1) % MEETINGS) {
-        Meeting& meeting = r->meetings[slot];
-        if (meeting.base != r->base + 1) {
-            memset(&meeting, 0, sizeof meeting);
-            meeting.address = address;
-            meeting.base = r->base + 1;
-        }
-        if (meeting.address != address) continue;
-        acquire(r, w, meeting.clock);
-        publish(r, w, meeting.clock);
-        r->stamp[w] = ++r->now;
-        return;
-    }
+    free(r->lanes);
 }
 
 // Writes the bytes that a lane's store will write.
@@ -138,15 +70,31 @@ struct Toucher {
     u32 start;           // of the lane's access
 };
 
-// Whether the write leaves [at, at + size) of shared memory as it is.
-WS_COLD bool writes_the_same(const Toucher& t, u32 at, u32 size) {
-    u8 bytes[16];
-    if (!t.bytes && !t.stored) return false;
-    if (!t.bytes) t.stored(t.running, t.op, t.thread % LANES, bytes);
-    return !memcmp(t.running->worker->shared + at, (t.bytes ? t.bytes : bytes) + (at - t.start), size);
+// Whether `thread`, whose store may be a lower lane's part of the same instruction, stores the same at [at, at + size).
+WS_COLD bool stored_alike(Warp* w, const Operation* op, StoredBytes stored, u64 at, u32 size, const u8* bytes, u32 thread,
+                          u32 other) {
+    const Worker* k = w->worker;
+    u32 lane = other % LANES;
+    if (thread / LANES != other / LANES || other >= thread || !(w->active >> lane & 1)) return false;
+    if (!k->storing_shared && !k->storing) return false;
+    u64 start = k->storing_from + (k->storing_shared ? k->storing_shared[lane] : k->storing[lane]);
+    if (k->storing_shared) start = u32(start);
+    if (at < start || at + size > start + 16) return false;
+    u8 theirs[16] = {};
+    stored(w, op, lane, theirs);
+    return !memcmp(theirs + (at - start), bytes, size);
 }
 
-WS_INLINE bool over(const Races* r, u32 w, u32 v, u32 stamp) { return v == w || stamp < r->clock[w][v]; }
+// Whether the write leaves [at, at + size) of shared memory as `other` made it.
+WS_COLD bool writes_the_same(const Toucher& t, u32 at, u32 size, u32 other) {
+    const u8* memory = t.running->worker->shared + at;
+    if (t.bytes) return !memcmp(memory, t.bytes + (at - t.start), size);
+    if (!t.stored) return false;
+    u8 bytes[16] = {};
+    t.stored(t.running, t.op, t.thread % LANES, bytes);
+    const u8* mine = bytes + (at - t.start);
+    return !memcmp(memory, mine, size) || stored_alike(t.running, t.op, t.stored, at, size, mine, t.thread, other);
+}
 
 WS_INLINE u32 stamp_of_reader(const Races* r, const Cell& cell, u32 v) {
     return cell.read_set ? r->sets[cell.read_set - 1][v] : cell.read_stamp;
@@ -158,18 +106,42 @@ struct Collision {
     u32 site, thread;
 };
 
+// The lanes of warp v that the cell knows to have accessed it: those of the last one's warp, else all there may be.
+WS_INLINE u32 lanes_of(const Toucher& t, u32 v, u32 last_thread, u32 last_lanes) {
+    return v == last_thread / LANES ? last_lanes : v == t.thread / LANES ? 0 : ALL;
+}
+
 // Whether one (for a read) or all (for a write) of the cell's unordered writers are over for the toucher.
-WS_COLD bool over_for(const Toucher& t, const Cell& cell, bool all) {
-    const u32* stamps = t.races->sets[cell.write_set - 1];
-    for (u32 v = 0; v < t.races->warps; v++)
-        if (stamps[v] && over(t.races, t.warp, v, stamps[v]) != all) return !all;
+WS_COLD bool writers_over(const Toucher& t, const Cell& cell, bool all) {
+    Races* r = t.races;
+    Worker* k = t.running->worker;
+    if (!cell.write_set) {
+        u32 own = cell.write_thread / LANES == t.warp ? 1u << t.thread % LANES : 0;
+        // What several lanes wrote alike is there for each of them.
+        if (!all && cell.write_lanes & own) return true;
+        return lanes_over(k, r, t.thread, cell.write_thread / LANES, cell.write_stamp, cell.write_lanes, all);
+    }
+    const u32* stamps = r->sets[cell.write_set - 1];
+    for (u32 v = 0; v < r->warps; v++) {
+        if (!stamps[v]) continue;
+        u32 lanes = lanes_of(t, v, cell.write_thread, cell.write_lanes);
+        bool over = v == t.warp && !lanes ? true : lanes_over(k, r, t.thread, v, stamps[v], lanes, all);
+        if (over != all) return !all;
+    }
     return all;
 }
 
 WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, bool write, Collision& found) {
-    if (cell.write_stamp <= t.races->base || (t.atomic && cell.atomic)) return false;
-    bool last = over(t.races, t.warp, cell.write_thread / LANES, cell.write_stamp);
-    if (__builtin_expect(!cell.write_set, 1) ? last : over_for(t, cell, write)) return false;
+    if (cell.write_stamp <= t.races->base) return false;
+    if (t.atomic && cell.atomic) {
+        if (write || !trusts_lockstep(t.running->worker, t.op, t.thread, cell.write_thread, cell.write_stamp)) return false;
+        found = {WS_RACE, cell.write_site, cell.write_thread};
+        return true;
+    }
+    bool before = cell.write_stamp < t.races->clock[t.warp][cell.write_thread / LANES];
+    if (__builtin_expect(before && !cell.write_set, 1)) return false;
+    if (cell.write_thread == t.thread && cell.write_lanes == 1u << t.thread % LANES && !cell.write_set) return false;
+    if (writers_over(t, cell, write)) return false;
     found = {WS_RACE, cell.write_site, cell.write_thread};
     return true;
 }
@@ -202,15 +174,25 @@ static void drop_write_set(Races* r, Cell& cell) {
 // was there before both.
 WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
     Races* r = t.races;
-    if (cell.before_stamp > r->base && !over(r, t.warp, cell.before_thread / LANES, cell.before_stamp)) {
+    Worker* k = t.running->worker;
+    if (cell.before_stamp > r->base && !over(k, r, t.thread, cell.before_thread, cell.before_stamp)) {
         found = {WS_RACE, cell.before_site, cell.before_thread};
         return false;
+    }
+    u32 bit = 1u << t.thread % LANES;
+    if (!cell.write_set && cell.write_thread / LANES == t.warp && cell.write_stamp == r->stamp[t.warp]) {
+        cell.write_lanes |= bit;
+        cell.write_site = t.site;
+        cell.write_thread = u16(t.thread);
+        return true;
     }
     if (!cell.write_set) {
         u32 set = new_set(r);
         r->sets[set - 1][cell.write_thread / LANES] = cell.write_stamp;
         cell.write_set = set;
     }
+    bool again = cell.write_thread / LANES == t.warp && cell.write_stamp == r->stamp[t.warp];
+    cell.write_lanes = again ? cell.write_lanes | bit : bit;
     r->sets[cell.write_set - 1][t.warp] = r->stamp[t.warp];
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
@@ -221,30 +203,35 @@ WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
 
 static void remember_read_again(const Toucher& t, Cell& cell) {
     Races* r = t.races;
-    u32 bit = 1u << t.warp, stamp = r->stamp[t.warp];
+    u32 bit = 1u << t.warp, stamp = r->stamp[t.warp], lane = 1u << t.thread % LANES;
     bool stale = cell.read_stamp <= r->base || !cell.read_warps;
+    bool again = !stale && cell.read_thread / LANES == t.warp && stamp_of_reader(r, cell, t.warp) == stamp;
     if (!stale && !cell.read_set && cell.read_stamp == stamp) {
         cell.read_warps |= bit;
     } else {
         bool replaces = true;
         for (u32 m = stale ? 0 : cell.read_warps; m && replaces; m &= m - 1) {
-            u32 v = first_lane(m);
-            replaces = over(r, t.warp, v, stamp_of_reader(r, cell, v));
+            u32 v = first_lane(m), lanes = lanes_of(t, v, cell.read_thread, cell.read_lanes);
+            replaces = lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, cell, v), lanes, true);
         }
         if (replaces) {
             cell.read_warps = bit;
             cell.read_set = 0;
+            again = false;
         } else {
             if (!cell.read_set) {
                 u32 set = new_set(r);
                 for (u32 m = cell.read_warps; m; m &= m - 1) r->sets[set - 1][first_lane(m)] = cell.read_stamp;
                 cell.read_set = set;
             }
+            // Lanes that read at an earlier stamp without having met since stay among the readers.
+            again = again || (cell.read_thread / LANES == t.warp && r->sets[cell.read_set - 1][t.warp]);
             r->sets[cell.read_set - 1][t.warp] = stamp;
             cell.read_warps |= bit;
         }
         cell.read_stamp = stamp;
     }
+    cell.read_lanes = again ? cell.read_lanes | lane : lane;
     cell.read_site = t.site;
     cell.read_thread = u16(t.thread);
 }
@@ -253,6 +240,8 @@ WS_INLINE void remember_read(const Toucher& t, Cell& cell) {
     // The usual case: warps read what a barrier made visible to all of them.
     if (__builtin_expect(cell.read_stamp == t.races->stamp[t.warp] && cell.read_warps && !cell.read_set, 1)) {
         cell.read_warps |= 1u << t.warp;
+        u32 before = cell.read_thread / LANES == t.warp ? cell.read_lanes : 0;
+        cell.read_lanes = before | 1u << t.thread % LANES;
         cell.read_site = t.site;
         cell.read_thread = u16(t.thread);
         return;
@@ -275,7 +264,7 @@ WS_INLINE bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
 WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Collision& found) {
     Races* r = t.races;
     if (__builtin_expect(collides_with_write(t, cell, true, found), 0))
-        return writes_the_same(t, at, size) && join_writers(t, cell, found);
+        return writes_the_same(t, at, size, found.thread) && join_writers(t, cell, found);
     if (__builtin_expect(cell.write_set != 0, 0)) {
         if (cell.write_stamp > r->base) drop_write_set(r, cell);
         cell.write_set = 0;
@@ -283,8 +272,9 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
     bool read = cell.read_warps && cell.read_stamp > r->base;
     if (read && (cell.read_set || cell.read_stamp >= r->floor[t.warp]))
         for (u32 m = cell.read_warps; m; m &= m - 1) {
-            u32 v = first_lane(m);
-            if (over(r, t.warp, v, stamp_of_reader(r, cell, v))) continue;
+            u32 v = first_lane(m), lanes = lanes_of(t, v, cell.read_thread, cell.read_lanes);
+            u32 stamp = stamp_of_reader(r, cell, v);
+            if (lanes_over(t.running->worker, r, t.thread, v, stamp, lanes, true)) continue;
             u32 thread = cell.read_thread / LANES == v ? cell.read_thread : v * LANES;
             found = {WS_RACE, cell.read_site, thread};
             return false;
@@ -300,6 +290,7 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
     cell.write_thread = u16(t.thread);
+    cell.write_lanes = 1u << t.thread % LANES;
     cell.atomic = t.atomic;
     cell.read_warps = cell.read_set = 0;
     cell.read_stamp = 0;

@@ -3,14 +3,12 @@
 // `reach_lanes` is the general way: any space, each lane by itself. The fast ways in pattern.h end here whenever
 // something is unusual, so that faults are found and described in one place.
 #pragma once
-#include "races.h"
+#include "global_races.h"
 #include "sharing.h"
 #include "traffic.h"
 
 namespace WS_NS {
 namespace {
-
-enum class Use : u32 { READ, WRITE, UPDATE };
 
 // Counts and memory traffic pattern of one memory instruction on one host thread.
 struct alignas(64) Port {
@@ -137,11 +135,12 @@ static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, 
     if (place.space == WS_SHARED) {
         Worker* k = w->worker;
         u32 at = u32(place.offset);
+        k->storing_from = at - address;
         Toucher toucher = {k->races, w->index, thread_of(w, lane), op->site, use == Use::UPDATE,
                            w, op, stored, nullptr, at};
         Collision found;
         if (op->flags & WS_SYNCHRONISES || use == Use::UPDATE) {
-            races_meet(k->races, w->index, at);
+            begin_strong(w, op, lane, block_number(k), at, use);
             toucher.atomic = true;
         }
         if (use == Use::UPDATE && k->races->words[at / 4].write_stamp <= k->races->base) {
@@ -150,8 +149,11 @@ static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, 
         }
         return touch(toucher, at, size, use != Use::READ, found) || !collide(w, op, lane, found, at, size);
     }
-    if (w->worker->races && place.space == WS_GLOBAL && (op->flags & WS_SYNCHRONISES || use == Use::UPDATE))
-        races_meet(w->worker->races, w->index, address);
+    if (place.space == WS_GLOBAL) {
+        w->worker->storing_from = 0;
+        if (op->flags & WS_SYNCHRONISES || use == Use::UPDATE) begin_strong(w, op, lane, 0, address, use);
+        if (!visit_lane(w, op, lane, address, size, use, stored)) return false;
+    }
     if (!place.valid) return true;
     if (use == Use::WRITE) {
         memset(place.valid, 1, size);
@@ -169,6 +171,9 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
     u64 shared_mask = 0, local_mask = 0, global_mask = 0;
     u32 shared_at[LANES];
     u64 local_at[LANES];
+    k->storing_shared = nullptr;
+    k->storing = address;
+    k->storing_from = 0;
     for (u32 m = mask; m; m &= m - 1) {
         u32 lane = first_lane(m);
         Place place;

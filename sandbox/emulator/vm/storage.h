@@ -13,6 +13,8 @@ struct Common {
     Port* ports;
     u64* guarded;
     Seen* seen;
+    Shadow* shadows;
+    Ledger* ledger;
     u32 ordinals;
 };
 
@@ -30,6 +32,8 @@ static bool take(T*& memory, u64 count) {
 
 static bool share_among(Common& c, WsLaunch* launch, Handler (*handler_at)(u32, bool, bool)) {
     if (launch->count && !complete(launch, c.seen = new_seen(launch))) return false;
+    if (launch->checks) c.shadows = new_shadows(launch);
+    if (launch->checks && launch->orders) c.ledger = made<Ledger>();
     if (!take(c.counts, launch->block_count) || !take(c.code, launch->operation_count) ||
         !take(c.block_at, launch->operation_count) || !take(c.ports, launch->port_count) ||
         !take(c.guarded, launch->site_count))
@@ -40,6 +44,8 @@ static bool share_among(Common& c, WsLaunch* launch, Handler (*handler_at)(u32, 
 
 static void release(const WsLaunch* launch, Common& c) {
     if (c.seen) free_seen(launch, c.seen);
+    free_shadows(launch, c.shadows);
+    free_ledger(c.ledger);
     free(c.counts);
     free(c.code);
     free(c.block_at);
@@ -53,6 +59,9 @@ static void release_worker(Worker* k) {
             free(k->warps[i].copies->queue);
             free(k->warps[i].copies);
         }
+    if (k->views) end_views(k);
+    free(k->views);
+    free(k->gathered);
     if (k->races) races_free(k->races);
     free(k->races);
     free(k->registers);
@@ -87,6 +96,10 @@ static bool fill_worker(Worker* k, Common& c, WsLaunch* launch) {
         return false;
     if (k->checks && local && !take(k->local_valid, local)) return false;
     if (k->checks && (!take(k->races, 1) || !races_prepare(k->races, launch->shared_bytes))) return false;
+    k->order = k->races;
+    k->shadows = c.shadows;
+    k->ledger = c.ledger;
+    if (k->ledger && (!take(k->views, u64(k->warp_count) * LANES) || !take(k->gathered, MAX_BARRIERS))) return false;
     return prepare_warps(k);
 }
 

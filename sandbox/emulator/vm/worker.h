@@ -84,6 +84,7 @@ static void begin_block(Worker* k) {
     k->ordinal = ++*k->ordinals;
     k->round = 0;
     if (k->races) races_begin(k->races, k->warp_count);
+    end_views(k);
     if (k->local_valid) memset(k->local_valid, 0, size_t(k->warp_count) * LANES * launch->local_bytes);
     for (u32 i = 0; i < k->warp_count; i++) {
         Warp* w = &k->warps[i];
