@@ -34,7 +34,8 @@ MOST_FLOPS = 8
 """Operations that one instruction of one thread can do without tensor cores: a dot product of four bytes."""
 _SHARE_OUT = "The rest is done by few other blocks: share the work out evenly, so that a sample can be modelled."
 
-_CACHE = BenchCache()
+CACHE = BenchCache()
+"""Of this process: evaluations of one task share their bench inputs and what they should give."""
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class Bench:
 
     def _workload(self, workload: Workload) -> WorkloadProfile | Outcome:
         plan, artifact = self.builds.plan(workload), self.builds.artifact(workload)
-        inputs = _CACHE.inputs_of(self.task, workload)
+        inputs = CACHE.inputs_of(self.task, workload)
         request = RunRequest(
             artifact=artifact,
             plan=plan,
@@ -112,7 +113,7 @@ class Bench:
             if reply.failure is not None:
                 return _at(reply.failure, workload)
             self.replies[-1] = (workload, reply)
-        return check_written(self.task, workload, reply.outputs, reply.changed, _CACHE, self.seed)
+        return check_written(self.task, workload, reply.outputs, reply.changed, CACHE, self.seed)
 
     def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
         """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""

@@ -20,9 +20,10 @@ from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verif
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Evaluation, Launcher, RunReply, StageReport
 from warpsmith.core.task import Task, Workload
-from warpsmith.sandbox.bench import Bench
+from warpsmith.sandbox.bench import CACHE, Bench
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.coverage import Ledger
+from warpsmith.sandbox.hardware import Hardware
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.trials import SCHEDULES, Trials
@@ -51,6 +52,10 @@ class Gate:
     compiler: Compiler
     profiled: bool = True
     """False stops after the verdict."""
+    device: Launcher | None = None
+    """Of a GPU: what the emulator passed has to pass there, too."""
+    remark: str = ""
+    """Goes with every verdict."""
     observe: Callable[[StageReport], None] = field(default=lambda report: None)
 
     def evaluate(self, candidate: Candidate, *, seed: int) -> Evaluation:
@@ -75,6 +80,9 @@ class _Evaluation:
         self.ledger = Ledger(self.builds)
         self.trials = Trials(gate.task, self.builds, gate.launcher, seed, self.ledger)
         self.minter = Minter(gate.task, self.builds.inside, seed)
+        self.minted: tuple[Workload, ...] = ()
+        if gate.remark:
+            self.trials.note(gate.remark)
 
     def run(self) -> Evaluation:
         profile: Profile | None = None
@@ -83,6 +91,7 @@ class _Evaluation:
             workloads = self._plan()
             self._compile(workloads)
             checks = self._verify(workloads) + self._verify_hidden(workloads)
+            checks += self._verify_on_device(workloads)
             if self.gate.profiled:
                 profile, more = self._profile()
                 checks += more
@@ -166,8 +175,29 @@ class _Evaluation:
             ran = [workload for workload in minted if self._run_minted(workload)]
             for number, prop in enumerate(self.gate.task.properties):
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
+            self.minted = tuple(ran)
             checks = self._compare()
             said.append(f"{len(ran)} hidden workloads: {', '.join(workload.name for workload in ran)}")
+        return checks
+
+    def _verify_on_device(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
+        """The same workloads on a GPU, and the bench ones whole."""
+        if self.gate.device is None:
+            return ()
+        hardware = Hardware(self.gate.task, self.builds, self.gate.device, self.seed)
+        with self._stage(Stage.DEVICE) as said:
+            checks = hardware.verify((*workloads, *self.minted), PREPARED_TRIALS)
+            if not isinstance(checks, tuple):
+                raise _Ended(checks)
+            said.append(
+                f"{len(checks)} runs, largest error {max(check.error for check in checks):.2f} of what is allowed"
+            )
+            if self.gate.profiled:
+                self._end_if(hardware.bench(CACHE))
+                said.append(f"{len(self.gate.task.bench)} bench workloads compared whole")
+        self.trials.note(
+            "races, uninitialised reads and barriers were checked on the emulator, values on a GPU as well"
+        )
         return checks
 
     def _run_minted(self, workload: Workload) -> bool:

@@ -9,21 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from warpsmith.core.errors import DeviceError, InputError, SettingsError, TaskError
+from warpsmith.core.errors import InputError, SettingsError, TaskError
 from warpsmith.core.summary import KernelSummary, RunSummary, WorkloadSummary
 from warpsmith.settings import read_settings
 
 if TYPE_CHECKING:
     from warpsmith.agents.loop import Loop
     from warpsmith.agents.state import RunState
-    from warpsmith.core.arch import Architecture
     from warpsmith.core.candidate import Candidate
     from warpsmith.core.emulation import Emulation, EmulationSettings, LaunchSettings
     from warpsmith.core.events import Event, RunStarted
     from warpsmith.core.profile import Profile
     from warpsmith.core.protocols import Evaluation
     from warpsmith.core.task import Task
+    from warpsmith.gpus import Target
     from warpsmith.sandbox.builds import Compiler
+    from warpsmith.sandbox.device.pool import Pool
     from warpsmith.sandbox.gate import Gate
     from warpsmith.sandbox.standalone.kernel_run import RunOptions
     from warpsmith.store import Store
@@ -36,7 +37,7 @@ def optimize(
     task: str,
     *,
     coder: str,
-    arch: str,
+    arch: str | None,
     device: str,
     rounds: int,
     seed: int | None,
@@ -51,23 +52,22 @@ def optimize(
         InputError: the task, the seed kernel or an option is wrong.
         MachineError: our side failed; `resume` goes on.
     """
-    from warpsmith.core.arch import find_architecture
     from warpsmith.core.events import RunSettings, RunStarted
+    from warpsmith.gpus import choose_target
     from warpsmith.store import Store
 
     if coder not in CODERS:
         raise SettingsError(f"there is no coder {coder!r}.", remedy=f"Choose one of: {', '.join(CODERS)}.")
-    choose_device(device)
-    loaded, target = _load_task(task), find_architecture(arch)
-    with Store.open(store) as opened:
+    with choose_target(device, arch, read_settings()) as target, Store.open(store) as opened:
+        loaded = _load_task(task)
         text = _read(seed_kernel) if seed_kernel else ""
         started = RunStarted(
             run=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
             task=loaded.name,
             task_path=_own_path(loaded),
             task_digest=loaded.source_digest,
-            target=target.name,
-            device="emulator",
+            target=target.arch.name,
+            device=target.device,
             settings=RunSettings(
                 coder=coder,
                 judge=coder,
@@ -88,9 +88,10 @@ def resume(run: str | None, *, store: Path, observe: Callable[[Event], None]) ->
     Raises:
         SettingsError: there is no such run.
         TaskError: its task file has changed since.
+        DeviceError: it began on a GPU, and none like it can be used here.
     """
-    from warpsmith.core.arch import find_architecture
     from warpsmith.core.events import RunStarted
+    from warpsmith.gpus import choose_target
     from warpsmith.store import Store
 
     with Store.open(store) as opened:
@@ -105,16 +106,18 @@ def resume(run: str | None, *, store: Path, observe: Callable[[Event], None]) ->
         task = _load_task(started.task_path or started.task)
         if task.source_digest != started.task_digest:
             raise TaskError(f"the task {task.name} has changed since run {name} began.", remedy="Start a new run.")
-        loop = _loop(started, task, find_architecture(started.target), opened, observe)
-        observe(started)
-        return summarise(loop.resume(name))
+        device = "cuda" if started.device == "gpu" else "emulator"
+        with choose_target(device, started.target, read_settings()) as target:
+            loop = _loop(started, task, target, opened, observe)
+            observe(started)
+            return summarise(loop.resume(name))
 
 
 def verify(
     kernel: Path,
     *,
     task: str | None,
-    arch: str,
+    arch: str | None,
     device: str = "auto",
     seed: int | None = None,
     knobs: Mapping[str, int] | None = None,
@@ -125,19 +128,23 @@ def verify(
     Raises:
         KernelFileError: it is no kernel file for this task.
     """
-    choose_device(device)
-    candidate = _candidate(kernel, knobs)
-    loaded = _load_task(task or candidate.task)
-    judge = gate(loaded, arch=arch, profiled=profiled)
-    try:
-        return judge.evaluate(candidate, seed=secrets.randbits(31) if seed is None else seed)
-    except InputError as error:
-        raise _placed(error, kernel) from error
+    from warpsmith.gpus import choose_target
+
+    with choose_target(device, arch, read_settings()) as target:
+        candidate = _candidate(kernel, knobs)
+        loaded = _load_task(task or candidate.task)
+        judge = gate(loaded, arch=target.arch.name, profiled=profiled, pool=target.pool, remark=target.remark)
+        try:
+            return judge.evaluate(candidate, seed=secrets.randbits(31) if seed is None else seed)
+        except InputError as error:
+            raise _placed(error, kernel) from error
 
 
-def profile(kernel: Path, *, task: str | None, arch: str, knobs: Mapping[str, int] | None = None) -> Evaluation:
+def profile(
+    kernel: Path, *, task: str | None, arch: str | None, device: str = "auto", knobs: Mapping[str, int] | None = None
+) -> Evaluation:
     """Verify a kernel and profile it at the bench workloads."""
-    return verify(kernel, task=task, arch=arch, knobs=knobs)
+    return verify(kernel, task=task, arch=arch, device=device, knobs=knobs)
 
 
 def emulate_kernel(
@@ -193,9 +200,18 @@ def check_task(task: Task) -> list[str]:
     return list(check(task).problems)
 
 
-def gate(task: Task, *, arch: str, cache: Path | None = None, profiled: bool = True) -> Gate:
-    """The gate for one task on one target, emulated."""
+def gate(
+    task: Task,
+    *,
+    arch: str,
+    cache: Path | None = None,
+    profiled: bool = True,
+    pool: Pool | None = None,
+    remark: str = "",
+) -> Gate:
+    """The gate for one task on one target: emulated, and on the pool's GPUs as well where there is one."""
     from warpsmith.core.arch import find_architecture
+    from warpsmith.sandbox.device.launcher import DeviceLauncher
     from warpsmith.sandbox.emulated import EmulatedLauncher
     from warpsmith.sandbox.gate import Gate
 
@@ -206,6 +222,8 @@ def gate(task: Task, *, arch: str, cache: Path | None = None, profiled: bool = T
         launcher=EmulatedLauncher(target, read_settings().threads),
         compiler=_compiler(cache),
         profiled=profiled,
+        device=DeviceLauncher(pool) if pool else None,
+        remark=remark,
     )
 
 
@@ -232,22 +250,6 @@ def _run_options(settings: EmulationSettings) -> RunOptions:
         trace=parse_trace(settings.trace) if settings.trace else None,
         trace_limit=settings.trace_limit,
         dumps=tuple(parse_dump(text) for text in settings.dumps),
-    )
-
-
-def choose_device(device: str) -> str:
-    """The device a job runs on.
-
-    Raises:
-        DeviceError: a GPU is asked for and cannot be used.
-    """
-    if device != "cuda":
-        return "emulator"
-    from warpsmith.doctor import gpu_trouble
-
-    raise DeviceError(
-        gpu_trouble() or "measuring on a GPU is not part of this version.",
-        remedy="Use --device emulator: verdicts and modelled times need no GPU.",
     )
 
 
@@ -293,7 +295,7 @@ def summarise(state: RunState) -> RunSummary:
 def _loop(
     started: RunStarted,
     task: Task,
-    target: Architecture,
+    target: Target,
     store: Store,
     observe: Callable[[Event], None],
     first: str = "",
@@ -320,7 +322,7 @@ def _loop(
         coder=BuiltinCoder(seeds, own),
         judge=BuiltinJudge(),
         strategy=Refine(),
-        evaluator=gate(task, arch=target.name),
+        evaluator=gate(task, arch=target.arch.name, pool=target.pool, remark=target.remark),
         accept=LibraryAcceptor(started, task, store),
         observe=lambda event, state: observe(event),
     )

@@ -11,16 +11,23 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from warpsmith.core.errors import WarpsmithError
+from warpsmith.core.errors import DeviceError, WarpsmithError
+from warpsmith.gpus import Trouble, architecture_of, find_gpus
 from warpsmith.settings import Settings, api_keys
+
+if TYPE_CHECKING:
+    from warpsmith.sandbox.device.messages import DeviceInfo
 
 OLDEST_PYTHON = (3, 11)
 CUDA_SERIES = "13.0."
 """The toolkit series that torch pins; compiler output of a newer one may not load on a user's driver."""
+
+
+_EMULATED = "Kernels run on the emulator and times are modelled."
 
 
 class State(StrEnum):
@@ -45,7 +52,7 @@ class Finding(BaseModel, frozen=True, extra="forbid"):
 
 def examine(settings: Settings) -> tuple[Finding, ...]:
     """Look at everything; takes a few seconds, most of them importing torch."""
-    return (*(probe() for probe in _PROBES), _store(settings), _library(settings), _cache(settings))
+    return (*(probe() for probe in _PROBES), _gpu(settings), _store(settings), _library(settings), _cache(settings))
 
 
 def works(findings: tuple[Finding, ...]) -> bool:
@@ -137,42 +144,49 @@ def _triton() -> Finding:
     return Finding(name="triton", state=State.OK, detail=found)
 
 
-def gpu_trouble() -> str:
-    """Why no GPU can be used here; empty where one can."""
-    gpus = _find_gpus()
-    return gpus if isinstance(gpus, str) else ""
+def _gpu(settings: Settings) -> Finding:
+    try:
+        found = find_gpus(settings)
+    except DeviceError as error:
+        return Finding(name="gpu", state=State.WARNING, detail=f"{error.message} {_EMULATED}", remedy=error.remedy)
+    if isinstance(found, Trouble):
+        return Finding(name="gpu", state=State.WARNING, detail=f"{found.message} {_EMULATED}", remedy=found.remedy)
+    unknown = [device for device in found if architecture_of(device) is None]
+    detail = "; ".join(_described(device) for device in found) + _driver_version()
+    if not unknown:
+        return Finding(name="gpu", state=State.OK, detail=detail)
+    return Finding(
+        name="gpu",
+        state=State.WARNING,
+        detail=f"{detail}. {_EMULATED}" if len(unknown) == len(found) else detail,
+        remedy=f"{', '.join(device.name for device in unknown)}: not in the table of targets, or a part of a GPU.",
+    )
 
 
-def _gpu() -> Finding:
-    gpus = _find_gpus()
-    if isinstance(gpus, str):
-        detail = f"{gpus} Kernels run on the emulator and times are modelled."
-        return Finding(name="gpu", state=State.WARNING, detail=detail, remedy="Measured times need an NVIDIA driver.")
-    return Finding(name="gpu", state=State.OK, detail=f"{', '.join(gpus.names)}; driver {gpus.driver}")
+def _described(device: DeviceInfo) -> str:
+    major, minor = device.capability
+    kind = ", a MIG instance" if device.uuid.startswith("MIG-") else ""
+    lacks = [
+        *([] if device.virtual_memory else ["no guard pages"]),
+        *(["kernels reach host memory"] if device.pageable_memory else []),
+        *(["the display's watchdog ends long kernels"] if device.watchdog else []),
+    ]
+    more = f" ({', '.join(lacks)})" if lacks else ""
+    size = f"{device.memory_bytes / 2**30:.0f} GiB"
+    return f"{device.name}{kind}, {major}.{minor}, {device.sms} SMs, {size}, {device.uuid}{more}"
 
 
-class _Gpus(NamedTuple):
-    names: tuple[str, ...]
-    driver: str
-
-
-def _find_gpus() -> _Gpus | str:
-    """The GPUs NVML shows, or a sentence why there are none."""
+def _driver_version() -> str:
+    """The driver's own version, which CUDA does not tell; empty where NVML does not answer."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return f"No NVIDIA driver answers (NVML: {error})."
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        names = tuple(str(pynvml.nvmlDeviceGetName(handle)) for handle in handles)
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-    except pynvml.NVMLError as error:
-        return f"The NVIDIA driver fails (NVML: {error})."
-    finally:
+        version = str(pynvml.nvmlSystemGetDriverVersion())
         pynvml.nvmlShutdown()
-    return _Gpus(names, driver) if names else f"The NVIDIA driver {driver} shows no device."
+    except pynvml.NVMLError:
+        return ""
+    return f"; driver {version}"
 
 
 def _on_path(tool: str, purpose: str) -> Callable[[], Finding]:
@@ -237,7 +251,6 @@ _PROBES: tuple[Callable[[], Finding], ...] = (
     _compile,
     _torch,
     _triton,
-    _gpu,
     _on_path("ncu", "no Nsight Compute metrics"),
     _on_path("compute-sanitizer", "no memory checks on a GPU"),
     _on_path("bwrap", "the jail has resource limits but no namespaces"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,22 @@ VARIABLES: Mapping[str, str] = {
     "WARPSMITH_LIBRARY": "folder that accepted kernels go to",
     "WARPSMITH_CACHE": "folder of compiled artifacts",
     "WARPSMITH_THREADS": "host threads that compilation and emulation may use",
+    "WARPSMITH_GPU_WORKER": "command that starts a GPU worker, in place of our own",
 }
 """Environment variable -> what it sets."""
 
 API_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
 """Variables in which the model providers' own clients look for a key."""
+
+
+WORKER_VARIABLES = frozenset(
+    (
+        *("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+        *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_CACHE_PATH", "CUDA_HOME", "CUDA_PATH"),
+        *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
+    )
+)
+"""All that a GPU worker gets to see of the environment: where a kernel can reach host memory, it holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,10 @@ class Settings:
     library: Path
     cache: Path
     threads: int
+    gpu_worker: tuple[str, ...] = ()
+    """Command that starts a GPU worker; empty: our own."""
+    worker_environment: Mapping[str, str] | None = None
+    """What it gets to see of the environment; None: everything."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, folder: Path | None = None) -> Settings:
@@ -45,6 +61,8 @@ def read_settings(environment: Mapping[str, str] = os.environ, folder: Path | No
         library=_path(environment, "WARPSMITH_LIBRARY") or _of_checkout(folder or Path.cwd()) or data / "library",
         cache=_path(environment, "WARPSMITH_CACHE") or platformdirs.user_cache_path("warpsmith", appauthor=False),
         threads=_threads(environment),
+        gpu_worker=tuple(shlex.split(environment.get("WARPSMITH_GPU_WORKER", ""))),
+        worker_environment={name: value for name, value in environment.items() if name in WORKER_VARIABLES},
     )
 
 

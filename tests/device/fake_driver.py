@@ -17,6 +17,7 @@ from warpsmith.core.arch import find_architecture
 from warpsmith.core.artifact import Resources
 from warpsmith.core.digest import digest_bytes
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
+from warpsmith.sandbox.compile import CompileCache
 from warpsmith.sandbox.device.driver import Bytes, DriverFailure, FunctionFact, KernelLaunch
 from warpsmith.sandbox.device.messages import DeviceInfo
 from warpsmith.sandbox.device.session import PLAIN_SHARED
@@ -71,13 +72,16 @@ class Function:
 
 @dataclass
 class FakeDriver:
-    """`pairs` holds the PTX that a cubin was made from, as `<digest of the cubin>.ptx`."""
+    """`pairs` holds the PTX a cubin was made from, as `<digest of the cubin>.ptx`; or it is a compile cache."""
 
     pairs: Path
     infos: tuple[DeviceInfo, ...] = (device_info(),)
     calls: list[str] = field(default_factory=list)
     budget: int = 1 << 22
     """Warp instructions after which a kernel counts as endless."""
+    cuda_version: int = 13000
+    faulty: bool = False
+    """A device that gets the last bit of every mapped 4 KiB wrong, once a kernel has written there."""
 
     def __post_init__(self) -> None:
         self.device: DeviceInfo | None = None
@@ -93,7 +97,7 @@ class FakeDriver:
         self.endless = False
 
     def version(self) -> int:
-        return 13000
+        return self.cuda_version
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         return self.infos
@@ -105,9 +109,9 @@ class FakeDriver:
 
     def load_module(self, cubin: bytes) -> int:
         self._called("cuModuleLoadData")
-        pair = self.pairs / f"{digest_bytes(cubin)}.ptx"
-        require(cubin[:4] == b"\x7fELF" and pair.is_file(), "cuModuleLoadData", "INVALID_IMAGE")
-        loaded = load_ptx(pair.read_text())
+        ptx = self._ptx_of(cubin) if cubin[:4] == b"\x7fELF" else ""
+        require(bool(ptx), "cuModuleLoadData", "INVALID_IMAGE")
+        loaded = load_ptx(ptx)
         built = int("".join(filter(str.isdigit, loaded.module.target)))
         major, minor = divmod(built, 10)
         own = self.device.capability
@@ -115,6 +119,15 @@ class FakeDriver:
         fits = (major, minor) == own if loaded.module.target.endswith("a") else major == own[0] and minor <= own[1]
         require(fits, "cuModuleLoadData", "NO_BINARY_FOR_GPU")
         return self._keep(self.modules, loaded)
+
+    def _ptx_of(self, cubin: bytes) -> str:
+        """From a pair, or from the compile cache, where artifacts hold both."""
+        pair = self.pairs / f"{digest_bytes(cubin)}.ptx"
+        if pair.is_file():
+            return pair.read_text()
+        cache = CompileCache(self.pairs)
+        kept = (cache.get(path.parent.name + path.stem) for path in self.pairs.glob("*/*.json"))
+        return next((item.ptx for item in kept if item is not None and item.cubin == cubin), "")
 
     def unload_module(self, module: int) -> None:
         self._called("cuModuleUnload")
@@ -320,7 +333,11 @@ class FakeDriver:
         options = Options(
             checks=False, counters=False, budget=self.budget, sms=self.device.sms, resident=max(resident, 1)
         )
-        fault = launch(function.loaded, function.entry.name, spec, self.memory_.emulated(), options).fault
+        memory = self.memory_.emulated()
+        before = [item.data.copy() for item in memory.allocations] if self.faulty else []
+        fault = launch(function.loaded, function.entry.name, spec, memory, options).fault
+        for item, old in zip(memory.allocations, before, strict=False):
+            item.data[4095::4096] ^= (item.data != old)[4095::4096]
         if fault is None:
             return
         result = RESULTS.get(fault.kind, "")

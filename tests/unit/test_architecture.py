@@ -25,12 +25,13 @@ ALLOWED: dict[str, set[str]] = {
     "sandbox": {"core", "tasks", "profiler"},
     "kernels_generated": {"core", "tasks", "profiler", "sandbox", "settings"},
     "leaderboard": {"core", "store", "kernels_generated"},
-    "doctor": {"core", "settings", "sandbox"},
+    "gpus": {"core", "settings", "sandbox"},
+    "doctor": {"core", "settings", "sandbox", "gpus"},
     "acceptor": {"core", "store", "profiler", "agents", "kernels_generated"},
     "gpu": {"core", "settings", "tasks", "seeds", "profiler", "sandbox", "kernels_generated"},
     "app": {
         *("core", "settings", "store", "tasks", "seeds", "profiler", "agents", "sandbox", "kernels_generated"),
-        *("leaderboard", "doctor", "acceptor"),
+        *("leaderboard", "gpus", "doctor", "acceptor"),
     },
     "cli": {
         *("core", "settings", "store", "tasks", "profiler", "kernels_generated", "leaderboard", "doctor", "app"),

@@ -6,7 +6,8 @@ import pytest
 
 from warpsmith.core.errors import DeviceError
 from warpsmith.doctor import Finding, State, examine, works
-from warpsmith.settings import Settings
+from warpsmith.gpus import choose_target
+from warpsmith.settings import Settings, read_settings
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,8 @@ def test_only_what_is_needed_decides(findings: dict[str, Finding]) -> None:
 
 
 def test_a_missing_gpu_is_a_warning_and_asking_for_it_an_error(findings: dict[str, Finding]) -> None:
-    from warpsmith import app
-
     assert not findings["gpu"].needed
     if findings["gpu"].state is State.OK:
         pytest.skip("this machine has a GPU")
-    with pytest.raises(DeviceError, match="NVIDIA driver"):
-        app.choose_device("cuda")
+    with pytest.raises(DeviceError, match=r"NVIDIA driver.*--device emulator"):
+        choose_target("cuda", None, read_settings())

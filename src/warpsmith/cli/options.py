@@ -20,8 +20,11 @@ class Device(StrEnum):
 
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, the rest on stderr.")]
-Arch: TypeAlias = Annotated[
-    str, typer.Option("--arch", help="Target: a100 rtx4090 h100 h200 b200, or sm_80, sm_90.", metavar="TARGET")
+_TARGETS = "Target: a100 rtx4090 h100 h200 b200, or sm_80, sm_90."
+Arch: TypeAlias = Annotated[str, typer.Option("--arch", help=_TARGETS, metavar="TARGET")]
+DeviceArch: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--arch", help=f"{_TARGETS} Default: the GPU's; without one, h200.", metavar="TARGET"),
 ]
 OnDevice: TypeAlias = Annotated[Device, typer.Option("--device", help="auto takes a GPU where one is usable.")]
 Library: TypeAlias = Annotated[

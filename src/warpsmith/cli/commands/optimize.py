@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from warpsmith.cli.options import Arch, Device, Json, Library, OnDevice, Seed, StoreFile
+from warpsmith.cli.options import Device, DeviceArch, Json, Library, OnDevice, Seed, StoreFile
 
 
 def optimize(
@@ -15,7 +15,7 @@ def optimize(
     coder: Annotated[
         str, typer.Option(help="Who writes candidates; builtin selects and tunes seeds by rules.", metavar="CODER")
     ] = "builtin",
-    arch: Arch = "h200",
+    arch: DeviceArch = None,
     device: OnDevice = Device.AUTO,
     rounds: Annotated[int, typer.Option(min=1, help="Candidates to try at most.")] = 24,
     seed: Seed = None,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from warpsmith.cli.options import Arch, Json, KernelChoice, Knobs, Library, TaskChoice
+from warpsmith.cli.options import Device, DeviceArch, Json, KernelChoice, Knobs, Library, OnDevice, TaskChoice
 from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 
 
 def profile(
     kernel: KernelChoice,
     task: TaskChoice = None,
-    arch: Arch = "h200",
+    arch: DeviceArch = None,
+    device: OnDevice = Device.AUTO,
     knob: Knobs = None,
     library: Library = None,
     as_json: Json = False,
@@ -22,7 +23,7 @@ def profile(
     from warpsmith.settings import read_settings
 
     path, knobs = find_kernel(kernel, library or read_settings().library)
-    evaluation = app.profile(path, task=task, arch=arch, knobs=parse_knobs(knob) or knobs)
+    evaluation = app.profile(path, task=task, arch=arch, device=device.value, knobs=parse_knobs(knob) or knobs)
     if as_json:
         found = evaluation.profile
         emit(verdict(evaluation) | {"profile": found.model_dump(mode="json") if found else None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from warpsmith.cli.options import Arch, Device, Json, KernelChoice, Knobs, Library, OnDevice, Seed, TaskChoice
+from warpsmith.cli.options import Device, DeviceArch, Json, KernelChoice, Knobs, Library, OnDevice, Seed, TaskChoice
 from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def verify(
     kernel: KernelChoice,
     task: TaskChoice = None,
-    arch: Arch = "h200",
+    arch: DeviceArch = None,
     device: OnDevice = Device.AUTO,
     seed: Seed = None,
     knob: Knobs = None,
