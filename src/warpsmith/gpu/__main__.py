@@ -9,6 +9,7 @@ from pathlib import Path
 
 from warpsmith.core.errors import WarpsmithError
 from warpsmith.gpu.box import FILES, SECONDS, Box
+from warpsmith.gpu.merge import slug
 from warpsmith.gpu.rig import Rig, architecture_of, subjects
 from warpsmith.gpu.steps import run
 from warpsmith.sandbox.compile import CompileCache, compile_unit
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"make gpu: no GPU was found ({reason}).")
             return 1
         device = found.devices[0]
-        box = Box(options.out or ROOT / "benchmarks" / "results" / folder_name(device), options.seconds, _say)
+        box = Box(options.out or ROOT / "benchmarks" / "results" / slug(device.name), options.seconds, _say)
         with_pool = rig(device, box)
         _say(f"{device.name}, results in {box.folder}")
         summary = run(with_pool, box, subjects())
@@ -61,11 +62,6 @@ def rig(device: DeviceInfo, box: Box) -> Rig:
         baselines=Baselines(pool),
         threads=settings.threads,
     )
-
-
-def folder_name(device: DeviceInfo) -> str:
-    """`nvidia-h200` for "NVIDIA H200"."""
-    return "-".join("".join(char if char.isalnum() else " " for char in device.name.lower()).split())
 
 
 def _closing(left_out: Sequence[str], failed: Sequence[str], box: Box) -> str:

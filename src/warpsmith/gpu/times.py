@@ -67,6 +67,7 @@ def time_kernel(rig: Rig, subject: Subject, workload: Workload) -> Unit:
         return {"failed": run.message if isinstance(run, Failure) else run.kind}
     loose = unsteady(run.timing)
     return {
+        "subject": subject.name,
         "task": subject.task.name,
         "kernel": subject.candidate.identity,
         "origin": subject.origin,
