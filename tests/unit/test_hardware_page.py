@@ -29,6 +29,7 @@ FILES = {
     "golden.json": {"sm_90a/ex2.approx.f32": {"opcode": "ex2.approx.f32", "difference": OFF}},
     "times.json": {
         f"gemm/seed naive/0011/2233/{name}": {
+            "subject": "gemm/seed naive/0011/2233",
             "task": "gemm",
             "origin": "seed naive",
             "kernel": "0011",
