@@ -7,6 +7,7 @@ instruction). `ld.f32` and `ld.u32` are `b32`; signed narrow loads keep their si
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from ..program import Address, Instr, Operand, Symbol, Vector
 from .address import BadAccess, in_allocation, require_alignment
@@ -194,13 +195,16 @@ def store_matrices(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
 
 
 def _loads_and_stores() -> Iterator[WarpRow]:
-    for space in SPACES:
-        for vector in ("", ".v2", ".v4", ".v8"):
-            for width in (8, 16, 32, 64):
-                yield WarpRow(f"ld.{space}{vector}.b{width}", load, Pipe.LSU)
-                yield WarpRow(f"st.{space}{vector}.b{width}", store, Pipe.LSU)
-                if width < 64:
-                    yield WarpRow(f"ld.{space}{vector}.s{width}", load, Pipe.LSU)
+    """Up to 16 bytes a lane; the 32-byte vectors of sm_100 have no row."""
+    for space, count, width in product(SPACES, (1, 2, 4), (8, 16, 32, 64)):
+        if count * width > 128:
+            continue
+        vector = f".v{count}" if count > 1 else ""
+        yield WarpRow(f"ld.{space}{vector}.b{width}", load, Pipe.LSU)
+        if space != "const":
+            yield WarpRow(f"st.{space}{vector}.b{width}", store, Pipe.LSU)
+        if width < 64:
+            yield WarpRow(f"ld.{space}{vector}.s{width}", load, Pipe.LSU)
 
 
 def _matrices() -> Iterator[WarpRow]:
