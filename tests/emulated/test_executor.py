@@ -230,7 +230,8 @@ def test_a_lane_that_never_comes_to_the_shuffle_is_misuse(on: Executor) -> None:
 
 def test_a_spin_lock_between_lanes_makes_progress(on: Executor) -> None:
     body = f"""L: atom.shared.cas.b32 %r2, [0], 0, 1; setp.ne.s32 %p1, %r2, 0; @%p1 bra L;
-    ld.shared.u32 %r3, [4]; add.u32 %r3, %r3, 1; st.shared.u32 [4], %r3; atom.shared.exch.b32 %r2, [0], 0;
+    membar.cta; ld.shared.u32 %r3, [4]; add.u32 %r3, %r3, 1; st.shared.u32 [4], %r3; membar.cta;
+    atom.shared.exch.b32 %r2, [0], 0;
     mov.u32 %r1, %r3; {STORE} ret;"""
     zero = "setp.eq.u32 %p1, %r0, 0; mov.u32 %r9, 0; @%p1 st.shared.v2.u32 [0], {%r9, %r9}; bar.sync 0;"
     assert sorted(on.outputs(zero + body, 4, threads=4, shared=8, budget=1 << 16)) == [1, 2, 3, 4]
