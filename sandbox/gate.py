@@ -23,7 +23,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.sandbox.bench import CACHE, Bench
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.coverage import Ledger
-from warpsmith.sandbox.hardware import Hardware
+from warpsmith.sandbox.hardware import Gpu, Hardware
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.trials import SCHEDULES, Trials
@@ -52,8 +52,8 @@ class Gate:
     compiler: Compiler
     profiled: bool = True
     """False stops after the verdict."""
-    device: Launcher | None = None
-    """Of a GPU: what the emulator passed has to pass there, too."""
+    gpu: Gpu | None = None
+    """What the emulator passed has to pass there, too, and times are measured."""
     remark: str = ""
     """Goes with every verdict."""
     observe: Callable[[StageReport], None] = field(default=lambda report: None)
@@ -95,6 +95,7 @@ class _Evaluation:
             if self.gate.profiled:
                 profile, more = self._profile()
                 checks += more
+                profile = self._measure(profile)
             else:
                 self.trials.note("what runs at bench sizes was not looked at")
             outcome: Outcome = Verified(checks=checks, schedules=SCHEDULES, notes=self.trials.notes)
@@ -182,9 +183,9 @@ class _Evaluation:
 
     def _verify_on_device(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
         """The same workloads on a GPU, and the bench ones whole."""
-        if self.gate.device is None:
+        if self.gate.gpu is None:
             return ()
-        hardware = Hardware(self.gate.task, self.builds, self.gate.device, self.seed)
+        hardware = Hardware(self.gate.task, self.builds, self.gate.gpu, self.seed)
         with self._stage(Stage.DEVICE) as said:
             checks = hardware.verify((*workloads, *self.minted), PREPARED_TRIALS)
             if not isinstance(checks, tuple):
@@ -199,6 +200,17 @@ class _Evaluation:
             "races, uninitialised reads and barriers were checked on the emulator, values on a GPU as well"
         )
         return checks
+
+    def _measure(self, profile: Profile) -> Profile:
+        """The profile with a GPU's times in place of modelled ones, where there is a GPU."""
+        if self.gate.gpu is None:
+            return profile
+        with self._stage(Stage.DEVICE) as said:
+            measured = Hardware(self.gate.task, self.builds, self.gate.gpu, self.seed).measure(profile, CACHE)
+            if not isinstance(measured, Profile):
+                raise _Ended(measured)
+            said.append(f"{len(measured.workloads)} bench workloads timed")
+        return measured
 
     def _run_minted(self, workload: Workload) -> bool:
         """Run a workload no task author wrote down; False where the task cannot draw or evaluate it."""

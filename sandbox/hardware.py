@@ -1,22 +1,45 @@
-"""What a GPU adds to the gate: the values of real hardware, at verify and hidden workloads and, whole, at bench ones.
+"""What a GPU adds to the gate: the values of real hardware, at verify and hidden workloads and, whole, at bench ones;
+and measured times.
 
 It takes nothing from the emulator's part. A GPU sees neither races nor uninitialised reads nor misused barriers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from warpsmith.core.outcome import Failure, Outcome, Stage, WorkloadCheck
+from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, WorkloadCheck
+from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Launcher, RunRequest
 from warpsmith.core.task import Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.profiler.measured import measured_profile
+from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.coverage import Ledger
-from warpsmith.sandbox.trials import Trials, static_inputs, unwritten, written_tensors
+from warpsmith.sandbox.device.duel import timed_request
+from warpsmith.sandbox.device.launcher import DeviceLauncher
+from warpsmith.sandbox.device.pool import Pool
+from warpsmith.sandbox.device.timer import DeviceTimer, TimedRun, unsteady
+from warpsmith.sandbox.trials import Trials, first_difference, static_inputs, unwritten, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A pool's GPUs as the gate uses them."""
+
+    launcher: Launcher
+    timer: DeviceTimer
+
+    @classmethod
+    def of(cls, pool: Pool) -> Gpu:
+        """For GPUs of one architecture."""
+        return cls(DeviceLauncher(pool), DeviceTimer(pool))
 
 
 @dataclass(slots=True)
@@ -25,13 +48,13 @@ class Hardware:
 
     task: Task
     builds: Builds
-    launcher: Launcher
+    gpu: Gpu
     seed: int
     trials: Trials = field(init=False)
 
     def __post_init__(self) -> None:
         # What ran where nothing was checked counts for no coverage: this ledger is thrown away.
-        self.trials = Trials(self.task, self.builds, self.launcher, self.seed, Ledger(self.builds))
+        self.trials = Trials(self.task, self.builds, self.gpu.launcher, self.seed, Ledger(self.builds))
 
     def verify(self, workloads: Sequence[Workload], prepared: int) -> tuple[WorkloadCheck, ...] | Outcome:
         """Run each workload under two poisons, launch by launch and as a graph, and hold it against the oracle.
@@ -57,6 +80,46 @@ class Hardware:
                 return _there(failure, workload)
         return None
 
+    def measure(self, modelled: Profile, cache: BenchCache) -> Profile | Outcome:
+        """Time every bench workload; what timed calls wrote has to be right and, where sums have an order, the same."""
+        timings: dict[str, Timing] = {}
+        for workload in self.task.bench:
+            timed = self._time(workload, cache)
+            if not isinstance(timed, Timing):
+                return _there(timed, workload)
+            timings[workload.name] = timed
+        return measured_profile(modelled, timings)
+
+    def _time(self, workload: Workload, cache: BenchCache) -> Timing | Outcome:
+        own = secrets.randbits(30)
+
+        def mint(number: int) -> RunRequest:
+            """The first set is the one whose answer is known; the others have values nobody has seen."""
+            if number == 0:
+                return replace(self.request(workload, cache), checks=False)
+            return timed_request(self.task, self.builds, workload, own + number)
+
+        run = self.gpu.timer.time(mint)
+        if not isinstance(run, TimedRun):
+            return run
+        free = self.builds.sums_in_any_order(workload)
+        problem = (None if free else unsteady(run.timing)) or self._compared(workload, run.outputs[0], cache)
+        if problem is None and not free and len(run.outputs) > 1:
+            problem = self._repeated(run, 1 + secrets.randbelow(len(run.outputs) - 1), workload)
+        return run.timing if problem is None else problem
+
+    def _repeated(self, run: TimedRun, number: int, workload: Workload) -> Outcome | None:
+        """Run one set again, untimed and over other poison: a timed call has to have given the same bytes."""
+        reply = self.gpu.launcher.run(replace(run.requests[number], seed=self.seed))
+        if reply.failure is not None:
+            return reply.failure
+        again = replace(reply, outputs=run.outputs[number])
+        name = first_difference(self.task, [reply, again])
+        if name is None:
+            return None
+        message = f"{name} of a timed call differs from that of an untimed one on the same inputs."
+        return Nondeterministic(stage=Stage.DEVICE, message=message, workload=workload.name)
+
     def request(self, workload: Workload, cache: BenchCache) -> RunRequest:
         """One call at a bench workload."""
         inputs = cache.inputs_of(self.task, workload)
@@ -71,12 +134,15 @@ class Hardware:
         )
 
     def _bench(self, workload: Workload, cache: BenchCache) -> Outcome | None:
-        reply = self.launcher.run(self.request(workload, cache))
+        reply = self.gpu.launcher.run(self.request(workload, cache))
         failure = reply.failure or unwritten(self.task, reply)
         if failure is not None:
             return failure
-        everything = {name: np.ones(tensor.array.size, np.bool_) for name, tensor in reply.outputs.items()}
-        return check_written(self.task, workload, reply.outputs, everything, cache, self.seed)
+        return self._compared(workload, reply.outputs, cache)
+
+    def _compared(self, workload: Workload, outputs: Mapping[str, HostTensor], cache: BenchCache) -> Outcome | None:
+        everything = {name: np.ones(tensor.array.size, np.bool_) for name, tensor in outputs.items()}
+        return check_written(self.task, workload, outputs, everything, cache, self.seed)
 
 
 def _there(outcome: Outcome, workload: Workload | None = None) -> Outcome:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from warpsmith.core.protocols import Evaluation
     from warpsmith.core.task import Task
     from warpsmith.gpus import Target
+    from warpsmith.profiler.duel import Duel
     from warpsmith.sandbox.builds import Compiler
     from warpsmith.sandbox.device.pool import Pool
     from warpsmith.sandbox.gate import Gate
@@ -211,9 +212,9 @@ def gate(
 ) -> Gate:
     """The gate for one task on one target: emulated, and on the pool's GPUs as well where there is one."""
     from warpsmith.core.arch import find_architecture
-    from warpsmith.sandbox.device.launcher import DeviceLauncher
     from warpsmith.sandbox.emulated import EmulatedLauncher
     from warpsmith.sandbox.gate import Gate
+    from warpsmith.sandbox.hardware import Gpu
 
     target = find_architecture(arch)
     return Gate(
@@ -222,7 +223,7 @@ def gate(
         launcher=EmulatedLauncher(target, read_settings().threads),
         compiler=_compiler(cache),
         profiled=profiled,
-        device=DeviceLauncher(pool) if pool else None,
+        gpu=Gpu.of(pool) if pool else None,
         remark=remark,
     )
 
@@ -323,9 +324,18 @@ def _loop(
         judge=BuiltinJudge(),
         strategy=Refine(),
         evaluator=gate(task, arch=target.arch.name, pool=target.pool, remark=target.remark),
-        accept=LibraryAcceptor(started, task, store),
+        accept=LibraryAcceptor(started, task, store, _duel(task, target)),
         observe=lambda event, state: observe(event),
     )
+
+
+def _duel(task: Task, target: Target) -> Duel | None:
+    """How measured kernels are compared; modelled ones need no duel."""
+    if target.pool is None:
+        return None
+    from warpsmith.sandbox.device.duel import DeviceDuel
+
+    return DeviceDuel(task, target.arch, _compiler(), target.pool)
 
 
 def _load_task(name_or_path: str) -> Task:

@@ -15,6 +15,7 @@ from warpsmith.cli.program import run
 from warpsmith.core.errors import DeviceError, SettingsError
 from warpsmith.core.outcome import Outcome, Stage, Verified
 from warpsmith.core.protocols import Evaluation
+from warpsmith.core.quantity import Source
 from warpsmith.doctor import State, examine
 from warpsmith.gpus import Trouble, architecture_of, choose_target, find_gpus
 from warpsmith.sandbox.gate import read_candidate
@@ -105,12 +106,18 @@ def kind(outcome: Outcome) -> str:
     return outcome.kind
 
 
+@pytest.mark.full
 def test_a_kernel_is_verified_on_the_emulator_and_on_the_gpu(folder: Path) -> None:
-    evaluation = evaluate(CUDA, folder, profiled=True)
+    evaluation = evaluate(CUDA, folder, "1", "small-l2", profiled=True)
     outcome = evaluation.outcome
     assert isinstance(outcome, Verified), outcome
     assert Stage.DEVICE in stages(evaluation)
     assert any("on a GPU as well" in note for note in outcome.notes)
+    assert evaluation.profile is not None
+    assert Source.MEASURED is evaluation.profile.source
+    (timed,) = evaluation.profile.workloads
+    assert any("measured on NVIDIA H200 (imagined)" in note for note in timed.notes)
+    assert timed.duration.low_us <= timed.duration.us <= timed.duration.high_us
 
 
 def test_a_gpu_that_computes_something_else_has_the_last_word(folder: Path) -> None:
