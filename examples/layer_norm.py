@@ -29,4 +29,4 @@ def layer_norm(x, weight, bias, y, N, BLOCK: tl.constexpr):
     scale = tl.rsqrt(mean(centred * centred, N) + EPSILON)
     w = tl.load(weight + cols, mask=mask).to(tl.float32)
     b = tl.load(bias + cols, mask=mask).to(tl.float32)
-    tl.store(y + row * N + cols, (centred * scale * w + b).to(tl.bfloat16), mask=mask)
+    tl.store(y + row * N + cols, (centred * scale * w + b).to(y.dtype.element_ty), mask=mask)

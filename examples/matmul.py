@@ -25,6 +25,5 @@ def matmul(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexp
         left = tl.load(a + rows[:, None] * K + ks[None, :], mask=(rows < M)[:, None] & (ks < K)[None, :], other=0.0)
         right = tl.load(b + ks[:, None] * N + cols[None, :], mask=(ks < K)[:, None] & (cols < N)[None, :], other=0.0)
         total = tl.dot(left, right, total)
-    tl.store(
-        c + rows[:, None] * N + cols[None, :], total.to(tl.float16), mask=(rows < M)[:, None] & (cols < N)[None, :]
-    )
+    mask = (rows < M)[:, None] & (cols < N)[None, :]
+    tl.store(c + rows[:, None] * N + cols[None, :], total.to(c.dtype.element_ty), mask=mask)

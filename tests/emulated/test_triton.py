@@ -57,6 +57,16 @@ def test_an_example_is_verified(task: str, name: str, cache: Path) -> None:
     assert isinstance(outcome := verdict(task, example(name), cache), Verified), outcome
 
 
+def test_flash_attention_is_verified_in_both_half_precisions_at_an_odd_length(cache: Path) -> None:
+    task = load_task(EXAMPLES / "tasks" / "causal_attention.py")
+    assert {("float16", 77), ("bfloat16", 77)} < {(item.dtypes["T"], item.dims["S"]) for item in task.verify}
+    gate = app.gate(task, arch="sm_80", cache=cache, profiled=False)
+    outcome = gate.evaluate(read_candidate(example("flash_attention")), seed=3).outcome
+    assert isinstance(outcome, Verified), outcome
+    forgetful = example("flash_attention", ("total * shrink + ", "total + "))
+    assert "Wrong" == gate.evaluate(read_candidate(forgetful), seed=3).outcome.kind
+
+
 def test_a_verified_kernel_has_a_modelled_time(cache: Path) -> None:
     evaluation = evaluate("row_softmax", example("softmax"), cache, profiled=True)
     assert evaluation.profile is not None
@@ -77,7 +87,7 @@ def test_a_load_without_its_mask_is_out_of_bounds_at_its_line(cache: Path) -> No
 
 
 def test_a_store_without_its_mask_is_out_of_bounds_at_its_line(cache: Path) -> None:
-    text = example("layer_norm", (".to(tl.bfloat16), mask=mask)", ".to(tl.bfloat16))"))
+    text = example("layer_norm", (".element_ty), mask=mask)", ".element_ty))"))
     outcome = verdict("layer_norm", text, cache)
     assert isinstance(outcome, OutOfBounds), outcome
     assert line_of(text, "tl.store") == outcome.line

@@ -257,6 +257,20 @@ def test_a_triton_launch_compiles_its_constexprs_in_and_passes_the_rest() -> Non
     assert launch.args == (TensorArg("x"), TensorArg("y"), IntArg(48))
 
 
+def test_element_types_and_wide_integers_that_workloads_bind_make_builds_of_their_own() -> None:
+    kernel_file, workload = parse_kernel_file(SOFTMAX), Workload("w", {"M": 48, "N": 100}, "normal")
+    inputs, outputs = (Tensor("x", ("M", "N"), "T"),), (Output("y", ("M", "N"), "float32"),)
+    task = replace(softmax_task(), inputs=inputs, outputs=outputs)
+
+    def entry(dtype: str, rows: int = 48) -> str:
+        bound = replace(workload, dims={"M": rows, "N": 100}, dtypes={"T": dtype})
+        (build,) = triton_builds(kernel_file, task, bound, {"num_warps": 8, "ROWS": 2})
+        return build.entry
+
+    assert entry("float16").endswith("x: *fp16]")
+    assert 3 == len({entry("float16"), entry("bfloat16"), entry("float16", 1 << 31)})
+
+
 def test_triton_specialises_on_divisibility_and_one_and_the_build_key_says_so() -> None:
     kernel_file, task = parse_kernel_file(SOFTMAX), softmax_task()
     knobs = kernel_file.default_knobs()

@@ -36,7 +36,7 @@ class TritonBuild:
     """One compilation of one jit function."""
 
     entry: str
-    """Names this build in the plan and in `Artifact.entries`: `softmax[N=100, BLOCK=128, num_warps=4]`."""
+    """Names this build in the plan and in `Artifact.entries`: `softmax[N=100, BLOCK=128, num_warps=4]`. Equal names, equal code."""
     function: str
     types: Mapping[str, str]
     """Triton type of every parameter, in order: `*fp16`, `i32`, `i64`, `constexpr`."""
@@ -115,7 +115,10 @@ def build_of(launch: Launch, task: Task, kernel_file: KernelFile, workload: Work
             divisible.append(name)
     options = _options(launch, kernel_file, names)
     shown = [f"{name}={value}" for name, value in (constants | options).items()]
-    key = ", ".join([*shown, *(f"{name}%16" for name in divisible if types[name][0] == "i")])
+    shown += [f"{name}%16" for name in divisible if types[name][0] == "i"]
+    shown += [f"{name}: {types[name]}" for name in _varying(launch, task, kernel_file) if name in types]
+    shown += [f"{name}: i64" for name, kind in types.items() if kind == "i64"]
+    key = ", ".join(shown)
     return TritonBuild(f"{launch.kernel}[{key}]", launch.kernel, types, constants, tuple(divisible), options)
 
 
@@ -123,6 +126,15 @@ def _pointer_types(task: Task, kernel_file: KernelFile, workload: Workload) -> d
     pointers = {tensor.name: task.dtype_of(tensor, workload) for tensor in tensors_of(task)}
     pointers |= {buffer.name: buffer_dtype(buffer, task, workload) for buffer in kernel_file.buffers}
     return {name: _POINTERS[dtype] for name, dtype in pointers.items()}
+
+
+def _varying(launch: Launch, task: Task, kernel_file: KernelFile) -> tuple[str, ...]:
+    """Parameters whose element type each workload binds: code for one must not run for another."""
+    declared = {tensor.name: tensor.dtype for tensor in tensors_of(task)}
+    declared |= {buffer.name: buffer.dtype for buffer in kernel_file.buffers}
+    known = {dtype.value for dtype in DType}
+    tensors = ((argument.parameter.name, pointer_name(argument)) for argument in launch.arguments)
+    return tuple(name for name, tensor in tensors if tensor in declared and declared[tensor] not in known)
 
 
 def _refuse_constexpr_pointer(launch: Launch, argument: Argument) -> None:
