@@ -1,7 +1,9 @@
 """Maps the folders at the repository root under the `warpsmith` namespace and builds the emulator's VM."""
 
 import importlib.util
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -9,6 +11,9 @@ from setuptools.command.build_ext import build_ext
 
 FOLDERS = ["agents", "kernels_generated", "profiler", "sandbox", "seeds", "tasks"]
 VM = Path("sandbox/emulator/vm")
+
+COMPILERS = 2
+"""Compiler processes at a time."""
 
 COMMON_FLAGS = [
     "-std=c++17",
@@ -44,10 +49,10 @@ class BuildVm(build_ext):
     """Compiles every source with its own flags, which setuptools' extensions cannot say."""
 
     def build_extension(self, ext: Extension) -> None:
-        objects = []
         digest = source_digest()
-        for source in ext.sources:
-            objects += self.compiler.compile(
+
+        def compiled(source: str) -> list[str]:
+            return self.compiler.compile(
                 [source],
                 output_dir=self.build_temp,
                 macros=[*ext.define_macros, ("WS_SOURCE_DIGEST", f'"{digest}"')],
@@ -55,6 +60,10 @@ class BuildVm(build_ext):
                 extra_postargs=[*COMMON_FLAGS, *FLAGS[Path(source).name]],
                 depends=ext.depends,
             )
+
+        # Each of the machines takes half a minute and a gigabyte.
+        with ThreadPoolExecutor(max_workers=min(COMPILERS, os.cpu_count() or 1)) as pool:
+            objects = [item for found in pool.map(compiled, ext.sources) for item in found]
         if source_digest() != digest:
             raise RuntimeError(f"the sources in {VM} changed while they were being compiled; build again")
         target = Path(self.get_ext_fullpath(ext.name))

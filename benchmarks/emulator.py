@@ -1,98 +1,48 @@
-"""Speed of the emulator's VM: one JSON object on standard output.
+"""Speed of the emulator: one JSON object on standard output.
 
-Thread instructions per second of four kernels on one and two host threads with checks and traffic counters off, and
-their fraction of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run) beside its
-target; the fraction with counters on, as profiles run; and how much slower checks make each kernel, as verdicts run.
+For each kernel, thread instructions per second on one and two host threads with checks and counters off; their fraction
+of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run) beside its target; the
+fraction with counters on, as profiles run; and how much slower checks make it, as verdicts run. Then the time that
+translating the largest kernels takes, and the same work on numba's CUDA simulator and on Triton's interpreter.
 
-    python benchmarks/emulator.py [--repeat N]
+    python benchmarks/emulator.py [--repeat N] [--no-peers]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import struct
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from emulator_peers import best_of, compare_with_numba, compare_with_triton
+from emulator_suite import OWN, SUITE, TESTS, Buffer, Kernel, Prepared, compile_cuda, output
 
-from warpsmith.sandbox.compile.toolchain import find_toolchain
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
+from warpsmith.sandbox.emulator.lower import lower
 from warpsmith.sandbox.emulator.machine import LaunchSpec, Memory, Options
+from warpsmith.sandbox.emulator.packing import pack
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.emulator.vm.bindings import isa_names
 
-KERNELS = Path(__file__).with_name("kernels")
-SIZE = 256
-ROWS, COLUMNS = 512, 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    name: str
-    grid: tuple[int, int, int]
-    block: tuple[int, int, int]
-    arrays: Callable[[np.random.Generator], list[NDArray[np.generic]]]
-    """Inputs, then the output last."""
-    scalars: tuple[int, ...]
-    target: float
-    """Least fraction of the micro-benchmark on one thread."""
-
-
-def _floats(rng: np.random.Generator) -> list[NDArray[np.generic]]:
-    return [*rng.standard_normal((2, SIZE, SIZE)).astype(np.float32), np.zeros((SIZE, SIZE), np.float32)]
-
-
-def _rows(rng: np.random.Generator) -> list[NDArray[np.generic]]:
-    x = rng.standard_normal((ROWS, COLUMNS)).astype(np.float32)
-    return [x, np.zeros_like(x)]
-
-
-def _bf16(rng: np.random.Generator) -> list[NDArray[np.generic]]:
-    bits = rng.standard_normal((2, SIZE, SIZE)).astype(np.float32).view(np.uint32) >> 16
-    return [*bits.astype(np.uint16), np.zeros((SIZE, SIZE), np.float32)]
-
-
-GEMM = (SIZE, SIZE, SIZE)
-SUITE = (
-    Kernel("gemm_naive", (SIZE // 32, SIZE // 8, 1), (32, 8, 1), _floats, GEMM, 0.8),
-    Kernel("softmax", (ROWS, 1, 1), (128, 1, 1), _rows, (COLUMNS,), 0.4),
-    Kernel("gemm_tiled", (SIZE // 16, SIZE // 16, 1), (16, 16, 1), _floats, GEMM, 0.2),
-    Kernel("gemm_mma_bf16", (SIZE // 64, SIZE // 64, 1), (128, 1, 1), _bf16, GEMM, 0.06),
-)
 MICRO_ROUNDS = 20_000
+PLAIN = Options(checks=False, counters=False)
+TWO_THREADS_GOAL, CHECKED_MEAN_GOAL, CHECKED_WORST_GOAL, TRANSLATION_GOAL_MS = 1.8, 4.0, 12.0, 50.0
+LARGEST = (TESTS / "block_sparse_attention.cu", OWN / "gemm_mma_bf16.cu")
 
 
-def compile_cuda(path: Path) -> str:
-    """PTX of a CUDA file.
-
-    Raises:
-        RuntimeError: NVRTC refused it.
-    """
-    from cuda.bindings import nvrtc
-
-    _, program = nvrtc.nvrtcCreateProgram(path.read_bytes(), path.name.encode(), 0, [], [])
-    options = [b"-arch=compute_80", *(f"-I{folder}".encode() for folder in find_toolchain().include)]
-    (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    if error:
-        raise RuntimeError(f"NVRTC refused {path}: {error}")
-    _, size = nvrtc.nvrtcGetPTXSize(program)
-    ptx = bytearray(size)
-    nvrtc.nvrtcGetPTX(program, ptx)
-    return ptx.decode().rstrip("\0")
-
-
-def rate(loaded: LoadedModule, spec: LaunchSpec, memory: Memory, options: Options, repeat: int) -> float:
+def rate(kernel: Prepared, options: Options, repeat: int) -> float:
     """Thread instructions per second, the best of `repeat` launches."""
-    name = loaded.module.entries[0].name
     best = 0.0
     for _ in range(repeat):
         start = time.perf_counter()
-        result = launch(loaded, name, spec, memory, options)
+        result = launch(kernel.loaded, kernel.entry, kernel.spec, kernel.memory, options)
         elapsed = time.perf_counter() - start
         if result.fault is not None:
             raise RuntimeError(result.fault.message)
@@ -101,39 +51,28 @@ def rate(loaded: LoadedModule, spec: LaunchSpec, memory: Memory, options: Option
 
 
 def micro_benchmark(repeat: int) -> float:
-    loaded = load(parse_module((KERNELS / "fma_chain.ptx").read_text()))
+    """What the dispatch alone gives."""
+    loaded: LoadedModule = load(parse_module((OWN / "fma_chain.ptx").read_text()))
     memory = Memory()
     out = memory.allocate("out", np.zeros(128, np.uint8), writable=True, initialised=False)
     spec = LaunchSpec((1, 1, 1), (32, 1, 1), 0, struct.pack("<Qi4x", out, MICRO_ROUNDS))
-    return rate(loaded, spec, memory, Options(checks=False, counters=False), repeat)
+    return rate(Prepared(loaded, loaded.module.entries[0].name, spec, memory), PLAIN, repeat)
 
 
-def measure(kernel: Kernel, repeat: int) -> dict[str, float]:
-    loaded = load(parse_module(compile_cuda(KERNELS / f"{kernel.name}.cu")))
-    memory = Memory()
-    arrays = kernel.arrays(np.random.default_rng(0))
-    addresses = [
-        memory.allocate(
-            f"tensor {i}",
-            array.reshape(-1).view(np.uint8),
-            writable=i == len(arrays) - 1,
-            initialised=i < len(arrays) - 1,
-        )
-        for i, array in enumerate(arrays)
-    ]
-    params = struct.pack(f"<{len(addresses)}Q{len(kernel.scalars)}i8x", *addresses, *kernel.scalars)
-    spec = LaunchSpec(kernel.grid, kernel.block, 0, params)
+def measure(kernel: Kernel, repeat: int) -> dict[str, float | None]:
+    """One kernel, plain, on two threads, counted and checked."""
+    prepared = kernel.prepare()
     # Before and after, the better one: a busy neighbour must not flatter the kernel.
     before = micro_benchmark(repeat)
-    plain = Options(checks=False, counters=False)
-    one = rate(loaded, spec, memory, plain, repeat)
+    one = rate(prepared, PLAIN, repeat)
     micro = max(before, micro_benchmark(repeat))
-    two = rate(loaded, spec, memory, replace(plain, threads=2), repeat)
-    counted = rate(loaded, spec, memory, Options(checks=False), repeat)
-    checked = rate(loaded, spec, memory, Options(counters=False), max(1, repeat // 4))
+    two = rate(prepared, replace(PLAIN, threads=2), repeat)
+    counted = rate(prepared, Options(checks=False), repeat)
+    checked = rate(prepared, Options(counters=False), max(2, repeat // 4))
     return {
         "one_thread": one,
         "two_threads": two,
+        "two_threads_ratio": two / one,
         "fraction": one / micro,
         "target": kernel.target,
         "fraction_with_counters": counted / micro,
@@ -141,16 +80,58 @@ def measure(kernel: Kernel, repeat: int) -> dict[str, float]:
     }
 
 
+def translation(path: Path) -> dict[str, Any]:
+    """Milliseconds from PTX text to bytecode: parsed, lowered, packed."""
+    text = compile_cuda(path)
+
+    def parsed_and_packed() -> None:
+        module = parse_module(text)
+        for entry in module.entries:
+            pack(entry, lower(module, entry))
+
+    entries = parse_module(text).entries
+    count = sum(len(entry.instructions) for entry in entries)
+    return {"characters": len(text), "instructions": count, "milliseconds": 1e3 * best_of(parsed_and_packed, 8)}
+
+
+def naive_seconds(size: int, checks: bool) -> float:
+    """Wall seconds of the naive GEMM on one host thread."""
+
+    def arguments(rng: np.random.Generator) -> list[Any]:
+        a, b = rng.standard_normal((2, size, size)).astype(np.float32)
+        return [Buffer(a), Buffer(b), output((size, size)), size, size, size]
+
+    kernel = Kernel(OWN / "gemm_naive.cu", (size // 32, size // 8, 1), (32, 8, 1), arguments).prepare()
+    options = Options(checks=checks, counters=False)
+    return best_of(lambda: launch(kernel.loaded, kernel.entry, kernel.spec, kernel.memory, options).fault)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=12, help="launches of each kernel; the best one counts")
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--no-peers", action="store_true", help="leave numba and the Triton interpreter out")
+    chosen = parser.parse_args()
+    load_before = os.getloadavg()
+    kernels = {kernel.name: measure(kernel, chosen.repeat) for kernel in SUITE}
+    slowdowns = [found["checks_slowdown"] for found in kernels.values()]
+    bound = [kernels[kernel.name]["two_threads_ratio"] for kernel in SUITE if kernel.compute_bound]
     report = {
         "unit": "thread instructions per second",
         "isa": isa_names()[0],
-        "micro_benchmark": micro_benchmark(repeat),
-        "kernels": {kernel.name: measure(kernel, repeat) for kernel in SUITE},
+        "host": {"processors": os.cpu_count(), "load_before": load_before[0], "load_after": os.getloadavg()[0]},
+        "micro_benchmark": micro_benchmark(chosen.repeat),
+        "kernels": kernels,
+        "two_threads": {"geometric_mean": geometric_mean(bound), "goal": TWO_THREADS_GOAL},
+        "checks_slowdown": {
+            "geometric_mean": geometric_mean(slowdowns),
+            "worst": max(slowdowns),
+            "goals": [CHECKED_MEAN_GOAL, CHECKED_WORST_GOAL],
+        },
+        "translation": {path.stem: translation(path) for path in LARGEST} | {"goal_milliseconds": TRANSLATION_GOAL_MS},
     }
+    if not chosen.no_peers:
+        report["numba_simulator"] = compare_with_numba(naive_seconds)
+        report["triton_interpreter"] = compare_with_triton()
     print(json.dumps(report, indent=2))
 
 
