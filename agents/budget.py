@@ -34,11 +34,11 @@ class Spent:
 
 
 def spent_on_search(state: RunState) -> Spent:
-    """All calls, and all evaluations but the first candidate's, which sets the run up; confirmations verify."""
+    """All calls, and all evaluations but that of what the run began with; confirmations verify."""
     total = Spent()
     for call in state.calls:
         total += Spent(call.usage.total, call.dollars or 0.0, int(call.dollars is None), call.seconds)
-    searched = state.attempts[1:]
+    searched = state.attempts[1 if state.given else 0 :]
     seconds = sum(seconds_of(attempt.evaluation for attempt in searched))
     return total + Spent(seconds=seconds, evaluations=len(searched))
 

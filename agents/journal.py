@@ -43,7 +43,7 @@ class Journal:
             SettingsError: there is no such run.
         """
         self._log, self._observe = log, observe
-        self._order = [place_of(event) for event in order if _counts(event)]
+        self._order = [place_of(event) for event in order if counts(event)]
         self._at = 0
         self._turn = asyncio.Condition()
         self._waiting: set[str] = set()
@@ -58,7 +58,7 @@ class Journal:
 
     def _fold(self, event: Event) -> None:
         self.state = self.state.advance(event, self._log.get_text)
-        self._at += _counts(event)
+        self._at += counts(event)
         if isinstance(event, Chosen):
             self.states[f"round {event.round}"] = self.state
         elif isinstance(event, Evaluated):
@@ -117,7 +117,7 @@ class Journal:
         return next((call for call in reversed(self.state.calls) if call.label == label and call.reply), None)
 
 
-def _counts(event: Event) -> bool:
+def counts(event: Event) -> bool:
     """Whether a replay has this event too: interruptions and failed calls are of their day."""
     if isinstance(event, RunFinished):
         return event.reason is not StopReason.INTERRUPTED

@@ -31,7 +31,7 @@ from warpsmith.agents.protocols import (
 from warpsmith.agents.state import Attempt, RunState, fastest
 from warpsmith.core.acceptance import better
 from warpsmith.core.digest import digest_json
-from warpsmith.core.errors import KernelFileError
+from warpsmith.core.errors import KernelFileError, ModelError
 from warpsmith.core.events import (
     Abandoned,
     Accepted,
@@ -87,9 +87,10 @@ class Loop:
         try:
             asyncio.run(self.carry(journal))
         except KeyboardInterrupt:
-            if journal.state.finished is None:
-                best = journal.state.best
-                journal.append(RunFinished(reason=StopReason.INTERRUPTED, best=best.identity if best else ""))
+            interrupt(journal)
+        except ModelError as error:
+            interrupt(journal, str(error))
+            raise
         return journal.state
 
     async def carry(self, journal: Journal) -> None:
@@ -180,6 +181,14 @@ class Loop:
         if not answer.accepted:
             return RunFinished(reason=reason, best=best.identity, detail=answer.reason)
         return Accepted(candidate=winner.identity, kernel=answer.kernel, path=answer.path)
+
+
+def interrupt(journal: Journal, why: str = "") -> None:
+    """Leave a run that can be resumed."""
+    state = journal.state
+    if state.finished is None:
+        best = state.best.identity if state.best else ""
+        journal.append(RunFinished(reason=StopReason.INTERRUPTED, best=best, detail=why))
 
 
 def opened(journal: Journal, number: int, proposal: Proposal) -> Proposed:

@@ -84,6 +84,10 @@ class Reading:
             name=name, value=value, unit=unit, source=self.source if modelled else self.launch.counters.source
         )
 
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every number, by the names `metric` takes."""
+        return tuple(self.metric(name) for name in self._numbers())
+
     def _numbers(self) -> dict[str, tuple[float, str, bool]]:
         """Name -> value, unit, and whether the value comes from the times rather than from the counters."""
         launch, counters, limit = self.launch, self.launch.counters, self.launch.limits.get(self.limiter, 0.0)

@@ -108,10 +108,16 @@ class RunState:
         return next((it for it in self.abandoned if it.stop is not None), None)
 
     @property
+    def given(self) -> Attempt | None:
+        """The first candidate, where the run began with it: a seed or a user's kernel, which no model was asked for."""
+        first = self.attempts[0] if self.attempts else None
+        asked = first and any((call.round, call.role) == (first.proposed.round, "coder") for call in self.calls[:8])
+        return None if asked else first
+
+    @property
     def baseline(self) -> Attempt | None:
         """What the run began with, where that is verified: the first kernel to beat."""
-        first = self.attempts[0] if self.attempts else None
-        return first if first and first.profile else None
+        return self.given if self.given and self.given.profile else None
 
     @property
     def best(self) -> Attempt | None:

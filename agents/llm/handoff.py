@@ -38,12 +38,14 @@ class Handoff:
     """Subfolder, so that two runs never read each other's answers."""
     time_limit: float = 24 * 3600.0
     """Seconds that one answer may take."""
+    who: str = ""
+    """Who answers, for the record."""
     tell: Callable[[str], None] = lambda text: None
     """Hears where a prompt waits."""
 
     @property
     def name(self) -> str:
-        return f"handoff:{self.folder}"
+        return f"handoff:{self.who or self.folder}"
 
     @property
     def place(self) -> Path:

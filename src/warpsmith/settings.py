@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from warpsmith.core.errors import SettingsError
@@ -16,6 +16,11 @@ VARIABLES: Mapping[str, str] = {
     "WARPSMITH_CACHE": "folder of compiled artifacts",
     "WARPSMITH_THREADS": "host threads that compilation and emulation may use",
     "WARPSMITH_GPU_WORKER": "command that starts a GPU worker, in place of our own",
+    "OPENAI_API_KEY": "key for openai: models",
+    "OPENAI_BASE_URL": "another server for openai: models",
+    "WARPSMITH_OPENAI_API": "responses or chat; default: chat where another server is set, else responses",
+    "ANTHROPIC_API_KEY": "key for anthropic: models",
+    "ANTHROPIC_BASE_URL": "another server for anthropic: models",
 }
 """Environment variable -> what it sets."""
 
@@ -64,6 +69,32 @@ def read_settings(environment: Mapping[str, str] = os.environ, folder: Path | No
         gpu_worker=tuple(shlex.split(environment.get("WARPSMITH_GPU_WORKER", ""))),
         worker_environment={name: value for name, value in environment.items() if name in WORKER_VARIABLES},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """How the environment says a provider of models is reached."""
+
+    key: str = field(repr=False)
+    variable: str
+    base_url: str
+    """Empty: the provider's own."""
+    api: str = ""
+    """`responses` or `chat`, for OpenAI; empty: not said."""
+
+
+def read_provider(name: str, environment: Mapping[str, str] = os.environ) -> Provider:
+    """Key and address of `openai` or `anthropic`.
+
+    Raises:
+        SettingsError: WARPSMITH_OPENAI_API names no API.
+    """
+    stem = name.upper()
+    api = environment.get("WARPSMITH_OPENAI_API", "") if name == "openai" else ""
+    if api not in ("", "responses", "chat"):
+        raise SettingsError(f"WARPSMITH_OPENAI_API is {api!r}.", remedy="Set it to responses or chat, or unset it.")
+    variable = f"{stem}_API_KEY"
+    return Provider(environment.get(variable, "").strip(), variable, environment.get(f"{stem}_BASE_URL", ""), api)
 
 
 def api_keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -33,8 +33,13 @@ ALLOWED: dict[str, set[str]] = {
         *("core", "settings", "store", "tasks", "seeds", "profiler", "agents", "sandbox", "kernels_generated"),
         *("leaderboard", "gpus", "doctor", "acceptor"),
     },
+    "models": {"core", "settings", "agents"},
+    "wiring": {"core", "gpus", "store", "tasks", "seeds", "agents", "acceptor", "app", "models"},
+    "runs": {"core", "settings", "gpus", "store", "tasks", "agents", "app", "models", "wiring"},
+    "previews": {"core", "seeds", "agents", "sandbox", "app", "models"},
     "cli": {
         *("core", "settings", "store", "tasks", "profiler", "kernels_generated", "leaderboard", "doctor", "app"),
+        *("models", "runs", "previews"),
     },
     "__main__": {"cli"},
 }

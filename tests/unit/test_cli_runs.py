@@ -87,6 +87,7 @@ def test_with_json_stdout_is_the_summary_alone(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr()
     assert SUMMARY == RunSummary.model_validate_json(shown.out)
     expected = {"run", "task", "target", "accepted", "kernel", "rounds", "outcomes", "workloads", "speedup_over_seed"}
+    expected |= {"reason", "calls", "tokens", "dollars"}
     assert expected == set(json.loads(shown.out))
     assert "round 1" in shown.err
 

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 import typer
 
-from warpsmith.cli.commands import doctor, emulate, leaderboard, optimize, profile, resume, tasks, verify
+from warpsmith.cli.commands import (
+    doctor,
+    emulate,
+    leaderboard,
+    optimize,
+    profile,
+    prompt,
+    replay,
+    resume,
+    runs,
+    tasks,
+    verify,
+)
 from warpsmith.cli.output import BAD_INPUT, UNHAPPY, report_bug, report_error, report_failure
 from warpsmith.core.errors import WarpsmithError
 
@@ -20,6 +32,9 @@ program = typer.Typer(
 )
 program.command("optimize")(optimize.optimize)
 program.command("resume")(resume.resume)
+program.command("replay")(replay.replay)
+program.add_typer(runs.program, name="runs")
+program.command("prompt")(prompt.prompt)
 program.command("verify")(verify.verify)
 program.command("profile")(profile.profile)
 program.command("emulate")(emulate.emulate)

@@ -44,6 +44,8 @@ class Progress:
         self.run = ""
         self.reason: StopReason | None = None
         self._title = ""
+        self._tokens, self._spent = 0, ""
+        self._dollars: float | None = 0.0
         self._rows: list[_Row] = []
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
@@ -64,7 +66,7 @@ class Progress:
         if self._live:
             self._live.update(self._table(), refresh=True)
         elif line:
-            self.console.print(line, markup=False)
+            self.console.print(line, markup=False, emoji=False)
 
     def _take(self, event: Event) -> str:
         """Update the rows; return the plain line for a pipe."""
@@ -76,7 +78,8 @@ class Progress:
             case Chosen():
                 return ""
             case Called():
-                return f"  {_call(event)}"
+                self._spend(event)
+                return f"  {_call(event)}; {self._spent}"
             case Abandoned():
                 return f"round {event.round}: no candidate: {event.reason}"
             case Proposed():
@@ -96,6 +99,13 @@ class Progress:
                 self.reason = event.reason
                 return f"run {self.run} ended: {event.reason.value}. {event.detail}".rstrip()
 
+    def _spend(self, call: Called) -> None:
+        """Keep the sum of what calls cost, as far as their prices are known."""
+        self._tokens += call.usage.total
+        self._dollars = None if call.dollars is None or self._dollars is None else self._dollars + call.dollars
+        cost = "price unknown" if self._dollars is None else f"${self._dollars:.4f}"
+        self._spent = f"so far {self._tokens} tokens, {cost}"
+
     def _evaluated(self, evaluation: Evaluation) -> str:
         mine = [row for row in self._rows if row.candidate == evaluation.candidate]
         row = mine[-1] if mine else _Row(0, "")
@@ -103,7 +113,8 @@ class Progress:
         return f"  {row.outcome}: {row.detail}"
 
     def _table(self) -> Table:
-        table = Table(title=escape(self._title), title_justify="left", box=None, pad_edge=False)
+        title = f"{self._title}; {self._spent}" if self._spent else self._title
+        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
         table.add_column("round", justify="right")
         table.add_column("change", overflow="ellipsis", no_wrap=True)
         table.add_column("outcome")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def follow(work: Work, *, store: Path, as_json: bool) -> int:
     """Run `work`, showing its events; return 0 where a kernel was accepted, 1 otherwise."""
     from warpsmith.cli.progress import Progress
+    from warpsmith.core.errors import ModelError
     from warpsmith.core.events import StopReason
 
     with Progress(console(stderr=as_json)) as progress:
@@ -27,6 +28,10 @@ def follow(work: Work, *, store: Path, as_json: bool) -> int:
             summary = work(progress.observe)
         except KeyboardInterrupt:
             summary = None
+        except ModelError as error:
+            if progress.run:
+                error.remedy = f"{error.remedy} Then: warpsmith resume {progress.run} --store {store}".strip()
+            raise
     if summary is None or progress.reason is StopReason.INTERRUPTED:
         remedy = f"Continue with: warpsmith resume {progress.run} --store {store}" if progress.run else ""
         report_failure("Interrupted", "the run was interrupted.", remedy, as_json=as_json)

@@ -20,9 +20,12 @@ class WarpsmithError(Exception):
     """The root; `remedy` says what to do about it."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(f"{message} {remedy}".strip() if remedy else message)
+        super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
 
 
 class InputError(WarpsmithError):

@@ -59,6 +59,8 @@ class RunSettings(Record):
     """Folder that accepted kernels go to."""
     width: int = Field(default=1, ge=1)
     """Rounds that may be open at a time."""
+    language: str = Field(default="cuda", pattern="^(cuda|triton)$")
+    """What a language model is asked to write."""
     budget: Budget = Budget()
 
 

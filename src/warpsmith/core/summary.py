@@ -50,3 +50,11 @@ class RunSummary(Record):
     """The best verified candidate's; empty where none verified."""
     speedup_over_seed: float | None = Field(default=None, gt=0)
     """Geometric mean over workloads."""
+    reason: str = ""
+    """Why it ended; empty where it did not."""
+    calls: int = Field(default=0, ge=0)
+    """Times a language model was asked."""
+    tokens: int = Field(default=0, ge=0)
+    """Of all calls, in and out."""
+    dollars: float | None = Field(default=0.0, ge=0)
+    """Of all calls; None where a price is unknown."""

@@ -14,10 +14,13 @@ def resume(
     store: StoreFile = None,
     as_json: Json = False,
 ) -> int:
-    """Continue an interrupted run; nothing that was recorded is done again."""
-    from warpsmith import app
+    """Continue an interrupted run; nothing that was recorded is done, or paid, again."""
+    from warpsmith import runs
+    from warpsmith.cli.output import say
     from warpsmith.cli.runs import follow
     from warpsmith.settings import read_settings
 
     store = store or read_settings().store
-    return follow(lambda observe: app.resume(run, store=store, observe=observe), store=store, as_json=as_json)
+    return follow(
+        lambda observe: runs.resume(run, store=store, observe=observe, tell=say), store=store, as_json=as_json
+    )

@@ -95,3 +95,15 @@ def _end_of_line(text: str, at: int) -> int:
         if not text[at:end].rstrip("\r").endswith("\\"):
             return end
         at = end + 1
+
+
+def comment_spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Where comments start and end in C++ source."""
+    spans, at, line = [], 0, 1
+    while at < len(text):
+        kind, end = _scan(text, at, line)
+        if kind == "skip" and text[at] == "/":
+            spans.append((at, end))
+        line += text.count("\n", at, end)
+        at = end
+    return tuple(spans)
