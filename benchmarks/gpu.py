@@ -1,4 +1,4 @@
-"""Starts `warpsmith.gpu` on a machine that has a GPU and little else: `make gpu`. Standard library alone.
+"""Starts `warpsmith.silicon` on a machine that has a GPU and little else: `make gpu`. Standard library alone.
 
 Installs nothing. Needs torch 2.11, triton 3.6, numpy and a CUDA 13 toolkit or its wheels; what else warpsmith imports
 (pydantic and four small packages) is unpacked from wheels in `.gpu/wheels`, where `benchmarks/gpu_wheels.py` puts them.
@@ -41,7 +41,7 @@ def main() -> int:
         print(f"make gpu: the emulator's VM did not build; it needs setuptools and a C++17 compiler.\n{log}")
         return 1
     left = max(LEAST_SECONDS, SECONDS - (time.monotonic() - begun))
-    arguments = [sys.executable, "-m", "warpsmith.gpu", "--seconds", str(round(left)), *sys.argv[1:]]
+    arguments = [sys.executable, "-m", "warpsmith.silicon", "--seconds", str(round(left)), *sys.argv[1:]]
     return subprocess.run(arguments, cwd=ROOT, env=environment, check=False).returncode
 
 

@@ -34,8 +34,10 @@ FEWEST_NODES, MOST_NODES = 4, 32
 WARM_UP: Final = 10
 """Calls before the first sample: code is loaded, clocks have risen."""
 FEWEST_SAMPLES, MOST_SAMPLES = 20, 200
+SLOW_US: Final = 50_000.0
+"""Calls that take longer need fewer repeats: a quarter of the samples, two to warm up."""
 SET_BYTES: Final = 8 << 30
-"""Device memory that all sets together may take."""
+"""Device memory that all sets together may take, on a GPU with four times as much."""
 CONFIDENCE: Final = 0.95
 AGREEMENT_US, AGREEMENT_SHARE = 100.0, 0.05
 """The host's clock may exceed the events' time by as much as without a call, so many microseconds (two looks at the
@@ -66,7 +68,9 @@ class TimingPlan(Record):
         return self.sets if self.method is Method.GRAPH else 1
 
 
-def plan_timing(estimate_us: float, set_bytes: int, l2_bytes: int, *, seconds: float = 1.0) -> TimingPlan:
+def plan_timing(
+    estimate_us: float, set_bytes: int, l2_bytes: int, *, seconds: float = 1.0, room_bytes: int = SET_BYTES
+) -> TimingPlan:
     """Choose the method for calls of about `estimate_us` on sets of `set_bytes`.
 
     Args:
@@ -74,13 +78,14 @@ def plan_timing(estimate_us: float, set_bytes: int, l2_bytes: int, *, seconds: f
         set_bytes: Device bytes of one input set with its outputs and scratch.
         l2_bytes: The device's L2.
         seconds: What samples may take together; flushing and waiting are the larger part for short calls.
+        room_bytes: Device memory that all sets together may take.
 
     Raises:
         ValueError: an argument is not positive.
     """
     if not (estimate_us > 0 and set_bytes >= 0 and l2_bytes > 0 and seconds > 0):
         raise ValueError(f"cannot plan for {estimate_us} us, {set_bytes} bytes, {l2_bytes} bytes of L2, {seconds} s")
-    room = max(1, SET_BYTES // max(1, set_bytes))
+    room = max(1, room_bytes // max(1, set_bytes))
     if estimate_us < SHORT_US:
         method, sets = Method.GRAPH, min(MOST_NODES, max(FEWEST_NODES, math.ceil(GRAPH_US / estimate_us)), room)
     else:
@@ -89,8 +94,15 @@ def plan_timing(estimate_us: float, set_bytes: int, l2_bytes: int, *, seconds: f
     flush_bytes = FLUSH_FACTOR * l2_bytes
     # A flush writes at 1 TB/s or faster; events, waits and sensors take some 200 us.
     each_us = estimate_us * (sets if method is Method.GRAPH else 1) + flush_bytes / 1e6 + 200
-    samples = min(MOST_SAMPLES, max(FEWEST_SAMPLES, int(seconds * 1e6 / each_us)))
-    return TimingPlan(method=method, sets=sets, warm_up=WARM_UP, samples=samples, flush_bytes=flush_bytes)
+    slow = each_us > SLOW_US
+    fewest = max(FEWEST_SAMPLES // 4 if slow else FEWEST_SAMPLES, sets if method is Method.CALL else 1)
+    return TimingPlan(
+        method=method,
+        sets=sets,
+        warm_up=2 if slow else WARM_UP,
+        samples=min(MOST_SAMPLES, max(fewest, int(seconds * 1e6 / each_us))),
+        flush_bytes=flush_bytes,
+    )
 
 
 class TimedCall(Record):

@@ -196,6 +196,9 @@ class _Evaluation:
             if self.gate.profiled:
                 self._end_if(hardware.bench(CACHE))
                 said.append(f"{len(self.gate.task.bench)} bench workloads compared whole")
+                failure, told = hardware.sanitize(workloads[0])
+                self._end_if(failure)
+                said.append(told)
         self.trials.note(
             "races, uninitialised reads and barriers were checked on the emulator, values on a GPU as well"
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from warpsmith.core.outcome import Failure, Nondeterministic, Outcome, Stage, WorkloadCheck
+from warpsmith.core.outcome import Failure, Inconclusive, Nondeterministic, Outcome, Stage, WorkloadCheck
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Launcher, RunRequest
 from warpsmith.core.task import Task, Workload
@@ -22,9 +22,12 @@ from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.device.duel import timed_request
+from warpsmith.sandbox.device.evidence import sanitize, with_counters
 from warpsmith.sandbox.device.launcher import DeviceLauncher
+from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.pool import Pool
 from warpsmith.sandbox.device.timer import DeviceTimer, TimedRun, unsteady
+from warpsmith.sandbox.device.tools import Tools
 from warpsmith.sandbox.trials import Trials, first_difference, static_inputs, unwritten, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 
@@ -35,11 +38,13 @@ class Gpu:
 
     launcher: Launcher
     timer: DeviceTimer
+    tools: Tools
 
     @classmethod
     def of(cls, pool: Pool) -> Gpu:
         """For GPUs of one architecture."""
-        return cls(DeviceLauncher(pool), DeviceTimer(pool))
+        tools = Tools(pool.devices[0].uuid, environment=pool.command.environment)
+        return cls(DeviceLauncher(pool), DeviceTimer(pool), tools)
 
 
 @dataclass(slots=True)
@@ -81,14 +86,27 @@ class Hardware:
         return None
 
     def measure(self, modelled: Profile, cache: BenchCache) -> Profile | Outcome:
-        """Time every bench workload; what timed calls wrote has to be right and, where sums have an order, the same."""
+        """Time every bench workload; what timed calls wrote has to be right and, where sums have an order, the same.
+
+        Counters come with the first of them, or the reason why there are none.
+        """
         timings: dict[str, Timing] = {}
         for workload in self.task.bench:
             timed = self._time(workload, cache)
             if not isinstance(timed, Timing):
                 return _there(timed, workload)
             timings[workload.name] = timed
-        return measured_profile(modelled, timings)
+        measured = measured_profile(modelled, timings)
+        if not isinstance(measured, Profile):
+            return measured
+        first, *others = measured.workloads
+        report = self.gpu.tools.counters([lower(self.request(self.task.bench[0], cache))])
+        return measured.model_copy(update={"workloads": (with_counters(first, report), *others)})
+
+    def sanitize(self, workload: Workload) -> tuple[Outcome | None, str]:
+        """compute-sanitizer over one call: the failure it found, and in words what its checkers came to."""
+        failure, told = sanitize(self.gpu.tools, lower(timed_request(self.task, self.builds, workload, self.seed)))
+        return (None if failure is None else _there(failure, workload)), told
 
     def _time(self, workload: Workload, cache: BenchCache) -> Timing | Outcome:
         own = secrets.randbits(30)
@@ -102,6 +120,9 @@ class Hardware:
         run = self.gpu.timer.time(mint)
         if not isinstance(run, TimedRun):
             return run
+        if run.timing.throttled:
+            message = "the GPU was slowed down by heat or power during every sample; its times are no evidence."
+            return Inconclusive(stage=Stage.DEVICE, message=message, workload=workload.name)
         free = self.builds.sums_in_any_order(workload)
         problem = (None if free else unsteady(run.timing)) or self._compared(workload, run.outputs[0], cache)
         if problem is None and not free and len(run.outputs) > 1:

@@ -7,11 +7,11 @@ Tool", "Synccheck Tool"), one paragraph of `=========` lines a finding.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from warpsmith.core.outcome import BarrierMisuse, Crashed, Failure, OutOfBounds, Racy, Stage, Uninitialised
+from warpsmith.core.outcome import BarrierMisuse, Crashed, Outcome, OutOfBounds, Racy, Stage, Uninitialised
 from warpsmith.core.record import Record
 
 MOST_REPORTS = 10
@@ -35,7 +35,7 @@ class Sanitized(Record):
     tool: Tool
     ran: bool
     """False where the checker itself could not: `reason` says why, and nothing is known."""
-    failure: Failure | None = None
+    failure: Outcome | None = None
     reason: str = ""
 
 
@@ -92,9 +92,9 @@ def _paragraphs(text: str) -> Iterator[list[str]]:
         yield found
 
 
-def _failure(tool: Tool, paragraph: list[str]) -> Failure | None:
+def _failure(tool: Tool, paragraph: list[str]) -> Outcome | None:
     headline, *rest = paragraph
-    kinds: tuple[tuple[str, type[Failure]], ...] = (
+    kinds: tuple[tuple[str, Callable[..., Outcome]], ...] = (
         (r"Uninitialized \S+ memory (?:read|access)", Uninitialised),
         (r"Barrier error detected", BarrierMisuse),
         (r"(?:Error|Warning): Race reported|(?:Potential )?(?:WAW|WAR|RAW) hazard", Racy),
@@ -108,12 +108,12 @@ def _failure(tool: Tool, paragraph: list[str]) -> Failure | None:
     whole = " ".join(paragraph)
     for pattern, kind in kinds:
         if re.search(pattern, headline):
-            chosen: type[Failure] = Crashed if kind is OutOfBounds and "is misaligned" in whole else kind
+            chosen = Crashed if kind is OutOfBounds and "is misaligned" in whole else kind
             return _made(chosen, tool, headline, rest)
     return None
 
 
-def _made(kind: type[Failure], tool: Tool, headline: str, rest: list[str]) -> Failure:
+def _made(kind: Callable[..., Outcome], tool: Tool, headline: str, rest: list[str]) -> Outcome:
     named = _LINE.search(" ".join([headline, *rest]))
     threads = [text for text in rest if text.startswith("by thread")]
     where = f", {threads[0]}" if threads else ""

@@ -14,6 +14,7 @@ from warpsmith.core.protocols import RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.timing import (
     FLUSH_FACTOR,
+    SET_BYTES,
     Method,
     TimedCall,
     Timing,
@@ -90,7 +91,9 @@ class Stand:
 
     def plan(self, estimate_us: float, seconds: float) -> TimingPlan:
         """The plan for calls of so many microseconds on this GPU."""
-        return plan_timing(estimate_us, self.set_bytes, max(self.worker.device.l2_bytes, 1), seconds=seconds)
+        device = self.worker.device
+        room = min(SET_BYTES, device.memory_bytes // 4)
+        return plan_timing(estimate_us, self.set_bytes, max(device.l2_bytes, 1), seconds=seconds, room_bytes=room)
 
     def stage(self, plan: TimingPlan) -> None:
         """Put the plan's input sets in place.

@@ -118,6 +118,12 @@ def test_a_kernel_is_verified_on_the_emulator_and_on_the_gpu(folder: Path) -> No
     (timed,) = evaluation.profile.workloads
     assert any("measured on NVIDIA H200 (imagined)" in note for note in timed.notes)
     assert timed.duration.low_us <= timed.duration.us <= timed.duration.high_us
+    # On an imagined GPU there are none, whether or not the tools are installed; the rung says so.
+    assert any(note.startswith("counters: events: ") for note in timed.notes)
+    assert all(launch.duration.source is Source.MODELLED for launch in timed.launches)
+    assert any(
+        "compute-sanitizer did not run: compute-sanitizer is not installed" in it.detail for it in evaluation.stages
+    )
 
 
 def test_a_gpu_that_computes_something_else_has_the_last_word(folder: Path) -> None:

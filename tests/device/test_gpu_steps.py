@@ -14,15 +14,16 @@ import pytest
 from warpsmith.core.arch import find_architecture
 from warpsmith.core.artifact import Artifact
 from warpsmith.core.outcome import CompileFailed
-from warpsmith.gpu.box import FILES, MOST_FILES, Box
-from warpsmith.gpu.calibration import KERNELS, SOURCE, measures, mint
-from warpsmith.gpu.conformance import unpack
-from warpsmith.gpu.rig import Rig, Subject
-from warpsmith.gpu.steps import run
 from warpsmith.sandbox.compile import Unit, compile_unit
 from warpsmith.sandbox.device.baselines import Baselines
+from warpsmith.sandbox.device.duel import BLOCKS, CALLS, DeviceDuel
 from warpsmith.sandbox.device.tools import Tools
 from warpsmith.sandbox.gate import read_candidate
+from warpsmith.silicon.box import FILES, MOST_FILES, Box
+from warpsmith.silicon.calibration import KERNELS, SOURCE, measures, mint
+from warpsmith.silicon.conformance import unpack
+from warpsmith.silicon.rig import Rig, Subject
+from warpsmith.silicon.steps import run
 from warpsmith.tasks import load_task
 
 from ..contracts.launchers import FakeGpus, pair
@@ -170,3 +171,15 @@ def test_calibrations_kernels_compile_and_run(rig: Rig) -> None:
         small = replace(item, blocks=1, rounds=2, words=min(item.words, 1 << 14), launches=1)
         reply = rig.launcher.run(replace(mint(artifact, small)(0), checks=False))
         assert reply.failure is None, (item.name, reply.failure)
+
+
+def test_two_kernels_are_timed_in_alternation_in_fresh_processes(rig: Rig, subject: Subject) -> None:
+    duel = DeviceDuel(subject.task, rig.arch, rig.compiler, rig.pool)
+    text = subject.candidate.text
+    other = read_candidate(text, knobs={"EACH": 1})
+    blocks = duel.fight(subject.candidate, other, 3)
+    assert [(3, "sixteen million", CALLS, CALLS)] * BLOCKS == [
+        (block.pair, block.workload, len(block.incumbent), len(block.challenger)) for block in blocks
+    ]
+    # No sensor says a clock here: all samples have the same one, and none is left out for it.
+    assert {1.0} == {sample.clock_mhz for block in blocks for sample in (*block.incumbent, *block.challenger)}

@@ -26,9 +26,9 @@ ALLOWED: dict[str, set[str]] = {
     "kernels_generated": {"core", "tasks", "profiler", "sandbox", "settings"},
     "leaderboard": {"core", "store", "kernels_generated"},
     "gpus": {"core", "settings", "sandbox"},
+    "silicon": {"core", "settings", "gpus", "tasks", "seeds", "profiler", "sandbox", "kernels_generated"},
     "doctor": {"core", "settings", "sandbox", "gpus"},
     "acceptor": {"core", "store", "profiler", "agents", "kernels_generated"},
-    "gpu": {"core", "settings", "tasks", "seeds", "profiler", "sandbox", "kernels_generated"},
     "app": {
         *("core", "settings", "store", "tasks", "seeds", "profiler", "agents", "sandbox", "kernels_generated"),
         *("leaderboard", "gpus", "doctor", "acceptor"),

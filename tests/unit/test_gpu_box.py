@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from warpsmith.core.errors import DeviceError
-from warpsmith.gpu.box import FILES, MOST_FILES, Box
-from warpsmith.gpu.probes import probes
-from warpsmith.gpu.rig import architecture_of, subjects
 from warpsmith.sandbox.device.messages import DeviceInfo
+from warpsmith.silicon.box import FILES, MOST_FILES, Box
+from warpsmith.silicon.probes import probes
+from warpsmith.silicon.rig import nearest_architecture, subjects
 
 ROOT = Path(__file__).parents[2]
 SILENT = lambda text: None  # noqa: E731
@@ -111,7 +111,7 @@ def test_a_device_finds_its_row(name: str, capability: tuple[int, int], sms: int
         pageable_memory=False,
         watchdog=False,
     )
-    assert expected == architecture_of(device).name
+    assert expected == nearest_architecture(device).name
 
 
 def test_without_a_gpu_the_program_says_so_in_one_line_and_fails() -> None:
@@ -124,7 +124,7 @@ def test_without_a_gpu_the_program_says_so_in_one_line_and_fails() -> None:
 
 
 def test_the_program_loads_no_model_client_and_no_agents() -> None:
-    code = "import sys, warpsmith.gpu.__main__; print(*sys.modules)"
+    code = "import sys, warpsmith.silicon.__main__; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in ran.stdout.split()}
     assert set() == loaded & {"openai", "anthropic", "torch", "triton", "typer", "rich"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from warpsmith.core.errors import SettingsError
-from warpsmith.gpu.hardware_page import NOTHING, Results, disagreements, page, points, spearman, unexplained
-from warpsmith.gpu.merge import BEGIN, END, main, merge, read_all, write_between
+from warpsmith.silicon.hardware_page import NOTHING, Results, disagreements, page, points, spearman, unexplained
+from warpsmith.silicon.merge import BEGIN, END, main, merge, read_all, write_between
 
 ROOT = Path(__file__).parents[2]
 SAME = {"elements": 100, "differing": 0}

@@ -54,7 +54,8 @@ def test_every_plan_flushes_three_times_the_cache_and_fits_memory(us: float, siz
     plan = plan_timing(us, size, l2)
     assert plan.flush_bytes >= 3 * l2
     assert plan.sets * size <= max(8 << 30, size)
-    assert 20 <= plan.samples <= 200
+    assert (5 if us > 20_000 else 20) <= plan.samples <= 200
+    assert plan.samples >= plan.sets or plan.method is Method.GRAPH
 
 
 def test_two_sets_larger_than_the_cache_are_enough() -> None:

@@ -26,6 +26,15 @@ class Occupancy(Record):
         return self.warps_per_sm / self.max_warps
 
 
+class Metric(Record):
+    """One number as evidence."""
+
+    name: str
+    value: float
+    unit: str
+    source: Source
+
+
 class LaunchProfile(Record):
     """One launch at one workload."""
 
@@ -40,6 +49,8 @@ class LaunchProfile(Record):
     """Grid blocks over co-resident blocks."""
     resources: Resources
     counters: LaunchCounters
+    hardware: tuple[Metric, ...] = ()
+    """What the GPU's counters said, by Nsight Compute's names; empty where they were not asked or not to be had."""
 
 
 class WorkloadProfile(Record):
@@ -79,15 +90,6 @@ class Profile(Record):
         if (self.target, self.source) != (other.target, other.source) or mine.keys() != theirs.keys():
             raise ValueError("profiles of different targets, sources or workloads have no ratio")
         return geometric_mean([theirs[name].us / duration.us for name, duration in mine.items()])
-
-
-class Metric(Record):
-    """One number as evidence."""
-
-    name: str
-    value: float
-    unit: str
-    source: Source
 
 
 class Prediction(Record):

@@ -8,8 +8,6 @@ from typing import Any
 from warpsmith.core.outcome import Failure
 from warpsmith.core.profile import Profile
 from warpsmith.core.task import Task, Workload
-from warpsmith.gpu.box import Box, Unit
-from warpsmith.gpu.rig import SEED, Rig, Subject
 from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.bench import Bench
 from warpsmith.sandbox.builds import Builds
@@ -17,6 +15,8 @@ from warpsmith.sandbox.device.baselines import names_of
 from warpsmith.sandbox.device.duel import timed_request
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.timer import TimedRun, unsteady
+from warpsmith.silicon.box import Box, Unit
+from warpsmith.silicon.rig import SEED, Rig, Subject
 
 TIMES, COUNTERS = "times.json", "counters.json"
 SECONDS = 0.6

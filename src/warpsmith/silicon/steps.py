@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from warpsmith.gpu.agreement import agree_all, check_all
-from warpsmith.gpu.box import Box
-from warpsmith.gpu.calibration import calibrate_all
-from warpsmith.gpu.conformance import probe_all
-from warpsmith.gpu.rig import Rig, Subject
-from warpsmith.gpu.times import baseline_all, count_all, model_all, time_all
+from warpsmith.silicon.agreement import agree_all, check_all
+from warpsmith.silicon.box import Box
+from warpsmith.silicon.calibration import calibrate_all
+from warpsmith.silicon.conformance import probe_all
+from warpsmith.silicon.rig import Rig, Subject
+from warpsmith.silicon.times import baseline_all, count_all, model_all, time_all
 
 
 def run(rig: Rig, box: Box, chosen: tuple[Subject, ...]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from warpsmith.core.outcome import Failure
 from warpsmith.core.plan import BoundLaunch, BoundPlan, IntArg, TensorArg
 from warpsmith.core.protocols import RunRequest
 from warpsmith.core.tensor import HostTensor
-from warpsmith.gpu.agreement import difference
-from warpsmith.gpu.box import Box, Unit
-from warpsmith.gpu.probes import Probe, probes, source
-from warpsmith.gpu.rig import Rig
+from warpsmith.silicon.agreement import difference
+from warpsmith.silicon.box import Box, Unit
+from warpsmith.silicon.probes import Probe, probes, source
+from warpsmith.silicon.rig import Rig
 
 FILE = "golden.json"
 BLOCK = 256

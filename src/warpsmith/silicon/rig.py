@@ -14,6 +14,7 @@ from warpsmith.core.errors import ToolchainError
 from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.outcome import CompileFailed, Outcome
 from warpsmith.core.task import Task
+from warpsmith.gpus import architecture_of
 from warpsmith.kernels_generated.library import SHIPPED, list_entries
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.device.baselines import Baselines
@@ -113,15 +114,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def architecture_of(device: DeviceInfo) -> Architecture:
-    """The table's row for a device: by its name, else of the same capability and nearest in multiprocessors."""
-    words = device.name.lower().replace("-", " ").split()
-    for name, arch in ARCHITECTURES.items():
-        if name in words or name.replace("rtx", "") in words:
-            return arch
+def nearest_architecture(device: DeviceInfo) -> Architecture:
+    """The table's row of a device, else that of its compute capability nearest in multiprocessors.
+
+    Raises:
+        ToolchainError: there is none.
+    """
+    known = architecture_of(device)
+    if known is not None:
+        return known
     major, minor = device.capability
-    digits = f"{major}{minor}"
-    same = [arch for arch in ARCHITECTURES.values() if "".join(filter(str.isdigit, arch.target)) == digits]
+    same = [arch for arch in ARCHITECTURES.values() if arch.target.removesuffix("a") == f"sm_{major}{minor}"]
     if not same:
         raise ToolchainError(
             f"no architecture of {device.name} (compute capability {major}.{minor}) is in the table.",

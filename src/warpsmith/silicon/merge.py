@@ -1,4 +1,4 @@
-"""Takes the results of `make gpu` into a repository: `python -m warpsmith.gpu.merge FOLDER`.
+"""Takes the results of `make gpu` into a repository: `python -m warpsmith.silicon.merge FOLDER`.
 
 FOLDER's units are put beside those in `benchmarks/results/<gpu>/`, newer ones replacing older ones of the same name,
 and the generated part of `docs/hardware.md` is written anew from all results there are.
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from warpsmith.core.errors import SettingsError, WarpsmithError
-from warpsmith.gpu.box import FILES
-from warpsmith.gpu.hardware_page import Results, page, unexplained
+from warpsmith.silicon.box import FILES
+from warpsmith.silicon.hardware_page import Results, page, unexplained
 
 ROOT = Path(__file__).resolve().parents[3]
-BEGIN, END = "<!-- results: written by `python -m warpsmith.gpu.merge` -->", "<!-- end of results -->"
+BEGIN, END = "<!-- results: written by `python -m warpsmith.silicon.merge` -->", "<!-- end of results -->"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Everything that needs a GPU: `python -m warpsmith.gpu`, as `make gpu` starts it (`benchmarks/gpu.py`)."""
+"""Everything that needs a GPU: `python -m warpsmith.silicon`, as `make gpu` starts it (`benchmarks/gpu.py`)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from warpsmith.core.errors import WarpsmithError
-from warpsmith.gpu.box import FILES, SECONDS, Box
-from warpsmith.gpu.merge import slug
-from warpsmith.gpu.rig import Rig, architecture_of, subjects
-from warpsmith.gpu.steps import run
+from warpsmith.gpus import Trouble, find_gpus, worker_command
 from warpsmith.sandbox.compile import CompileCache, compile_unit
 from warpsmith.sandbox.device.baselines import Baselines
-from warpsmith.sandbox.device.messages import DeviceInfo, Surveyed
-from warpsmith.sandbox.device.pool import Pool, survey
-from warpsmith.sandbox.device.process import WorkerCommand
+from warpsmith.sandbox.device.messages import DeviceInfo
+from warpsmith.sandbox.device.pool import Pool
 from warpsmith.sandbox.device.tools import Tools
-from warpsmith.settings import read_settings
+from warpsmith.settings import Settings, read_settings
+from warpsmith.silicon.box import FILES, SECONDS, Box
+from warpsmith.silicon.merge import slug
+from warpsmith.silicon.rig import Rig, nearest_architecture, subjects
+from warpsmith.silicon.steps import run
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,18 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the results; default: benchmarks/results/<gpu>")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="no unit of work begins later")
     options = parser.parse_args(arguments)
+    settings = read_settings()
     try:
-        found = survey(WorkerCommand())
-        if not isinstance(found, Surveyed) or not found.devices:
-            reason = "the driver shows no device" if isinstance(found, Surveyed) else found.message
-            _say(f"make gpu: no GPU was found ({reason}).")
+        found = find_gpus(settings)
+        if isinstance(found, Trouble):
+            _say(f"make gpu: no GPU was found. {found.message} {found.remedy}")
             return 1
-        device = found.devices[0]
+        device = found[0]
         box = Box(options.out or ROOT / "benchmarks" / "results" / slug(device.name), options.seconds, _say)
-        with_pool = rig(device, box)
+        made = rig(device, settings)
         _say(f"{device.name}, results in {box.folder}")
-        summary = run(with_pool, box, subjects())
-        with_pool.pool.close()
+        summary = run(made, box, subjects())
+        made.pool.close()
     except WarpsmithError as error:
         _say(f"make gpu: {error}")
         return 1
@@ -48,17 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def rig(device: DeviceInfo, box: Box) -> Rig:
+def rig(device: DeviceInfo, settings: Settings) -> Rig:
     """One GPU, with the compiler and the tools of this machine."""
-    settings = read_settings()
     kept = CompileCache(settings.cache / "compiled")
-    pool = Pool((device,), WorkerCommand())
+    pool = Pool((device,), worker_command(settings))
     return Rig(
         device=device,
-        arch=architecture_of(device),
+        arch=nearest_architecture(device),
         pool=pool,
         compiler=lambda unit, target: compile_unit(unit, target, cache=kept),
-        tools=Tools(device.uuid),
+        tools=Tools(device.uuid, environment=settings.worker_environment),
         baselines=Baselines(pool),
         threads=settings.threads,
     )

@@ -12,13 +12,13 @@ from warpsmith.core.outcome import Failure, Wrong
 from warpsmith.core.protocols import RunReply, RunRequest
 from warpsmith.core.task import Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.gpu.box import Box, Unit
-from warpsmith.gpu.rig import SEED, Rig, Subject
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.sanitizer import Tool
 from warpsmith.sandbox.trials import static_inputs, written_tensors
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.silicon.box import Box, Unit
+from warpsmith.silicon.rig import SEED, Rig, Subject
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
 

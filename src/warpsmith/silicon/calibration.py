@@ -16,9 +16,9 @@ from warpsmith.core.outcome import Failure
 from warpsmith.core.plan import BoundBuffer, BoundLaunch, BoundPlan, IntArg, TensorArg
 from warpsmith.core.protocols import RunRequest
 from warpsmith.core.tensor import HostTensor
-from warpsmith.gpu.box import Box, Unit
-from warpsmith.gpu.rig import Rig
 from warpsmith.sandbox.device.timer import TimedRun
+from warpsmith.silicon.box import Box, Unit
+from warpsmith.silicon.rig import Rig
 
 FILE = "calibration.json"
 SOURCE = Path(__file__).parent / "calibration.cu"
