@@ -35,6 +35,7 @@ def register(kernel: Kernel) -> Callable[..., Any]:
         operator = torch.library.custom_op(
             name, partial(_run, kernel), mutates_args=mutated, device_types="cpu", schema=schema_of(task)
         )
+        operator.register_kernel("cuda", partial(_run_on_cuda, kernel))
         operator.register_fake(partial(_shapes_only, task))
         _registered[name] = operator
     found: Callable[..., Any] = _registered[name]
@@ -70,6 +71,14 @@ def _run(kernel: Kernel, *tensors: torch.Tensor | None, **dims: int | None) -> A
         if item.role is Role.INPLACE and item.name in given:
             given[item.name].copy_(results[item.name])
     outputs = tuple(results[output.name].clone() for output in kernel.task.outputs)
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _run_on_cuda(kernel: Kernel, *tensors: torch.Tensor | None, **dims: int | None) -> Any:
+    """Launch on the current stream; in-place inputs are written where they lie."""
+    stated = {name: int(value) for name, value in _stated(dims).items()}
+    results = kernel.compute_on_cuda(_named(kernel.task, tensors), stated)
+    outputs = tuple(results[output.name] for output in kernel.task.outputs)
     return outputs[0] if len(outputs) == 1 else outputs
 
 

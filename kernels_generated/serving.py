@@ -1,6 +1,7 @@
 """`load(task)`: the best accepted kernel of a task as a PyTorch operator.
 
-Without a GPU a call runs on the emulator: right, and slow. Shapes outside the kernel's domain go to the reference.
+CUDA tensors run on their GPU, on the current stream. CPU tensors run on the emulator: right, and slow. Shapes outside
+the kernel's domain go to the reference.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warpsmith.core.errors import DeviceError, LibraryError, TaskError
+from warpsmith.core.errors import LibraryError, TaskError
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.kernels_generated.dims import solve_dims
@@ -37,7 +38,8 @@ def load(task: str, arch: str | None = None, library: Path | None = None) -> Ker
 
     Args:
         task: A task's name, or the path of its file.
-        arch: Target, such as `h200`; default: h200 where there is a kernel for it, else any.
+        arch: Target, such as `h200`; default: that of PyTorch's current GPU, else h200 where there is a kernel for it,
+            else any.
         library: Folder to search before what ships; default: WARPSMITH_LIBRARY, or the user's own.
 
     Raises:
@@ -47,12 +49,27 @@ def load(task: str, arch: str | None = None, library: Path | None = None) -> Ker
     from warpsmith.settings import read_settings
 
     settings = read_settings()
-    entry, _ = find(task, arch, search_path(library or settings.library))
+    entry, _ = find(task, arch, search_path(library or settings.library), prefer=_present())
     return _kernel(entry.digest, entry.folder, settings.threads)
 
 
-def find(task: str, arch: str | None, folders: tuple[Path, ...]) -> tuple[Entry, Task]:
+def _present() -> str:
+    """The target that PyTorch's current GPU is; the default one without a GPU, or where the table does not have it."""
+    import torch
+
+    from warpsmith.core.arch import recognise
+
+    if not torch.cuda.is_available():
+        return DEFAULT_TARGET
+    device = torch.cuda.get_device_properties(torch.cuda.current_device())
+    found = recognise(device.name, (device.major, device.minor), device.multi_processor_count)
+    return found.name if found else DEFAULT_TARGET
+
+
+def find(task: str, arch: str | None, folders: tuple[Path, ...], *, prefer: str = DEFAULT_TARGET) -> tuple[Entry, Task]:
     """The best entry of a task for a target, and the task it belongs to. Measured beats modelled.
+
+    Where no target is asked for, kernels of the one to `prefer` come first, then those of the default one.
 
     Raises:
         LibraryError: there is none.
@@ -84,12 +101,13 @@ def find(task: str, arch: str | None, folders: tuple[Path, ...]) -> tuple[Entry,
             f"no kernel of {task}{f' for {wanted}' if wanted else ''} in {where}.{why}",
             remedy=f"Make one: warpsmith optimize {task}{f' --arch {wanted}' if wanted else ''}",
         )
-    return min(fitting, key=lambda pair: _preference(pair[0].manifest))
+    return min(fitting, key=lambda pair: _preference(pair[0].manifest, prefer))
 
 
-def _preference(manifest: Manifest) -> tuple[bool, bool, float]:
-    """Sorts first: the default target, then measured before modelled, then the fraction of the bound."""
-    return manifest.target != DEFAULT_TARGET, manifest.source is not Source.MEASURED, -manifest.fraction
+def _preference(manifest: Manifest, prefer: str) -> tuple[bool, bool, bool, float]:
+    """Sorts first: the preferred target, the default one, measured before modelled, the fraction of the bound."""
+    measured = manifest.source is Source.MEASURED
+    return manifest.target != prefer, manifest.target != DEFAULT_TARGET, not measured, -manifest.fraction
 
 
 def _task_of(manifest: Manifest) -> Task:
@@ -99,7 +117,7 @@ def _task_of(manifest: Manifest) -> Task:
 
 
 class Kernel:
-    """An accepted kernel, callable on CPU tensors in the task's input order.
+    """An accepted kernel, callable on CPU or CUDA tensors in the task's input order.
 
     Returns the task's output, or a tuple of them; in-place inputs are overwritten. Optional tensors may be None.
     Dimensions the shapes do not tell are keywords: `kernel(x, w, G=128)`. Raises InputError where tensors do not fit
@@ -109,6 +127,7 @@ class Kernel:
 
     def __init__(self, entry: Entry, task: Task, *, threads: int = 1, launcher: Launcher | None = None) -> None:
         from warpsmith.core.arch import find_architecture
+        from warpsmith.kernels_generated.on_cuda import CudaCalls
         from warpsmith.kernels_generated.operator import register
         from warpsmith.sandbox.emulated import EmulatedLauncher
 
@@ -116,6 +135,7 @@ class Kernel:
         self.arch = find_architecture(entry.manifest.target)
         self._launcher: Launcher = launcher or EmulatedLauncher(self.arch, threads)
         self._builds = _builds(entry, task)
+        self._cuda = CudaCalls(task, self._builds)
         self._warned = False
         self.operator = register(self)
         """The `torch.ops.warpsmith` operator: works under torch.compile and export."""
@@ -132,16 +152,14 @@ class Kernel:
 
     def __call__(self, *tensors: torch.Tensor | None, **dims: int) -> Any:
         """Run on the task's inputs, in declaration order."""
-        for tensor in tensors:
-            if tensor is not None and tensor.device.type == "cuda":
-                raise DeviceError(
-                    "accepted kernels run on CPU tensors, through the emulator, in this version.",
-                    remedy="Move the inputs to the CPU.",
-                )
         return self.operator(*tensors, **dims)
 
-    def compute(self, tensors: Mapping[str, torch.Tensor], dims: Mapping[str, int]) -> dict[str, torch.Tensor]:
+    def compute(
+        self, tensors: Mapping[str, torch.Tensor], dims: Mapping[str, int], *, why: str = ""
+    ) -> dict[str, torch.Tensor]:
         """Outputs and new values of in-place inputs, by name; what the operator does on the CPU.
+
+        Where there is a reason `why` not to run the kernel, the reference serves.
 
         Raises:
             InputError: the tensors do not fit the task.
@@ -154,12 +172,35 @@ class Kernel:
         inputs = {
             name: from_torch(tensor, self.task.dtype_of(declared[name], workload)) for name, tensor in tensors.items()
         }
-        contiguous = all(tensor.is_contiguous() for tensor in tensors.values())
-        if contiguous and self._builds.inside(workload):
+        if not all(tensor.is_contiguous() for tensor in tensors.values()):
+            why = "a tensor is not contiguous"
+        if not why and self._builds.inside(workload):
             outputs = self._launch(workload, inputs)
         else:
-            outputs = self._refer(workload, inputs, contiguous)
+            outputs = self._refer(workload, inputs, why)
         return {name: to_torch(value) for name, value in outputs.items()}
+
+    def compute_on_cuda(self, tensors: Mapping[str, torch.Tensor], dims: Mapping[str, int]) -> dict[str, torch.Tensor]:
+        """Outputs by name, on the current stream; in-place inputs are overwritten. What the operator does on a GPU.
+
+        Raises:
+            InputError: the tensors do not fit the task.
+            DeviceError: the GPU is not what the kernel was accepted for.
+            LibraryError: the driver refuses a launch.
+        """
+        from warpsmith.kernels_generated.on_cuda import fits
+
+        workload = self.workload(tensors, dims)
+        why = fits(tensors)
+        if not why and self._builds.inside(workload):
+            return self._cuda.call(workload, tensors)
+        device = next(iter(tensors.values())).device
+        results = self.compute({name: tensor.cpu() for name, tensor in tensors.items()}, dims, why=why)
+        moved = {name: value.to(device) for name, value in results.items()}
+        for item in self.task.inputs:
+            if item.role is Role.INPLACE and item.name in tensors:
+                tensors[item.name].copy_(moved.pop(item.name))
+        return moved
 
     def workload(self, tensors: Mapping[str, torch.Tensor], dims: Mapping[str, int]) -> Workload:
         """The binding of dimensions and dtypes that a call stands for."""
@@ -199,13 +240,13 @@ class Kernel:
             raise self._broken(reply.failure)
         return dict(reply.outputs)
 
-    def _refer(self, workload: Workload, inputs: dict[str, HostTensor], contiguous: bool) -> dict[str, HostTensor]:
+    def _refer(self, workload: Workload, inputs: dict[str, HostTensor], why: str) -> dict[str, HostTensor]:
         from warpsmith.tasks.oracle import honest
 
         if not self._warned:
             self._warned = True
             dims = ", ".join(f"{name}={value}" for name, value in workload.dims.items())
-            why = f"{dims} is outside the kernel's `requires`" if contiguous else "a tensor is not contiguous"
+            why = why or f"{dims} is outside the kernel's `requires`"
             warnings.warn(f"{self.task.name}: {why}; the reference serves.", OutsideDomainWarning, stacklevel=2)
         return honest(self.task, workload, inputs)
 

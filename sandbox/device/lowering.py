@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from warpsmith.core.artifact import Artifact
@@ -87,8 +88,11 @@ def lower(request: RunRequest) -> Lowered:
     scratch = tuple(_scratch(buffer, buffer.name in kept) for buffer in request.plan.buffers)
     uploads = [request.inputs[item.name].bytes for item in inputs]
     uploads += [request.keep_prepared[item.name].bytes for item in scratch if item.uploaded]
+    buffers = (*inputs, *outputs, *scratch)
+    present = {buffer.name for buffer in buffers}
     call = DeviceCall(
-        buffers=(*inputs, *outputs, *scratch), steps=tuple(_step(step, request, module.module) for step in steps)
+        buffers=buffers,
+        steps=tuple(lower_step(step, request.artifact, module.module, present) for step in steps),
     )
     return Lowered(module, request.artifact.cubin, call, tuple(uploads))
 
@@ -103,11 +107,15 @@ def _scratch(buffer: BoundBuffer, kept: bool) -> DeviceBuffer:
     )
 
 
-def _step(step: BoundLaunch | BoundFill, request: RunRequest, module: str) -> DeviceStep:
+def lower_step(step: BoundLaunch | BoundFill, artifact: Artifact, module: str, present: AbstractSet[str]) -> DeviceStep:
+    """A step of a plan in the worker's words; tensors that are not `present` become null pointers.
+
+    Raises:
+        KernelFileError: an argument does not fit its parameter.
+    """
     if isinstance(step, BoundFill):
         return DeviceFill(buffer=step.tensor, value=step.value)
-    entry = load_ptx(request.artifact.ptx).module.entry(request.artifact.entries[step.kernel])
-    present = {*request.inputs, *request.outputs, *(buffer.name for buffer in request.plan.buffers)}
+    entry = load_ptx(artifact.ptx).module.entry(artifact.entries[step.kernel])
     params = tuple(
         Pointer(buffer=arg.name if arg.name in present else "")
         if isinstance(arg, TensorArg)

@@ -152,20 +152,13 @@ class Placed:
         if isinstance(step, DeviceFill):
             self._memset(step.buffer, step.value)
             return
-        launch = KernelLaunch(0, step.grid, step.block, step.shared, self._params(step), step.cooperative)
+        addresses = {name: region.address for name, region in self.regions.items()}
+        launch = kernel_launch(step, addresses)
         self.last = step
         try:
             self.session.launch(step.module, step.entry, launch)
         except LaunchRefused as refusal:
             raise LaunchFailure(step, refusal) from refusal
-
-    def _params(self, step: DeviceLaunch) -> list[bytes]:
-        return [
-            (self.regions[param.buffer].address if param.buffer else 0).to_bytes(8, "little")
-            if isinstance(param, Pointer)
-            else bytes.fromhex(param.data)
-            for param in step.params
-        ]
 
     def _memset(self, name: str, value: int) -> None:
         region = self.regions[name]
@@ -179,6 +172,17 @@ class Placed:
     def _random(self, nbytes: int) -> Bytes:
         tile = self.random.integers(0, 256, min(nbytes, _TILE), np.uint8)
         return tile if tile.size == nbytes else np.resize(tile, nbytes)
+
+
+def kernel_launch(step: DeviceLaunch, addresses: Mapping[str, int]) -> KernelLaunch:
+    """The launch with its buffers at these addresses; its function is filled in by the session."""
+    params = [
+        (addresses[param.buffer] if param.buffer else 0).to_bytes(8, "little")
+        if isinstance(param, Pointer)
+        else bytes.fromhex(param.data)
+        for param in step.params
+    ]
+    return KernelLaunch(0, step.grid, step.block, step.shared, params, step.cooperative)
 
 
 def _prepares(step: DeviceStep) -> bool:

@@ -6,7 +6,7 @@ import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from warpsmith.core.arch import ARCHITECTURES, Architecture, find_architecture
+from warpsmith.core.arch import ARCHITECTURES, Architecture, find_architecture, recognise
 from warpsmith.core.errors import DeviceError, SettingsError
 from warpsmith.settings import Settings
 
@@ -118,13 +118,7 @@ def worker_command(settings: Settings) -> WorkerCommand:
 
 def architecture_of(device: DeviceInfo) -> Architecture | None:
     """The row of the architecture table that a GPU is; None where there is none, a MIG instance for one."""
-    words = device.name.upper().replace(" ", "")
-    major, minor = device.capability
-    for arch in ARCHITECTURES.values():
-        same = arch.target.removesuffix("a") == f"sm_{major}{minor}" and arch.sms == device.sms
-        if same and arch.name.upper() in words:
-            return arch
-    return None
+    return recognise(device.name, device.capability, device.sms)
 
 
 def choose_target(device: str, arch: str | None, settings: Settings) -> Target:

@@ -150,3 +150,39 @@ def test_what_is_not_there_or_not_to_be_trusted_is_not_served(library: Path, tmp
     (copy / "kernel.cu").write_text("// something else\n")
     with pytest.raises(LibraryError, match="was changed after it was accepted"):
         load("w4a16_gemm", library=tmp_path)
+
+
+@pytest.mark.gpu
+def test_cuda_tensors_run_on_the_current_stream(kernel: Kernel) -> None:
+    given = inputs(3, 40, 128, 32)
+    moved = tuple(tensor.cuda() for tensor in given)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        y = kernel(*moved)
+    stream.synchronize()
+    assert "cuda" == y.device.type
+    assert_right(y.cpu(), *given)
+
+
+@pytest.mark.gpu
+def test_a_call_on_cuda_tensors_is_captured_into_a_graph(kernel: Kernel) -> None:
+    given, other = inputs(3, 40, 128, 32), inputs(3, 40, 128, 32)[0] * 2
+    x, codes, scales = (tensor.cuda() for tensor in given)
+    kernel(x, codes, scales)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = kernel(x, codes, scales)
+    x.copy_(other.cuda())
+    graph.replay()
+    torch.cuda.synchronize()
+    assert_right(y.cpu(), other, given[1], given[2])
+
+
+@pytest.mark.gpu
+def test_a_view_that_is_not_aligned_goes_to_the_reference(kernel: Kernel) -> None:
+    given = inputs(2, 40, 128, 32)
+    x = torch.cat([torch.zeros(1, dtype=torch.float16), given[0].reshape(-1)]).cuda()[1:].reshape(2, 128)
+    kernel._warned = False
+    with pytest.warns(OutsideDomainWarning, match="multiple of 16 bytes"):
+        assert_right(kernel(x, given[1].cuda(), given[2].cuda()).cpu(), *given)

@@ -94,6 +94,10 @@ class Architecture:
         """Warp instructions a clock and multiprocessor."""
         return PARTITIONS
 
+    def runs_on(self, capability: tuple[int, int]) -> bool:
+        """Whether code for it runs on a GPU of this compute capability; no other part's code is taken."""
+        return self.target.removesuffix("a") == f"sm_{capability[0]}{capability[1]}"
+
     def microseconds(self, cycles: float) -> float:
         """Time of so many SM clocks."""
         return cycles / self.clock_mhz
@@ -307,3 +311,18 @@ def find_architecture(name: str) -> Architecture:
         known = ", ".join((*ARCHITECTURES, *_BY_TARGET))
         raise SettingsError(f"no GPU or compile target is called {name!r}.", remedy=f"Known: {known}.")
     return ARCHITECTURES[key]
+
+
+def recognise(name: str, capability: tuple[int, int], sms: int) -> Architecture | None:
+    """The row of the table that a GPU is; None where there is none, a part of a GPU (MIG) for one.
+
+    Args:
+        name: As the driver gives it: `NVIDIA H100 80GB HBM3`.
+        capability: Compute capability.
+        sms: Multiprocessors it shows.
+    """
+    words = name.upper().replace(" ", "")
+    for arch in ARCHITECTURES.values():
+        if arch.runs_on(capability) and arch.sms == sms and arch.name.upper() in words:
+            return arch
+    return None
