@@ -16,12 +16,14 @@ class Assumptions:
     overlap_exponent: float = 4.0
     """p of the p-norm that joins stages: 1 adds them, infinity takes the largest. At 4, two equal stages cost 19 %
     more than one."""
+    sfu_cycles: float = 20.0
+    """Cycles from an instruction of the special-function units to the use of its result."""
     instruction_parallelism: float = 2.0
-    """Independent instructions side by side in one warp's stream."""
+    """Independent instructions side by side in one warp's stream, where the data flow is not known."""
     tensor_parallelism: float = 4.0
-    """Independent accumulators a warp feeds."""
+    """Independent accumulators a warp feeds, likewise."""
     shared_parallelism: float = 4.0
-    """Shared-memory loads in flight per warp."""
+    """Shared-memory loads in flight per warp, likewise."""
     barrier_cycles: float = 30.0
     """Cycles a warp loses at a block-wide barrier besides waiting for slower warps."""
     same_address_cycles: float = 2.0

@@ -18,21 +18,34 @@ def latency_limit(
 ) -> float:
     """Microseconds of one warp's dependent chain, times the rounds of blocks."""
     chain = (
-        _arithmetic_cycles(counters, placement, assumptions)
+        _chain_cycles(counters, placement, assumptions)
+        + counters.barriers * assumptions.barrier_cycles
         + _memory_cycles(counters, traffic, placement)
-        + _shared_cycles(counters, placement, assumptions)
+        + max(0.0, counters.shared_load.wavefronts - counters.shared_load.requests)
     )
     return placement.arch.microseconds(chain / placement.warps * placement.rounds)
 
 
-def _arithmetic_cycles(counters: LaunchCounters, placement: Placement, assumptions: Assumptions) -> float:
-    """Dependent instructions, mma's own latency, and barriers; cycles summed over all warps."""
-    arch = placement.arch
-    tensor = counters.warp_instructions.get("tensor", 0.0)
+def _chain_cycles(counters: LaunchCounters, placement: Placement, assumptions: Assumptions) -> float:
+    """What is not memory in a warp's chain of dependent instructions; cycles summed over all warps.
+
+    Read off the data flow where somebody looked; else so many instructions are taken to run side by side.
+    """
+    arch, steps = placement.arch, counters.dependent_steps
+    if steps:
+        prices = {
+            "issue": 1.0,
+            "arithmetic": arch.arithmetic_latency,
+            "sfu": assumptions.sfu_cycles,
+            "tensor": arch.tensor_latency,
+            "shared": arch.shared_latency,
+            "global": 0.0,
+        }
+        return sum(count * prices[kind] for kind, count in steps.items())
     return (
         issued(counters) * arch.arithmetic_latency / assumptions.instruction_parallelism
-        + tensor * arch.tensor_latency / assumptions.tensor_parallelism
-        + counters.barriers * assumptions.barrier_cycles
+        + counters.warp_instructions.get("tensor", 0.0) * arch.tensor_latency / assumptions.tensor_parallelism
+        + counters.shared_load.requests * arch.shared_latency / assumptions.shared_parallelism
     )
 
 
@@ -52,10 +65,3 @@ def _memory_cycles(counters: LaunchCounters, traffic: MemoryTraffic, placement: 
         + from_dram * (arch.dram_latency - arch.l2_latency)
     )
     return cycles / max(1.0, counters.outstanding_loads)
-
-
-def _shared_cycles(counters: LaunchCounters, placement: Placement, assumptions: Assumptions) -> float:
-    """Loads from shared memory, and the extra passes of those whose banks conflict."""
-    load = counters.shared_load
-    latency = load.requests * placement.arch.shared_latency / assumptions.shared_parallelism
-    return latency + max(0.0, load.wavefronts - load.requests)

@@ -37,15 +37,16 @@ class HotLine:
     us: float
     """Microseconds of `resource` that it takes."""
     resource: str
-    """`issue`, `l1`, `l2`, `dram`, `latency`, `shared` or `atomics`."""
+    """A limit: `issue`, a pipe, `l1`, `l2`, `dram`, `latency`, `shared` or `atomics`."""
     counters: LineCounters
 
 
 def hot_lines(profile: LaunchProfile, most: int) -> tuple[HotLine, ...]:
     """The most expensive source lines, dearest first.
 
-    A line takes its share of each limit: of `issue` by instructions, of `l1`, `l2` and `dram` by sectors, of
-    `latency` by load requests, of `shared` by wavefronts, of `atomics` by lanes. Its price is the dearest share.
+    A line takes its share of each limit: of `issue` and each pipe by instructions, of `l1` by sectors, of `l2` by
+    those that L1 misses, of `dram` by those that L2 misses, of `latency` by load requests, of `shared` by wavefronts,
+    of `atomics` by lanes. Its price is the dearest share.
     """
     lines = profile.counters.lines
     totals = {resource: sum(_part(line, resource) for line in lines) for resource in _RESOURCES}
@@ -62,7 +63,8 @@ def hot_lines(profile: LaunchProfile, most: int) -> tuple[HotLine, ...]:
     return tuple(sorted(priced, key=lambda hot: hot.us, reverse=True)[:most])
 
 
-_RESOURCES = ("issue", "l1", "l2", "dram", "latency", "shared", "atomics")
+_PIPES = ("fma", "alu", "half", "fp64", "sfu", "tensor")
+_RESOURCES = ("issue", *_PIPES, "l1", "l2", "dram", "latency", "shared", "atomics")
 
 
 def _part(line: LineCounters, resource: str) -> float:
@@ -75,8 +77,22 @@ def _part(line: LineCounters, resource: str) -> float:
             return line.shared.wavefronts
         case "atomics":
             return line.atomics
+        case "l1":
+            return sum(kind.sectors for kind in (*_global(line), line.local))
+        case "l2":
+            return sum(kind.sectors for kind in _global(line)[1:]) + _l1_misses(line.global_load)
+        case "dram":
+            return sum(kind.dram_sectors for kind in _global(line)) or sum(kind.sectors for kind in _global(line))
         case _:
-            return line.global_load.sectors + line.global_store.sectors
+            return line.pipes.get(resource, 0.0)
+
+
+def _global(line: LineCounters) -> tuple[Traffic, Traffic, Traffic]:
+    return line.global_load, line.global_store, line.global_atomic
+
+
+def _l1_misses(load: Traffic) -> float:
+    return load.l1_misses or load.sectors
 
 
 def _counted(profile: LaunchProfile) -> dict[str, tuple[float, str]]:
@@ -94,6 +110,9 @@ def _counted(profile: LaunchProfile) -> dict[str, tuple[float, str]]:
         "same-address passes per atomic request": (counters.atomic_serial, counters.atomic_lanes / WARP, "1"),
         "loads over footprint": (loads.sectors * SECTOR, counters.footprint_bytes, "1"),
         "arithmetic intensity": (_flops(profile), counters.footprint_bytes, "FLOP/B"),
+        "branch efficiency": (100 * counters.branches.efficiency, float(counters.branches.executed > 0), "%"),
+        "lanes with their guard holding": (counters.active_instructions, counters.issued, "threads"),
+        "passes per shared atomic": (counters.shared_atomic.wavefronts, counters.shared_atomic.requests, "1"),
     }
     found = {name: (over / under, unit) for name, (over, under, unit) in ratios.items() if under}
     if counters.block_unique_load_bytes and loads.sectors:
@@ -102,6 +121,8 @@ def _counted(profile: LaunchProfile) -> dict[str, tuple[float, str]]:
     for pipe, count in sorted(counters.warp_instructions.items()):
         if counters.issued:
             found[f"{pipe} share of instructions"] = (100 * count / counters.issued, "%")
+    for kind, uses in sorted(counters.distances.items()):
+        found[f"instructions from {kind} to use"] = (uses.mean, "1")
     found["loads in flight per warp"] = (counters.outstanding_loads, "1")
     found["heaviest block over mean"] = (counters.heaviest_block, "1")
     return found
@@ -115,6 +136,12 @@ def _modelled(profile: LaunchProfile) -> dict[str, tuple[float, str]]:
     found["launch overhead"] = (100 * profile.limits.get("launch", 0.0) / time, "%")
     found["occupancy"] = (100 * profile.occupancy.fraction, "%")
     found["waves"] = (profile.waves, "1")
+    l2 = profile.counters.l2
+    if l2 is not None:
+        found["L2 hit rate"] = (100 * l2.hit_rate, "%")
+        found["DRAM read"] = (l2.dram_reads * SECTOR, "B")
+        found["DRAM written"] = (l2.dram_writes * SECTOR, "B")
+    found["sampling error of the time"] = (100 * profile.sampling_error, "%")
     found["registers per thread"] = (float(resources.registers), "1")
     found["static shared memory per block"] = (float(resources.static_shared), "B")
     found["spilled per thread"] = (float(resources.spill_loads + resources.spill_stores), "B")

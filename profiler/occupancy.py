@@ -60,7 +60,13 @@ def occupancy(
         limits["grid"] = _ceil_div(grid_blocks, arch.sms)
     limiter = min(limits, key=lambda name: limits[name])
     blocks = limits[limiter]
-    return Occupancy(blocks_per_sm=blocks, warps_per_sm=blocks * warps, max_warps=arch.warps_per_sm, limiter=limiter)
+    return Occupancy(
+        blocks_per_sm=blocks,
+        warps_per_sm=blocks * warps,
+        max_warps=arch.warps_per_sm,
+        limiter=limiter,
+        limits=limits,
+    )
 
 
 def check_resources(

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from warpsmith.core.profile import LaunchProfile, Profile, WorkloadProfile
-from warpsmith.core.quantity import Duration
 from warpsmith.profiler.metrics import HotLine, hot_lines, metrics
+from warpsmith.profiler.traffic import SECTOR
 
 WIDTH = 110
 """Columns, as far as lines break."""
@@ -20,6 +20,11 @@ SHOWN = (
     ("shared bank conflict ratio", "bank conflicts"),
     ("active threads per warp", "active threads/warp"),
     ("loads in flight per warp", "loads in flight"),
+    ("L1 hit rate, ideal", "L1 hits"),
+    ("L2 hit rate", "L2 hits"),
+    ("branch efficiency", "branch efficiency"),
+    ("same-address passes per atomic request", "passes/atomic"),
+    ("instructions from global to use", "load to use"),
     ("loads over footprint", "loads/footprint"),
     ("arithmetic intensity", "intensity"),
 )
@@ -59,7 +64,7 @@ def _overview(workloads: Sequence[WorkloadProfile]) -> Iterator[str]:
 
 
 def _workload(workload: WorkloadProfile, quoted: Sequence[str], lines: int) -> Iterator[str]:
-    yield f"{workload.workload}: {_span(workload.duration)}"
+    yield f"{workload.workload}: {_span(workload)}"
     for launch in workload.launches:
         yield from (f"  {text}" for text in _launch(launch, quoted, lines))
     yield from (f"  note: {note}" for note in workload.notes)
@@ -100,23 +105,41 @@ def _facts(heading: str, facts: Sequence[str]) -> list[str]:
 def _hot_line(hot: HotLine, quoted: Sequence[str]) -> str:
     counters = hot.counters
     facts = [f"{_number(hot.us)} us {hot.resource}", f"{_count(counters.warp_instructions)} instructions"]
-    for name, traffic in (("load", counters.global_load), ("store", counters.global_store)):
+    for name, traffic in (
+        ("load", counters.global_load),
+        ("store", counters.global_store),
+        ("local access", counters.local),
+    ):
         if traffic.requests:
             facts.append(f"{_number(traffic.sectors_per_request)} sectors/{name}")
+    moved = sum(kind.dram_sectors for kind in (counters.global_load, counters.global_store, counters.global_atomic))
+    if moved:
+        facts.append(f"{_count(moved * SECTOR)}B DRAM")
     if counters.shared.requests:
         facts.append(f"{_number(counters.shared.wavefronts / counters.shared.requests)} wavefronts/request")
     if counters.atomics:
-        facts.append(f"{_count(counters.atomics)} atomic lanes")
+        facts.append(f"{_count(counters.atomics)} atomic lanes in {_count(counters.atomic_serial)} passes")
+    if counters.branches.divergent:
+        facts.append(f"{100 * (1 - counters.branches.efficiency):.0f} % of branches divergent")
+    if counters.active_instructions and counters.active_instructions < counters.thread_instructions:
+        off = 1 - counters.active_instructions / counters.thread_instructions
+        facts.append(f"{100 * off:.0f} % of threads predicated off")
+    if counters.global_load.requests and counters.distances.results:
+        facts.append(f"used {_number(counters.distances.mean)} instructions on")
     text = quoted[hot.line - 1].strip() if 1 <= hot.line <= len(quoted) else ""
     place = str(hot.line) if hot.line else "?"
     return f"{place:>5}  {', '.join(facts)}" + (f"  | {text}" if text else "")
 
 
-def _span(duration: Duration) -> str:
+def _span(workload: WorkloadProfile) -> str:
+    duration = workload.duration
     text = f"{_number(duration.us)} us {duration.source.value}"
     if duration.low_us is None or duration.high_us is None:
         return text
-    return f"{text}, {_number(duration.low_us)} to {_number(duration.high_us)}"
+    text = f"{text}, {_number(duration.low_us)} to {_number(duration.high_us)}"
+    if workload.sampling_error:
+        text += f" (\N{PLUS-MINUS SIGN} {100 * workload.sampling_error:.2g} % from sampling)"
+    return text
 
 
 def _unit(unit: str) -> str:

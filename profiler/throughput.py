@@ -69,10 +69,18 @@ def throughput_limits(
         limits[pipe] = placement.per_sm_us(warps * WARP, arch.lanes[pipe] * partitions)
     limits["tensor"] = _tensor(counters, placement, assumptions)
     limits["lsu"] = placement.per_sm_us((counters.warp_instructions.get("lsu", 0.0) + spills) * WARP, arch.lanes["lsu"])
-    passes = sum(_l1_passes(traffic, arch) for traffic in (counters.global_load, counters.global_store, local))
+    passes = sum(_l1_passes(traffic, arch) for traffic in _l1_traffic(counters, local))
     limits["l1"] = placement.per_sm_us(passes, 1.0)
-    limits["shared"] = placement.per_sm_us(counters.shared_load.wavefronts + counters.shared_store.wavefronts, 1.0)
+    limits["shared"] = placement.per_sm_us(_wavefronts(counters), 1.0)
     return limits
+
+
+def _l1_traffic(counters: LaunchCounters, local: Traffic) -> tuple[Traffic, ...]:
+    return counters.global_load, counters.global_store, counters.global_atomic, local
+
+
+def _wavefronts(counters: LaunchCounters) -> float:
+    return sum(kind.wavefronts for kind in (counters.shared_load, counters.shared_store, counters.shared_atomic))
 
 
 def _l1_passes(traffic: Traffic, arch: Architecture) -> float:

@@ -5,7 +5,7 @@ The equations and what they leave out: docs/time-model.md. Every time is `modell
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from warpsmith.core.arch import Architecture
@@ -19,6 +19,7 @@ from warpsmith.profiler.latency import latency_limit
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.profiler.placement import Placement, place
 from warpsmith.profiler.roofline import speed_of_light
+from warpsmith.profiler.sampling_error import STANDARD_ERRORS, shifted
 from warpsmith.profiler.throughput import throughput_limits
 from warpsmith.profiler.traffic import memory_limits, memory_traffic
 
@@ -57,18 +58,25 @@ def model_launch(
             type that the model does not know.
     """
     placement = _placement(counters, resources, dynamic_shared, arch)
-    traffic = memory_traffic(counters, resources, dynamic_shared, placement, assumptions)
-    limits = {
-        **throughput_limits(counters, traffic.local, placement, assumptions),
-        **memory_limits(counters, traffic, placement, assumptions),
-        "latency": latency_limit(counters, traffic, placement, assumptions),
-    }
-    stages = [max(limits[name] for name in stage) for stage in STAGES]
-    busy = overlapped(stages, assumptions.overlap_exponent)
+
+    def limits_of(counted: LaunchCounters) -> dict[str, float]:
+        traffic = memory_traffic(counted, resources, dynamic_shared, placement, assumptions)
+        return {
+            **throughput_limits(counted, traffic.local, placement, assumptions),
+            **memory_limits(counted, traffic, placement, assumptions),
+            "latency": latency_limit(counted, traffic, placement, assumptions),
+        }
+
+    limits = limits_of(counters)
+    us, low, high = (
+        _time(limits_of(shifted(counters, errors)), assumptions) + arch.launch_us
+        for errors in (0.0, -STANDARD_ERRORS, STANDARD_ERRORS)
+    )
     limits["launch"] = arch.launch_us
     return LaunchProfile(
         kernel=counters.kernel,
-        duration=_modelled(busy + arch.launch_us, 0.0, assumptions),
+        duration=_modelled(us, 0.0, assumptions, sampled=(low, high)),
+        sampling_error=max(us - low, high - us, 0.0) / us,
         limits=limits,
         limiter=max(limits, key=lambda name: limits[name]),
         occupancy=_fits(resources, dynamic_shared, counters, arch, counters.grid_blocks),
@@ -110,8 +118,15 @@ def model_workload(
     notes = list(dict.fromkeys(_notes(profiles, arch)))
     if total < bound.us:
         notes.append(f"The model gave {total:.3g} us, less than the bound; the bound stands.")
-    duration = _modelled(max(total, bound.us), bound.us, assumptions)
+    spread = sum(profile.sampling_error * profile.duration.us for profile in profiles)
+    sampled = max(total - spread, bound.us), max(total + spread, bound.us)
+    duration = _modelled(max(total, bound.us), bound.us, assumptions, sampled)
     return WorkloadProfile(workload=workload, duration=duration, bound=bound, launches=profiles, notes=tuple(notes))
+
+
+def _time(limits: Mapping[str, float], assumptions: Assumptions) -> float:
+    """Microseconds of the stages together."""
+    return overlapped([max(limits[name] for name in stage) for stage in STAGES], assumptions.overlap_exponent)
 
 
 def overlapped(times: Iterable[float], exponent: float) -> float:
@@ -144,8 +159,12 @@ def _fits(
     return found
 
 
-def _modelled(us: float, floor: float, assumptions: Assumptions) -> Duration:
-    low, high = us * (1 - assumptions.resolution), us * (1 + assumptions.resolution)
+def _modelled(
+    us: float, floor: float, assumptions: Assumptions, sampled: tuple[float, float] | None = None
+) -> Duration:
+    """A time with the interval it claims: what sampling leaves open, widened by the model's resolution."""
+    low, high = sampled or (us, us)
+    low, high = min(low, us) * (1 - assumptions.resolution), max(high, us) * (1 + assumptions.resolution)
     return Duration(us=us, source=Source.MODELLED, low_us=max(low, floor), high_us=high)
 
 
@@ -160,6 +179,10 @@ def _notes(profiles: Sequence[LaunchProfile], arch: Architecture) -> Iterable[st
         if counters.atomic_lanes and not counters.atomic_hottest:
             yield f"{profile.kernel}: contention between blocks on one atomic address was not counted."
         if counters.blocks_counted < counters.grid_blocks:
-            yield f"{profile.kernel}: {counters.blocks_counted} of {counters.grid_blocks} blocks counted."
+            said = f"{profile.kernel}: {counters.blocks_counted} of {counters.grid_blocks} blocks counted"
+            left_open = f"; \N{PLUS-MINUS SIGN} {100 * profile.sampling_error:.2g} % from sampling"
+            yield f"{said}{left_open if counters.sampling_errors else ''}."
+        if counters.l2 is not None and not counters.l2.simulated:
+            yield f"{profile.kernel}: L2 is extrapolated from the blocks counted."
         if arch.warp_mma < 1 and counters.tensor_flops:
             yield f"{profile.kernel}: tensor rate is inferred from FLOPs per instruction."

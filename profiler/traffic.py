@@ -39,9 +39,9 @@ def memory_traffic(
     """Follow the counted requests through the caches."""
     local = _local_with_spills(counters, resources, assumptions)
     load_l2 = _load_l2(counters)
-    global_l2 = load_l2 + counters.global_store.sectors * SECTOR
+    global_l2 = load_l2 + (counters.global_store.sectors + counters.global_atomic.sectors) * SECTOR
     local_l2 = local.sectors * SECTOR * _local_miss(resources, dynamic_shared, placement)
-    dram = _dram_bytes(counters.footprint_bytes or global_l2, global_l2, placement, assumptions)
+    dram = _dram_bytes(counters, global_l2, placement, assumptions)
     return MemoryTraffic(local=local, load_l2=load_l2, l2=global_l2 + local_l2, dram=dram)
 
 
@@ -79,12 +79,15 @@ def _atomics_us(counters: LaunchCounters, placement: Placement, assumptions: Ass
     return arch.microseconds(max(spread, queued))
 
 
-def _dram_bytes(footprint: float, requested: float, placement: Placement, assumptions: Assumptions) -> float:
-    """Every distinct byte once, and once more for each later wave that finds it evicted.
+def _dram_bytes(counters: LaunchCounters, requested: float, placement: Placement, assumptions: Assumptions) -> float:
+    """What the model of L2 says; else each distinct byte once, and once more for every later wave that finds it gone.
 
     A byte asked for R times is touched by W (1 - (1 - 1/W)^R) of W waves if the requests fall anywhere; blocks of
     one wave run together and share what L2 holds. Of what the later waves re-read, L2 keeps l2 / footprint.
     """
+    if counters.l2 is not None:
+        return (counters.l2.dram_reads + counters.l2.dram_writes) * SECTOR
+    footprint = counters.footprint_bytes or requested
     if footprint <= placement.arch.l2_bytes:
         return footprint
     waves = max(1.0, placement.waves)

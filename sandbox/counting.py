@@ -7,47 +7,24 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from math import prod
 
-from warpsmith.core.counters import LaunchCounters, LineCounters, SharedTraffic, Traffic
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.counters import Branches, LaunchCounters
 from warpsmith.core.quantity import Source
+from warpsmith.sandbox.bill import BRANCHES, Bill, accounts, distances_of
+from warpsmith.sandbox.emulator.dependencies import Uses, dependent_steps, distances, loads_in_flight, steps_of
 from warpsmith.sandbox.emulator.isa.row import Pipe
 from warpsmith.sandbox.emulator.isa.table import lookup
-from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec, SiteCounters
-from warpsmith.sandbox.emulator.parallelism import outstanding_loads
-from warpsmith.sandbox.emulator.program import Entry, Instr, Vector
+from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec
+from warpsmith.sandbox.emulator.program import Entry, Instr
+from warpsmith.sandbox.estimate import FIELDS, GridCounts, relative_errors, scale_up
+from warpsmith.sandbox.l2 import L2Estimate, estimate
+from warpsmith.sandbox.sampling import group_blocks
 
 SECTOR = 32
-_BITS = re.compile(r"[a-z]+(\d+)(x2)?$")
 _TILE = re.compile(r"m(\d+)n(\d+)k(\d+)$")
-
-
-@dataclass(slots=True)
-class _Bill:
-    """Sums for one launch or one source line; scaled to the grid when it is closed."""
-
-    warps: float = 0
-    threads: float = 0
-    atomics: float = 0
-    traffic: dict[str, Traffic] = field(default_factory=lambda: defaultdict(Traffic))
-    shared: dict[str, SharedTraffic] = field(default_factory=lambda: defaultdict(SharedTraffic))
-
-    def charge(self, instr: Instr, site: SiteCounters, scale: float) -> None:
-        for kind in _kinds(instr, site):
-            if kind.startswith("shared"):
-                old = self.shared[kind]
-                self.shared[kind] = SharedTraffic(
-                    requests=old.requests + site.requests * scale,
-                    wavefronts=old.wavefronts + site.wavefronts * scale,
-                    ideal_wavefronts=old.ideal_wavefronts + site.ideal_wavefronts * scale,
-                )
-            else:
-                before = self.traffic[kind]
-                self.traffic[kind] = Traffic(
-                    requests=before.requests + site.requests * scale,
-                    sectors=before.sectors + site.sectors * scale,
-                    bytes=before.bytes + site.lanes * access_bytes(instr) * scale,
-                )
-        if instr.opcode in ("atom", "red"):
-            self.atomics += site.lanes * scale
+_ASKS = {"global_load": "load", "global_store": "store", "global_atomic": "atomic"}
 
 
 def count_launch(
@@ -62,59 +39,141 @@ def count_launch(
         result: a result without a fault.
         buffer_bytes: size of all buffers the launch was given, in bytes: no footprint is larger.
     """
-    blocks = prod(spec.grid)
-    scale = blocks / result.blocks_run
-    whole, lines, pipes, flops = _Bill(), defaultdict(_Bill), defaultdict(float), defaultdict(float)  # type: ignore[var-annotated]
-    serial = barriers = 0.0
+    return _Count(kernel, entry, spec, result, buffer_bytes).counters()
+
+
+@dataclass(slots=True)
+class _Count:
+    """One launch on its way to counters."""
+
+    kernel: str
+    entry: Entry
+    spec: LaunchSpec
+    result: LaunchResult
+    buffer_bytes: int
+    grid: GridCounts = field(init=False)
+    l2: L2Estimate | None = field(init=False)
+    whole: Bill = field(default_factory=Bill)
+    lines: dict[int, Bill] = field(default_factory=lambda: defaultdict(Bill))
+    flops: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    barriers: float = 0
+    uses: dict[str, Uses] = field(default_factory=lambda: defaultdict(Uses))
+
+    def __post_init__(self) -> None:
+        self.grid = scale_up(self.spec, self.result)
+        self.l2 = self._l2()
+
+    def counters(self) -> LaunchCounters:
+        for index, block in enumerate(self.entry.blocks):
+            warps, threads = float(self.grid.block_warps[index]), float(self.grid.block_threads[index])
+            if warps:
+                for position in range(block.start, block.stop):
+                    self._charge(position, warps, threads)
+        steps = steps_of(self.entry)
+        chain = dependent_steps(self.entry, steps, self.grid.block_warps)
+        for position, kind, distance, times in distances(self.entry, steps, self.grid.block_warps):
+            for uses in (self.uses[kind.value], self.lines[self.entry.instructions[position].line].uses):
+                uses.add(distance, times)
+        result, whole, blocks = self.result, self.whole, prod(self.spec.grid)
+        return LaunchCounters(
+            source=Source.EMULATED,
+            kernel=self.kernel,
+            grid_blocks=blocks,
+            block_threads=prod(self.spec.block),
+            blocks_counted=result.blocks_run,
+            warp_instructions=dict(whole.pipes),
+            thread_instructions=whole.threads,
+            active_instructions=whole.active if self.grid.guarded_lanes is not None else 0,
+            tensor_flops=dict(self.flops),
+            **whole.traffic,
+            **whole.shared,
+            branches=Branches(executed=whole.branches, divergent=whole.divergent),
+            l2=self.l2.traffic if self.l2 else None,
+            atomic_lanes=whole.atomics,
+            atomic_serial=whole.serial,
+            atomic_hottest=_hottest(result, blocks),
+            barriers=self.barriers,
+            block_unique_load_bytes=whole.traffic["global_load"].l1_misses * SECTOR,
+            footprint_bytes=self._footprint(),
+            heaviest_block=_heaviest(result),
+            outstanding_loads=loads_in_flight(steps, self.grid.block_warps, chain),
+            distances={kind: distances_of(uses) for kind, uses in self.uses.items()},
+            dependent_steps=chain,
+            sampling_errors=sampling_errors(self.entry, self.spec, result),
+            lines=tuple(bill.line(number) for number, bill in sorted(self.lines.items())),
+        )
+
+    def _charge(self, position: int, warps: float, threads: float) -> None:
+        instr = self.entry.instructions[position]
+        pipe = lookup(instr).pipe
+        if pipe is Pipe.NONE:
+            return
+        guarded = self.grid.guarded_lanes
+        active = threads if instr.guard is None or guarded is None else float(guarded[position])
+        site = self.grid.sites.get(position)
+        dram = self.l2.misses.get(position, 0.0) if self.l2 else 0.0
+        for bill in (self.whole, self.lines[instr.line]):
+            bill.pipes[pipe.value] += warps
+            bill.threads += threads
+            bill.active += active
+            if instr.opcode in BRANCHES:
+                bill.branches += warps
+                bill.divergent += float(self.grid.divergent[position])
+            if site is not None and site["requests"]:
+                bill.memory(instr, site, dram)
+        if pipe is Pipe.TENSOR:
+            kind, amount = tensor_flops(instr)
+            self.flops[kind] += amount * warps
+        if instr.opcode in ("bar", "barrier"):
+            self.barriers += warps
+
+    def _l2(self) -> L2Estimate | None:
+        if self.result.l2 is None:
+            return None
+        asked = {
+            position: (_ASKS[kind], site["fresh_sectors" if kind == "global_load" else "sectors"])
+            for position, site in self.grid.sites.items()
+            for kind in accounts(self.entry.instructions[position], site)
+            if kind in _ASKS
+        }
+        blocks, ran = prod(self.spec.grid), self.result.blocks_run
+        return estimate(self.result.l2, blocks=blocks, ran=ran, asked=asked)
+
+    def _footprint(self) -> float:
+        if self.l2 is not None:
+            return self.l2.footprint * SECTOR
+        moved = sum(self.whole.traffic[name].sectors for name in _ASKS) * SECTOR
+        return min(moved, float(self.buffer_bytes))
+
+
+def sampling_errors(entry: Entry, spec: LaunchSpec, result: LaunchResult) -> dict[str, float]:
+    """Relative standard errors of the totals that were scaled from sampled blocks; empty where every block ran."""
+    samples = result.samples
+    if samples is None or spec.blocks is None or result.blocks_run >= prod(spec.grid):
+        return {}
+    amounts: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(len(samples.block_warps)))
     for index, block in enumerate(entry.blocks):
-        warps = float(result.block_warps[index]) * scale
-        threads = float(result.block_threads[index]) * scale
-        if not warps:
+        warps = samples.block_warps[:, index].astype(np.float64)
+        if not warps.any():
             continue
-        for position in range(block.start, block.stop):
-            instr = entry.instructions[position]
-            pipe = lookup(instr).pipe
-            if pipe is Pipe.NONE:
-                continue
-            pipes[pipe.value] += warps
-            for bill in (whole, lines[instr.line]):
-                bill.warps += warps
-                bill.threads += threads
-            if pipe is Pipe.TENSOR:
-                kind, amount = _tensor_flops(instr)
-                flops[kind] += amount * warps
-            if instr.opcode in ("bar", "barrier"):
-                barriers += warps
-            site = result.sites.get(position)
-            if site is not None:
-                whole.charge(instr, site, scale)
-                lines[instr.line].charge(instr, site, scale)
-                serial += site.atomic_serial * scale
-    moved = (whole.traffic["global_load"].sectors + whole.traffic["global_store"].sectors) * SECTOR
-    return LaunchCounters(
-        source=Source.EMULATED,
-        kernel=kernel,
-        grid_blocks=blocks,
-        block_threads=prod(spec.block),
-        blocks_counted=result.blocks_run,
-        warp_instructions=dict(pipes),
-        thread_instructions=whole.threads,
-        tensor_flops=dict(flops),
-        global_load=whole.traffic["global_load"],
-        global_store=whole.traffic["global_store"],
-        local=whole.traffic["local"],
-        shared_load=whole.shared["shared_load"],
-        shared_store=whole.shared["shared_store"],
-        atomic_lanes=whole.atomics,
-        atomic_serial=serial,
-        atomic_hottest=_hottest(result, blocks),
-        barriers=barriers,
-        block_unique_load_bytes=(result.fresh_sectors or 0) * SECTOR * scale,
-        footprint_bytes=min(moved, float(buffer_bytes)),
-        heaviest_block=_heaviest(result),
-        outstanding_loads=outstanding_loads(entry, result),
-        lines=tuple(_line(number, bill) for number, bill in sorted(lines.items())),
-    )
+        pipes = [lookup(entry.instructions[position]).pipe for position in range(block.start, block.stop)]
+        for pipe in {pipe for pipe in pipes if pipe is not Pipe.NONE}:
+            amounts[f"warp_instructions.{pipe.value}"] += warps * pipes.count(pipe)
+        issued = len(pipes) - pipes.count(Pipe.NONE)
+        amounts["warp_instructions"] += warps * issued
+        amounts["thread_instructions"] += samples.block_threads[:, index] * float(issued)
+    for position, rows in samples.sites.items():
+        if not rows[:, 0].any():
+            continue
+        instr = entry.instructions[position]
+        site = dict(zip(FIELDS, rows.sum(axis=0), strict=True))
+        for kind in accounts(instr, site):
+            for name in ("wavefronts",) if kind.startswith("shared") else ("requests", "sectors"):
+                amounts[f"{kind}.{name}"] += rows[:, FIELDS.index(name)]
+        amounts["block_unique_load_bytes"] += rows[:, FIELDS.index("fresh_sectors")] * float(SECTOR)
+        if instr.opcode in ("atom", "red"):
+            amounts["atomic_lanes"] += rows[:, FIELDS.index("lanes")]
+    return relative_errors(group_blocks(spec.grid, spec.blocks), amounts)
 
 
 def _heaviest(result: LaunchResult) -> float:
@@ -136,48 +195,7 @@ def _hottest(result: LaunchResult, blocks: int) -> float:
     return result.busiest_lanes / updating * (1 + shared * (blocks - 1))
 
 
-def _line(number: int, bill: _Bill) -> LineCounters:
-    loads, stores = bill.shared["shared_load"], bill.shared["shared_store"]
-    return LineCounters(
-        line=number,
-        warp_instructions=bill.warps,
-        thread_instructions=bill.threads,
-        global_load=bill.traffic["global_load"],
-        global_store=bill.traffic["global_store"],
-        shared=SharedTraffic(
-            requests=loads.requests + stores.requests,
-            wavefronts=loads.wavefronts + stores.wavefronts,
-            ideal_wavefronts=loads.ideal_wavefronts + stores.ideal_wavefronts,
-        ),
-        atomics=bill.atomics,
-    )
-
-
-def _kinds(instr: Instr, site: SiteCounters) -> tuple[str, ...]:
-    """Which accounts a memory instruction is charged to; `cp.async` reads one memory and writes another."""
-    if instr.opcode == "cp":
-        return ("global_load", "shared_store")
-    store = instr.opcode in ("st", "red", "stmatrix") or (instr.opcode == "wmma" and "store" in instr.modifiers)
-    way = "store" if store else "load"
-    if instr.opcode in ("ldmatrix", "stmatrix") or (site.wavefronts and not site.sectors):
-        return (f"shared_{way}",)
-    if "local" in instr.modifiers:
-        return ("local",)
-    return (f"global_{way}",)
-
-
-def access_bytes(instr: Instr) -> int:
-    """Bytes one lane asks for."""
-    if instr.opcode == "cp":
-        sizes = [operand.bits for operand in instr.operands if hasattr(operand, "bits")]
-        return sizes[0] if sizes else 16
-    found = _BITS.match(instr.modifiers[-1]) if instr.modifiers else None
-    width = int(found.group(1)) // 8 * (2 if found.group(2) else 1) if found else 4
-    vectors = [len(operand.items) for operand in instr.operands if isinstance(operand, Vector)]
-    return width * max(vectors, default=1)
-
-
-def _tensor_flops(instr: Instr) -> tuple[str, float]:
+def tensor_flops(instr: Instr) -> tuple[str, float]:
     """(operand type, multiply-adds x 2) of one warp-level matrix instruction; zero for fragment loads."""
     tile = next((found for word in instr.modifiers if (found := _TILE.match(word))), None)
     if tile is None or (instr.opcode == "wmma" and "mma" not in instr.modifiers):

@@ -23,6 +23,7 @@ from warpsmith.sandbox.counting import count_launch
 from warpsmith.sandbox.decisions import UniformProgram
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import (
+    L2,
     Allocation,
     LaunchResult,
     LaunchSpec,
@@ -34,7 +35,7 @@ from warpsmith.sandbox.emulator.program import Entry, Param
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.parameters import encode, matched
-from warpsmith.sandbox.sampling import choose_blocks
+from warpsmith.sandbox.sampling import choose_blocks, group_blocks
 
 WARP_BUDGET = 1 << 28
 """Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""
@@ -214,6 +215,8 @@ class _Call:
             params=self._pack(entry, step),
             blocks=self._sample(step) if sampled else None,
         )
+        resident = self._resident(entry, step)
+        cache = L2(self.launcher.arch.l2_bytes, **({"wave": resident} if resident else {}))
         options = Options(
             threads=self.launcher.threads,
             checks=self.request.checks,
@@ -221,7 +224,9 @@ class _Call:
             budget=min(self.request.budget or self.launcher.budget, self.launcher.budget),
             seed=self.request.seed,
             sms=self.request.sms or self.launcher.arch.sms,
-            resident=None if sampled else self._resident(entry, step),
+            l2=cache,
+            groups=group_blocks(spec.grid, spec.blocks).groups if spec.blocks else None,
+            resident=None if sampled else resident,
         )
         try:
             result = self.launcher.execute(module, entry.name, spec, self.memory, options)

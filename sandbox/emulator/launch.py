@@ -22,15 +22,14 @@ from warpsmith.sandbox.emulator.machine import (
     LaunchSpec,
     Memory,
     Options,
-    SiteCounters,
 )
+from warpsmith.sandbox.emulator.outputs import Outputs
 from warpsmith.sandbox.emulator.packing import Program, pack
 from warpsmith.sandbox.emulator.placement import PlacedMemory, allocation_table, place, string_at
 from warpsmith.sandbox.emulator.printing import format_printf
 from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.vm import bindings
 
-PRINT_CAPACITY = 4096
 MAX_THREADS = 1024
 
 
@@ -82,28 +81,6 @@ def _order(spec: LaunchSpec, seed: int) -> NDArray[np.int64]:
     return run
 
 
-@dataclass(slots=True)
-class _Outputs:
-    """What a launch fills in."""
-
-    block_warps: NDArray[np.uint64]
-    block_threads: NDArray[np.uint64]
-    guarded_warps: NDArray[np.uint64]
-    counters: NDArray[np.void]
-    printed: NDArray[np.void]
-
-    @classmethod
-    def of(cls, program: Program) -> _Outputs:
-        blocks, sites = len(program.blocks), len(program.entry.instructions)
-        return cls(
-            np.zeros(blocks, np.uint64),
-            np.zeros(blocks, np.uint64),
-            np.zeros(sites, np.uint64),
-            np.zeros(len(program.ports) + 1, bindings.COUNTERS),
-            np.zeros(PRINT_CAPACITY if program.prints else 1, bindings.PRINTED),
-        )
-
-
 def launch(
     loaded: LoadedModule | Module,
     entry_name: str,
@@ -128,12 +105,12 @@ def launch(
     slots = program.slots.copy()
     for index, constant in program.variables:
         slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
-    outputs = _Outputs.of(program)
     run = _order(spec, options.seed)
+    outputs = Outputs.of(program, options, spec.blocks, run, len(placed.allocations))
     record = _record(program, spec, options, placed, slots, outputs, run, isa)
     if bindings.library().ws_launch(ctypes.byref(record)):
         raise MemoryError(f"no memory for {record.threads} host threads of the emulator")
-    return _result(program, spec, placed, outputs, record)
+    return _result(program, spec, placed, outputs, record, options)
 
 
 def _record(
@@ -142,7 +119,7 @@ def _record(
     options: Options,
     placed: PlacedMemory,
     slots: NDArray[np.void],
-    outputs: _Outputs,
+    outputs: Outputs,
     run: NDArray[np.int64],
     isa: str | None,
 ) -> bindings.LaunchRecord:
@@ -163,11 +140,7 @@ def _record(
         allocations=table.ctypes.data,
         run=run.ctypes.data,
         params=params.ctypes.data,
-        block_warps=outputs.block_warps.ctypes.data,
-        block_threads=outputs.block_threads.ctypes.data,
-        guarded_warps=outputs.guarded_warps.ctypes.data,
-        counters=outputs.counters.ctypes.data,
-        printed=outputs.printed.ctypes.data,
+        **outputs.pointers(),
         operation_count=len(program.operations),
         slot_count=len(slots),
         block_count=len(program.blocks),
@@ -201,6 +174,10 @@ def _record(
         checks=options.checks,
         count=options.counters,
         isa=0 if isa is None else names.index(isa),
+        row_count=len(outputs.rows),
+        l2_bytes=options.l2.bytes if options.l2 and options.counters else 0,
+        l2_ways=options.l2.ways if options.l2 else 1,
+        wave=options.l2.wave if options.l2 else 1,
         budget=options.budget,
         stop_after=len(run),
     )
@@ -209,7 +186,7 @@ def _record(
     return record
 
 
-def _printed(placed: PlacedMemory, outputs: _Outputs, count: int) -> tuple[str, ...]:
+def _printed(placed: PlacedMemory, outputs: Outputs, count: int) -> tuple[str, ...]:
     rows = outputs.printed[: min(count, len(outputs.printed))]
     return tuple(
         format_printf(
@@ -222,7 +199,12 @@ def _printed(placed: PlacedMemory, outputs: _Outputs, count: int) -> tuple[str, 
 
 
 def _result(
-    program: Program, spec: LaunchSpec, placed: PlacedMemory, outputs: _Outputs, record: bindings.LaunchRecord
+    program: Program,
+    spec: LaunchSpec,
+    placed: PlacedMemory,
+    outputs: Outputs,
+    record: bindings.LaunchRecord,
+    options: Options,
 ) -> LaunchResult:
     fault = None
     if record.fault.kind:
@@ -230,10 +212,7 @@ def _result(
         asserted = string_at(placed.allocations, record.fault.address) if instr.opcode == "call" else ""
         fault = describe(record.fault, program.entry, spec, placed.allocations, asserted)
     sizes = program.blocks["instructions"].astype(np.uint64)
-    sites = {
-        site: SiteCounters(**{name: int(row[name]) for name in bindings.COUNTERS.names or ()})
-        for site, row in zip(program.ports, outputs.counters, strict=False)
-    }
+    sites = outputs.sites()
     counted = bool(record.count)
     return LaunchResult(
         fault=fault,
@@ -245,7 +224,11 @@ def _result(
         warp_instructions=int((outputs.block_warps * sizes).sum()),
         thread_instructions=int((outputs.block_threads * sizes).sum()),
         printed=_printed(placed, outputs, record.print_count) if program.prints else (),
-        fresh_sectors=int(record.fresh_sectors) if counted else None,
+        guarded_lanes=outputs.guarded_lanes if counted else None,
+        divergent=outputs.divergent if counted else None,
+        samples=outputs.samples(),
+        l2=outputs.l2(record, options.l2, placed.allocations),
+        fresh_sectors=sum(site.fresh_sectors for site in sites.values()) if counted else None,
         heaviest_block=int(record.heaviest_block),
         busiest_lanes=int(record.busiest_lanes) if counted else None,
         busiest_blocks=int(record.busiest_blocks),

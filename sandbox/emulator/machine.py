@@ -120,6 +120,17 @@ class LaunchSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class L2:
+    """The cache that a launch's global traffic is run through afterwards: least recently used of `ways` lines a set."""
+
+    bytes: int
+    wave: int = 1 << 62
+    """Blocks on the device at a time: those take turns, waves follow each other."""
+    ways: int = 16
+    """Lines of 128 bytes in a set."""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     threads: int = 1
     """Host threads; the reference executor ignores it."""
@@ -133,6 +144,11 @@ class Options:
     """Orders warps and blocks; 0 is launch order."""
     sms: int = 132
     """Reported as `%nsmid`."""
+    l2: L2 | None = None
+    """Counted where it is given and `counters` is on. The reference executor ignores it."""
+    groups: tuple[int, ...] | None = None
+    """For each block of `LaunchSpec.blocks` the group whose counts it is added to, from 0: `LaunchResult.samples`. The
+    reference executor ignores it."""
     resident: int | None = None
     """Blocks on the device at once (occupancy times SMs). Those that wait for each other in loops then take turns, and
     what waits for a block that finds no place is a DEADLOCK. None runs one block after the other. The reference
@@ -155,6 +171,64 @@ class SiteCounters:
     """Passes had no two lanes conflicted."""
     atomic_serial: int = 0
     """Atomics: the largest number of lanes on one address, summed over requests."""
+    fresh_sectors: int = 0
+    """Loads of global memory: sectors that no earlier load of the block asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What each group of blocks counted; the first axis is the group, the others are those of `LaunchResult`."""
+
+    block_warps: NDArray[np.uint64]
+    block_threads: NDArray[np.uint64]
+    guarded_lanes: NDArray[np.uint64]
+    divergent: NDArray[np.uint64]
+    sites: dict[int, NDArray[np.uint64]]
+    """By instruction index: (group, field of SiteCounters in its order)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Which sectors of one allocation the blocks that ran touched."""
+
+    bytes: int
+    """Size of the allocation."""
+    distinct: int
+    """Sectors that any block touched."""
+    touches: NDArray[np.uint64]
+    """Sectors a block touched, summed over blocks, by how many of the blocks touched them: 1, 2, ..., 64 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touches:
+    """The same for one instruction, which touches one allocation (or mostly one)."""
+
+    allocation: int
+    touches: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class L2Counts:
+    """What L2 saw of the blocks that ran, in 32-byte sectors; it was empty before."""
+
+    cache: L2
+    loads: int
+    load_hits: int
+    stores: int
+    atomics: int
+    atomic_hits: int
+    fills: int
+    """Read from DRAM."""
+    written: int
+    """Modified sectors that had to leave."""
+    left_dirty: int
+    """Modified sectors that were there at the end."""
+    misses: dict[int, int]
+    """By instruction index: sectors read from DRAM for it."""
+    sites: dict[int, Touches]
+    """By instruction index: sectors that it is a block's first to load, or to modify."""
+    buffers: tuple[Sharing, ...]
+    """By allocation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +246,13 @@ class LaunchResult:
     blocks_run: int
     warp_instructions: int
     thread_instructions: int
+    guarded_lanes: NDArray[np.uint64] | None = None
+    """Per instruction with a guard: lanes whose guard held (a branch: that took it). None where not counted."""
+    divergent: NDArray[np.uint64] | None = None
+    """Per branch: executions that sent active lanes to more than one place."""
+    samples: Samples | None = None
+    l2: L2Counts | None = None
+    """None where nobody asked for it, or where blocks asked for more than is kept."""
     printed: tuple[str, ...] = ()
     """What `printf` wrote."""
     fresh_sectors: int | None = None

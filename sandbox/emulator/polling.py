@@ -7,7 +7,7 @@ window must know to tell a hang from a wait is noted too: basic blocks that may 
 from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import DraftBlock, Flag
-from warpsmith.sandbox.emulator.parallelism import read_registers, written_registers
+from warpsmith.sandbox.emulator.dataflow import read_registers, written_registers
 from warpsmith.sandbox.emulator.program import Entry, Instr, Sink
 
 FRESH = frozenset(("volatile", "acquire", "relaxed", "mmio", "cg", "cv"))
@@ -50,7 +50,7 @@ def _waits(body: tuple[Instr, ...]) -> bool:
     while len(reached) != before:
         before = len(reached)
         for instr in body:
-            sources = set(read_registers(instr)) | ({instr.guard.register.index} if instr.guard else set())
+            sources = set(read_registers(instr))
             if _polls(instr) or sources & reached:
                 reached.update(written_registers(instr))
     return any(i.opcode in ("bra", "exit", "ret") and i.guard and i.guard.register.index in reached for i in body)

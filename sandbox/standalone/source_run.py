@@ -16,7 +16,7 @@ from warpsmith.core.outcome import Outcome, OverBudget, Stage, Unsupported, Wron
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.builds import Compiler
 from warpsmith.sandbox.emulated import WARP_BUDGET
-from warpsmith.sandbox.emulator.machine import LaunchSpec, Memory, Options, UnsupportedInstruction
+from warpsmith.sandbox.emulator.machine import L2, LaunchSpec, Memory, Options, UnsupportedInstruction
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.standalone.arguments import (
     Argument,
@@ -184,13 +184,15 @@ class _SourceRun:
             registers = self.source.resources.registers
             note = f"blocks wait for each other; how many run at once assumes {registers} registers a thread"
             self.recorder.notes.append(note)
+        resident = max(1, used.blocks_per_sm) * self.arch.sms
         return Options(
             threads=self.options.threads,
             checks=self.options.checks,
             budget=self.options.budget or WARP_BUDGET,
             seed=self.options.seed,
             sms=self.arch.sms,
-            resident=max(1, used.blocks_per_sm) * self.arch.sms,
+            resident=resident,
+            l2=L2(self.arch.l2_bytes, resident),
         )
 
     def _note_unwritten(self) -> None:

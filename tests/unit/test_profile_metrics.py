@@ -8,11 +8,22 @@ import pytest
 
 from warpsmith.core.arch import find_architecture
 from warpsmith.core.artifact import Resources
-from warpsmith.core.counters import LaunchCounters, LineCounters, SharedTraffic, Traffic
-from warpsmith.core.profile import Profile
+from warpsmith.core.counters import (
+    Branches,
+    Distances,
+    L2Traffic,
+    LaunchCounters,
+    LineCounters,
+    SharedTraffic,
+    Traffic,
+)
+from warpsmith.core.profile import LaunchProfile, Profile
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Cost
 from warpsmith.profiler.metrics import hot_lines, metrics
+from warpsmith.profiler.ncu_metrics import CUDAFORGE, OWN
+from warpsmith.profiler.nsight import nsight_metrics
+from warpsmith.profiler.nsight_page import TARGET, UNAVAILABLE, text
 from warpsmith.profiler.report import render
 from warpsmith.profiler.time_model import model_launch, model_workload
 
@@ -111,3 +122,81 @@ def test_a_report_has_no_exponents_and_fits_a_wide_terminal() -> None:
     assert all(len(line) <= 120 for line in shown().splitlines())
     assert "e+" not in shown()
     assert "e-" not in shown()
+
+
+def emulated(**changes: Any) -> LaunchProfile:
+    return model_launch(counters(**changes), LEAN, 0, H200)
+
+
+def test_every_metric_of_cudaforges_judge_has_a_value_or_a_reason() -> None:
+    l2 = L2Traffic(simulated=False, loads=4e6, load_hits=3e6, stores=1e6, dram_reads=1e6, dram_writes=1e6)
+    found = nsight_metrics(emulated(l2=l2, branches=Branches(executed=8, divergent=2)), H200)
+    assert set(CUDAFORGE) == (set(CUDAFORGE) & found.keys()) | UNAVAILABLE.keys()
+    assert not found.keys() & UNAVAILABLE.keys()
+    assert set(OWN) <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "source"),
+    [
+        ("l1tex__average_t_sectors_per_request_pipe_lsu_mem_global_op_ld.ratio", 16, Source.EMULATED),
+        ("l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op_ld.sum", 1e5, Source.EMULATED),
+        ("smsp__sass_average_branch_targets_threads_uniform.pct", 75, Source.EMULATED),
+        ("sm__inst_executed_pipe_fma.sum", 3e6, Source.EMULATED),
+        ("lts__t_sectors_op_read_lookup_miss.sum", 1e6, Source.MODELLED),
+        ("lts__t_sector_hit_rate.pct", 80, Source.MODELLED),
+        ("dram__bytes_read.sum", 32e6, Source.MODELLED),
+        # 32 warps per block of 256 threads: 8 blocks of 8 warps fill the 64 that an SM holds.
+        ("launch__occupancy_limit_warps", 8, Source.EMULATED),
+        ("launch__occupancy_limit_registers", 8, Source.EMULATED),
+        ("launch__registers_per_thread", 32, Source.EMULATED),
+    ],
+)
+def test_a_metric_under_nsights_name(name: str, value: float, source: Source) -> None:
+    l2 = L2Traffic(simulated=False, loads=4e6, load_hits=3e6, stores=1e6, dram_reads=1e6, dram_writes=1e6)
+    metric = nsight_metrics(emulated(l2=l2, branches=Branches(executed=8, divergent=2)), H200)[name]
+    assert (pytest.approx(value), source) == (metric.value, metric.source)
+
+
+def test_what_was_not_modelled_has_no_metric() -> None:
+    assert "dram__bytes_read.sum" not in nsight_metrics(emulated(), H200)
+    assert "dram__bytes_read.sum" in nsight_metrics(emulated(l2=L2Traffic(simulated=True)), H200)
+
+
+def test_the_page_of_metrics_is_the_tables() -> None:
+    assert text() == TARGET.read_text(encoding="utf-8")
+
+
+def test_sampling_widens_the_interval_and_the_report_says_by_how_much() -> None:
+    loads = ("global_load.requests", "global_load.sectors", "block_unique_load_bytes")
+    names = ("warp_instructions", "warp_instructions.fma", *loads)
+    whole, sampled = emulated(), emulated(sampling_errors=dict.fromkeys(names, 0.03))
+    assert (0, whole.duration.us) == (whole.sampling_error, sampled.duration.us)
+    # Two standard errors of 3 %, of which launch overhead has none.
+    assert 0.02 < sampled.sampling_error < 0.06
+    assert sampled.duration.low_us < whole.duration.low_us < whole.duration.high_us < sampled.duration.high_us
+    workload = model_workload("w", [(sampled.counters, LEAN, 0)], Cost(flops=1e6, bytes=64e6), H200)
+    assert workload.sampling_error == pytest.approx(sampled.sampling_error)
+    profile = Profile(candidate="ab" * 32, target="h200", source=Source.MODELLED, workloads=(workload,))
+    assert "% from sampling" in render(profile)
+    assert "from sampling" not in shown()
+
+
+def test_a_line_shows_what_it_moves_and_wastes() -> None:
+    line = LineCounters(
+        line=2,
+        warp_instructions=1e6,
+        thread_instructions=32e6,
+        active_instructions=8e6,
+        global_load=Traffic(requests=1e6, sectors=16e6, bytes=128e6, dram_sectors=2e6),
+        atomics=320.0,
+        atomic_serial=160.0,
+        branches=Branches(executed=100, divergent=25),
+        distances=Distances(results=10, total=40),
+    )
+    workload = model_workload("w", [(counters(lines=(line,)), LEAN, 0)], Cost(flops=1e6, bytes=64e6), H200)
+    profile = Profile(candidate="ab" * 32, target="h200", source=Source.MODELLED, workloads=(workload,))
+    page = render(profile)
+    for fact in ("64MB DRAM", "320 atomic lanes in 160 passes", "25 % of branches divergent", "75 % of threads"):
+        assert fact in page
+    assert "used 4 instructions on" in page

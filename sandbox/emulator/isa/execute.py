@@ -108,7 +108,7 @@ def launch(
         len(order),
         tally.warp_instructions,
         tally.thread_instructions,
-        tuple(printed),
+        printed=tuple(printed),
     )
 
 

@@ -57,7 +57,8 @@ static void count_copy(Warp* w, const Operation* op, const Copy& copy, const u64
     } else if (!sectors) {
         sectors = count_sectors(port, from[first], op->bytes);
     }
-    for (u32 m = reading; m; m &= m - 1) note_load(w->worker, from[first_lane(m)], copy.size[first_lane(m)]);
+    for (u32 m = reading; m; m &= m - 1)
+        port.counts.fresh += note_load(w->worker, op->port, from[first_lane(m)], copy.size[first_lane(m)]);
     port.counts.requests++;
     port.counts.lanes += w->active_count;
     port.counts.sectors += sectors;

@@ -37,8 +37,13 @@ ALLOCATION = np.dtype(
     ]
 )
 COUNTERS = np.dtype(
-    [(name, np.uint64) for name in ("requests", "lanes", "sectors", "wavefronts", "ideal_wavefronts", "atomic_serial")]
+    [
+        (name, np.uint64)
+        for name in ("requests", "lanes", "sectors", "wavefronts", "ideal_wavefronts", "atomic_serial", "fresh_sectors")
+    ]
 )
+SHARING = 64
+"""`WS_SHARING`."""
 PRINT_BYTES = 256
 PRINTED = np.dtype(
     [
@@ -65,13 +70,24 @@ class FaultRecord(ctypes.Structure):
     ]
 
 
+class L2Record(ctypes.Structure):
+    """`WsL2`."""
+
+    _fields_ = [
+        *((name, c_uint64) for name in ("loads", "load_hits", "stores", "atomics", "atomic_hits")),
+        *((name, c_uint64) for name in ("fills", "written", "left_dirty", "simulated")),
+    ]
+
+
 class LaunchRecord(ctypes.Structure):
     """`WsLaunch`."""
 
     _fields_ = [
         *((name, c_void_p) for name in ("operations", "lists", "slots", "blocks", "allocations", "run")),
         *((name, c_void_p) for name in ("params", "block_warps", "block_threads", "guarded_warps")),
-        *((name, c_void_p) for name in ("counters", "printed")),
+        *((name, c_void_p) for name in ("guarded_lanes", "divergent", "counters")),
+        *((name, c_void_p) for name in ("rows", "row_of", "allocation_sharing", "port_sharing")),
+        *((name, c_void_p) for name in ("distinct", "port_allocation", "port_misses", "printed")),
         *((f"{name}_count", c_uint32) for name in ("operation", "slot", "block", "allocation", "site", "port")),
         *((name, c_uint32) for name in ("register_bytes", "shared_bytes", "dynamic_shared", "local_bytes")),
         *((name, c_uint32) for name in ("print_capacity", "sms")),
@@ -86,8 +102,12 @@ class LaunchRecord(ctypes.Structure):
         *((name, c_uint64) for name in ("constant_bytes", "param_bytes")),
         *((name, c_uint32) for name in ("threads", "checks", "count", "isa")),
         *((name, c_int64) for name in ("budget", "blocks_run", "next_run", "stop_after")),
-        *((name, c_uint64) for name in ("fresh_sectors", "heaviest_block", "busiest_lanes", "busiest_blocks")),
-        *((name, c_void_p) for name in ("updates", "shadows")),
+        *((name, c_uint64) for name in ("heaviest_block", "busiest_lanes", "busiest_blocks")),
+        *((name, c_void_p) for name in ("updates", "shadows", "traces")),
+        ("l2_bytes", c_uint64),
+        *((name, c_uint32) for name in ("l2_ways", "row_count")),
+        ("wave", c_int64),
+        ("l2", L2Record),
         *((name, c_uint32) for name in ("print_count", "resident", "orders", "ended")),
         ("fault", FaultRecord),
     ]

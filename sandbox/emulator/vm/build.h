@@ -19,6 +19,7 @@ struct Entry {
 };
 
 #define SAME(name, f) {name, {f, f, f, f}},
+#define COUNTED(name, F) {name, {F<false>, F<true>, F<false>, F<true>}},
 #define VARIANTS(name, F, ...)                                                                              \
     {name,                                                                                                  \
      {&F<__VA_ARGS__, false, false>::run, &F<__VA_ARGS__, false, true>::run, &F<__VA_ARGS__, true, false>::run, \
@@ -64,9 +65,9 @@ static const Entry TABLE[] = {
     READ_ANYWHERE("u8", u8) READ_ANYWHERE("s8", s8) READ_ANYWHERE("u16", u16) READ_ANYWHERE("s16", s16)
     READ_ANYWHERE("u32", u32) READ_ANYWHERE("u64", u64)
     WRITE_ANYWHERE("u8", u8) WRITE_ANYWHERE("u16", u16) WRITE_ANYWHERE("u32", u32) WRITE_ANYWHERE("u64", u64)
-    SAME("branch", branch) SAME("branch_if", branch_if) SAME("exit", exit_all) SAME("exit_if", exit_if) SAME("branch_indexed", branch_indexed)
+    SAME("branch", branch) COUNTED("branch_if", branch_if) SAME("exit", exit_all) COUNTED("exit_if", exit_if) SAME("branch_indexed", branch_indexed)
     SAME("assert", assert_failed)
-    SAME("guarded", guarded) SAME("split", split) SAME("trap", trap) SAME("nothing", nothing)
+    COUNTED("guarded", guarded) COUNTED("split", split) SAME("trap", trap) SAME("nothing", nothing)
     SAME("bar.sync", bar_sync) SAME("bar.arrive", bar_arrive) SAME("bar.warp.sync", bar_warp_sync) SAME("fence", memory_fence)
     SAME("shfl.up", shuffle<UP>) SAME("shfl.down", shuffle<DOWN>) SAME("shfl.bfly", shuffle<BUTTERFLY>)
     SAME("shfl.idx", shuffle<INDEX>) SAME("vote", vote) SAME("activemask", active_mask) SAME("match", match)
@@ -105,6 +106,7 @@ static void report(WsLaunch* launch, Worker* k) {
 static void end(Worker* k) {
     add_up(k);
     report(k->launch, k);
+    hand_over(k);
 }
 
 // The last of a host thread's reports, of which there is one at a time.

@@ -151,6 +151,7 @@ static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, 
 
 static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
     const BlockCount* counts = w->worker->counts;
+    w->worker->divergent[op->site]++;
     if (op->flags & WS_BACKWARD && ++w->turns >= TURN) {
         w->turns = 0;
         w->yielded = taken;
@@ -164,10 +165,18 @@ static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operati
     return dispatch(w);
 }
 
+// Notes the lanes that an instruction under a guard acts for.
+template <bool Counts>
+WS_INLINE void note_guard(Warp* w, const Operation* op, u32 mask, u64 times) {
+    w->worker->guarded[op->site] += times;
+    if (Counts) w->worker->guarded_lanes[op->site] += times * u64(__builtin_popcount(mask));
+}
+
 // The operation behind a conditional branch is always the first of the next block.
+template <bool Counts>
 static const Operation* branch_if(Warp* w, const Operation* op) {
     u32 taken = guard_mask(w, op) & w->active;
-    w->worker->guarded[op->site] += taken != 0;
+    note_guard<Counts>(w, op, taken, taken != 0);
     if (taken == w->active) return go(w, op, op->target);
     if (taken) return diverge(w, op, taken);
     u32 next = op->bytes;
@@ -191,10 +200,11 @@ static const Operation* leave(Warp* w, const Operation* op, u32 leaving) {
 }
 
 static const Operation* exit_all(Warp* w, const Operation* op) { return leave(w, op, w->active); }
+template <bool Counts>
 static const Operation* exit_if(Warp* w, const Operation* op) {
     u32 leaving = guard_mask(w, op) & w->active;
     if (!leaving) return op + 1;
-    w->worker->guarded[op->site]++;
+    note_guard<Counts>(w, op, leaving, 1);
     return leave(w, op, leaving);
 }
 
@@ -202,12 +212,15 @@ static const Operation* exit_if(Warp* w, const Operation* op) {
 static const Operation* branch_indexed(Warp* w, const Operation* op) {
     const u32* list = w->worker->lists + op->list;
     const u32* index = lanes<u32>(w, op->a);
+    u32 chosen = index[first_lane(w->active)], others = 0;
     separate(w);
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m);
         if (index[lane] >= list[0]) return fail(w, op, WS_TRAP, lane);
         w->position[lane] = w->worker->counts[list[1 + index[lane]]].first;
+        others += list[1 + index[lane]] != list[1 + chosen];
     }
+    w->worker->divergent[op->site] += others != 0;
     if (op->flags & WS_BACKWARD && ++w->turns >= TURN) {
         w->turns = 0;
         w->yielded = w->pending ? w->active : 0;
@@ -216,10 +229,11 @@ static const Operation* branch_indexed(Warp* w, const Operation* op) {
 }
 
 // The next operation acts for the lanes whose predicate holds. imm: 1 on the first of an instruction.
+template <bool Counts>
 static const Operation* guarded(Warp* w, const Operation* op) {
     u32 mask = guard_mask(w, op) & w->active;
     if (!mask) return op + 2;
-    w->worker->guarded[op->site] += u64(op->imm);
+    note_guard<Counts>(w, op, mask, u64(op->imm));
     const Operation* inner = op + 1;
     if (mask == w->active) return inner->run(w, inner);
     u32 before = w->active;
@@ -230,10 +244,11 @@ static const Operation* guarded(Warp* w, const Operation* op) {
 }
 
 // As `guarded`, for an operation that may wait: the lanes go separate ways around it.
+template <bool Counts>
 static const Operation* split(Warp* w, const Operation* op) {
     u32 group = w->active, mask = guard_mask(w, op) & group;
-    if (mask) w->worker->guarded[op->site]++;
     if (!mask) return op + 2;
+    note_guard<Counts>(w, op, mask, 1);
     if (mask == group) return op + 1;
     separate(w);
     for (u32 m = group; m; m &= m - 1) {

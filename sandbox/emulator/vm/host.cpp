@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "interface.h"
+#include "l2.h"
 
 extern "C" const WsMachine ws_machine_portable;
 #if defined(__x86_64__)
@@ -66,6 +67,8 @@ __attribute__((visibility("default"))) int ws_launch(WsLaunch* launch) {
     for (auto& other : others) other.join();
     std::free(launch->updates);
     launch->updates = nullptr;
+    l2::simulate(launch);
+    l2::release(launch);
     for (char ok : worked)
         if (!ok) return 1;
     return 0;

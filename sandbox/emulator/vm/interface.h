@@ -61,7 +61,31 @@ struct WsAllocation {
 
 struct WsCounters {  // machine.SiteCounters
     uint64_t requests, lanes, sectors, wavefronts, ideal, atomic_serial;
+    uint64_t fresh;  // sectors that a load brought to its block for the first time
 };
+
+// What blocks ask of L2: an entry is so many sectors in a row, whose first is `address / 32` counted from the lowest
+// global address, or, where it begins a block, that block's index.
+enum WsAsks : uint32_t { WS_LOADS, WS_STORES, WS_UPDATES, WS_BEGINS };
+enum { WS_COUNT_AT = 42, WS_ASKS_AT = 48, WS_PORT_AT = 50, WS_TRACED_PORTS = 1 << 14 };
+enum { WS_MOST_ASKED = 1 << 22 };  // entries of one host thread beyond which nobody counts L2
+struct WsTrace {
+    uint64_t* entries;
+    uint64_t count, capacity;
+    uint32_t dropped;
+    WsTrace* next;
+};
+
+// What the model of L2 says of one launch (l2.h); sectors.
+struct WsL2 {
+    uint64_t loads, load_hits, stores, atomics, atomic_hits;
+    uint64_t fills;       // read from DRAM
+    uint64_t written;     // modified sectors that had to leave
+    uint64_t left_dirty;  // modified sectors that stayed
+    uint64_t simulated;   // 0: the launch asked for too much to keep
+};
+// Sectors are told apart by how many of the blocks that ran touch them: 1, 2, ..., this many or more.
+enum { WS_SHARING = 64 };
 
 enum WsFaultKind : uint32_t {
     WS_NO_FAULT, WS_OUT_OF_BOUNDS, WS_READ_ONLY, WS_MISALIGNED, WS_UNINITIALISED, WS_RACE, WS_BARRIER,
@@ -109,7 +133,19 @@ struct WsLaunch {
     uint64_t* block_warps;
     uint64_t* block_threads;
     uint64_t* guarded_warps;
+    uint64_t* guarded_lanes;  // by instruction: lanes whose guard held, or that took the branch
+    uint64_t* divergent;      // by instruction: executions of a branch that sent lanes to more than one place
     WsCounters* counters;
+    // What each group of blocks counted (samples.h): rows of row_values; row_of is by position in `run`.
+    uint64_t* rows;
+    const uint32_t* row_of;
+    // Sectors that a block touches, over all blocks, by how many blocks touch them (WS_SHARING): by allocation, and by
+    // port where its load, or its store, is the block's first of the sector.
+    uint64_t* allocation_sharing;
+    uint64_t* port_sharing;
+    uint64_t* distinct;         // by allocation: sectors that any block touches
+    uint32_t* port_allocation;  // the allocation that a port touches first
+    uint64_t* port_misses;         // by port: sectors that DRAM had to deliver
     WsPrinted* printed;
     uint32_t operation_count, slot_count, block_count, allocation_count, site_count, port_count;
     uint32_t register_bytes, shared_bytes, dynamic_shared, local_bytes, print_capacity, sms;
@@ -126,12 +162,16 @@ struct WsLaunch {
     int64_t blocks_run;
     int64_t next_run;       // shared between host threads: position in `run`
     int64_t stop_after;     // position of the first block that faulted
-    uint64_t fresh_sectors;  // 32-byte sectors a block loads at least once, summed over blocks
     uint64_t heaviest_block;  // most warp instructions of one block
     uint64_t busiest_lanes;   // lanes that atomics brought to the global address with the most of them
     uint64_t busiest_blocks;  // and the blocks they came from
     void* updates;            // what host threads share to find it
     void* shadows;            // what their blocks did to global memory
+    void* traces;  // what blocks asked of L2, from all host threads
+    uint64_t l2_bytes;  // 0: nobody asks for L2
+    uint32_t l2_ways, row_count;
+    int64_t wave;  // blocks on the device at a time, for L2
+    WsL2 l2;
     uint32_t print_count;
     uint32_t resident;  // blocks on the device at once, 0 where nobody waits for another block
     uint32_t orders;    // the program has fences, so that threads can order others through memory

@@ -99,7 +99,7 @@ struct alignas(64) Worker {
     const u32* lists;
     u32* block_at;  // operation -> block that starts there, or ALL
     Port* ports;
-    u64* guarded;
+    u64 *guarded, *guarded_lanes, *divergent;
     u8* registers;    // [warp][register_bytes]
     u8* shared;
     u32 shared_bytes;
@@ -131,7 +131,8 @@ struct alignas(64) Worker {
     u32 ordinal;          // of the block among those this host thread began
     struct Seen* seen;    // by allocation, where counted
     struct Updates* updates;
-    u64 fresh_sectors;
+    WsTrace* trace;        // what the blocks asked of L2, where counted
+    u64* last;            // everything counted when the last block ended, where blocks are told apart
     u64 spent;            // warp instructions, without those since the last refuelling
     u64 heaviest;         // most of one block
     u64 before;           // issued when the block began

@@ -328,19 +328,28 @@ WS_INLINE void count_simple(Warp* w, const Operation* op, const Access& access, 
             port.contiguous++;
             port.counts.sectors += sectors;
         }
-        if (Uses == Use::READ) note_sectors(w->worker, access.port->seen + (access.first >> 5), sectors);
+        u64 sector = access.first >> 5;
+        if (Uses == Use::READ)
+            port.counts.fresh += note_sectors(w->worker, op->port, sector, access.port->seen + sector, sectors);
+        else ask(w->worker, op->port, WS_STORES, sector, sectors);
     }
 }
 
 // The same sectors as the last time, as where a loop walks along rows, are known without a look at the lanes.
-WS_INLINE void note_pattern(Warp* w, Port& pattern, u64 first, u32 bytes) {
+WS_INLINE u32 note_pattern(Warp* w, const Operation* op, Port& pattern, u64 first, u32 bytes) {
     Worker* k = w->worker;
     bool shifts = (pattern.misaligned & 31) != 0;
     u64 noted = shifts ? first : first >> 5;
-    if (pattern.noted == noted && pattern.noted_by == k->ordinal) return;
+    if (pattern.noted == noted && pattern.noted_by == k->ordinal) return 0;
     pattern.noted = noted;
     pattern.noted_by = k->ordinal;
-    note_loads(k, first, pattern.distance, w->active, bytes);
+    return note_loads(k, op->port, first, pattern.distance, w->active, bytes);
+}
+
+static __attribute__((noinline)) void ask_pattern(Warp* w, const Operation* op, const Port& pattern, u64 first, u32 bytes) {
+    u64 address[LANES];
+    for (u32 i = 0; i < LANES; i++) address[i] = first + pattern.distance[i];
+    ask_lanes(w->worker, op->port, WS_STORES, address, w->active, bytes);
 }
 
 template <u32 Space, Use Uses>
@@ -357,7 +366,8 @@ WS_INLINE void count_other(Warp* w, const Operation* op, const Access& access, u
     } else {
         u32 sectors = pattern.sectors[access.first & 31];
         counts.sectors += sectors ? sectors : count_sectors(pattern, access.first, bytes);
-        if constexpr (Uses == Use::READ) note_pattern(w, pattern, access.first, bytes);
+        if constexpr (Uses == Use::READ) counts.fresh += note_pattern(w, op, pattern, access.first, bytes);
+        else ask_pattern(w, op, pattern, access.first, bytes);
     }
 }
 

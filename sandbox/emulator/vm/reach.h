@@ -203,7 +203,10 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
         counts.ideal += passes.ideal;
     }
     if (use == Use::READ)
-        for (u64 m = global_mask; m; m &= m - 1) note_load(k, address[first_lane(u32(m))], size);
+        for (u64 m = global_mask; m; m &= m - 1)
+            counts.fresh += note_load(k, op->port, address[first_lane(u32(m))], size);
+    else if (global_mask)
+        ask_lanes(k, op->port, use == Use::WRITE ? WS_STORES : WS_UPDATES, address, u32(global_mask), size);
     if (use != Use::UPDATE) return true;
     counts.atomic_serial += most_on_one_address(address, mask);
     if (global_mask) note_updates(k, address, u32(global_mask));

@@ -1,7 +1,7 @@
 // What the time model asks of whole blocks: how much of what a block loads is new to it, how uneven blocks are, and
 // how many lanes of all blocks update one address.
 #pragma once
-#include "machine.h"
+#include "trace.h"
 
 namespace WS_NS {
 namespace {
@@ -113,38 +113,44 @@ static void free_seen(const WsLaunch* launch, Seen* seen) {
     free(seen);
 }
 
-// A load of `count` sectors in a row; `seen` is the first one's entry. Most have been loaded before.
-WS_INLINE void note_sectors(Worker* k, u32* seen, u32 count) {
+// A load of `count` sectors in a row; `seen` is the first one's entry. Most have been loaded before. Returns how many
+// are new to the block.
+WS_INLINE u32 note_sectors(Worker* k, u32 port, u64 sector, u32* seen, u32 count) {
     if (count == 1) {
-        if (__builtin_expect(*seen == k->ordinal, 1)) return;
+        if (__builtin_expect(*seen == k->ordinal, 1)) return 0;
         *seen = k->ordinal;
-        k->fresh_sectors++;
-        return;
+        ask(k, port, WS_LOADS, sector, 1);
+        return 1;
     }
 #if defined(__AVX512F__)
     if (count <= 16) {
         __mmask16 wanted = __mmask16((1u << count) - 1);
         __m512i now = _mm512_set1_epi32(s32(k->ordinal));
         __mmask16 fresh = _mm512_mask_cmpneq_epi32_mask(wanted, _mm512_maskz_loadu_epi32(wanted, seen), now);
-        if (__builtin_expect(!fresh, 1)) return;
+        if (__builtin_expect(!fresh, 1)) return 0;
         _mm512_mask_storeu_epi32(seen, fresh, now);
-        k->fresh_sectors += u64(__builtin_popcount(fresh));
-        return;
+        if (fresh == wanted) ask(k, port, WS_LOADS, sector, count);
+        else
+            for (u32 m = fresh; m; m &= m - 1) ask(k, port, WS_LOADS, sector + first_lane(m), 1);
+        return u32(__builtin_popcount(fresh));
     }
 #endif
     u32 fresh = 0, ordinal = k->ordinal;
     for (u32 i = 0; i < count; i++) {
-        fresh += seen[i] != ordinal;
+        if (seen[i] == ordinal) continue;
         seen[i] = ordinal;
+        ask(k, port, WS_LOADS, sector + i, 1);
+        fresh++;
     }
-    k->fresh_sectors += fresh;
+    return fresh;
 }
 
 // A load of [first, first + bytes) of global memory, in bounds.
-WS_INLINE void note_load(Worker* k, u64 first, u64 bytes) {
+WS_INLINE u32 note_load(Worker* k, u32 port, u64 first, u64 bytes) {
     const WsLaunch* launch = k->launch;
     const Seen& seen = k->seen[(first - launch->address_base) >> launch->address_stride_bits];
-    note_sectors(k, seen.by_block + ((first >> 5) - seen.first), u32(((first + bytes - 1) >> 5) - (first >> 5)) + 1);
+    u32 count = u32(((first + bytes - 1) >> 5) - (first >> 5)) + 1;
+    return note_sectors(k, port, first >> 5, seen.by_block + ((first >> 5) - seen.first), count);
 }
 
 #if defined(__AVX512F__)
@@ -171,16 +177,18 @@ WS_INLINE u32 new_sectors(const Seen&, u64, const u64*, u32 mask, u32) { return 
 #endif
 
 // Each lane's load of `bytes` at `start` + distance, all in the allocation of the first.
-WS_INLINE void note_loads(Worker* k, u64 start, const u64* distance, u32 mask, u32 bytes) {
+WS_INLINE u32 note_loads(Worker* k, u32 port, u64 start, const u64* distance, u32 mask, u32 bytes) {
     const WsLaunch* launch = k->launch;
     u64 any = start + distance[first_lane(mask)], before = 0;
+    u32 fresh = 0;
     const Seen& seen = k->seen[(any - launch->address_base) >> launch->address_stride_bits];
     for (u32 m = new_sectors(seen, start, distance, mask, k->ordinal); m; m &= m - 1) {
         u64 at = start + distance[first_lane(m)];
         if (at >> 5 == before) continue;
-        note_load(k, at, bytes);
+        fresh += note_load(k, port, at, bytes);
         before = at >> 5;
     }
+    return fresh;
 }
 
 }  // namespace

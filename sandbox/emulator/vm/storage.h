@@ -11,7 +11,7 @@ struct Common {
     Operation* code;
     u32* block_at;
     Port* ports;
-    u64* guarded;
+    u64 *guarded, *guarded_lanes, *divergent;
     Seen* seen;
     Shadow* shadows;
     Ledger* ledger;
@@ -36,7 +36,8 @@ static bool share_among(Common& c, WsLaunch* launch, Handler (*handler_at)(u32, 
     if (launch->checks && launch->orders) c.ledger = made<Ledger>();
     if (!take(c.counts, launch->block_count) || !take(c.code, launch->operation_count) ||
         !take(c.block_at, launch->operation_count) || !take(c.ports, launch->port_count) ||
-        !take(c.guarded, launch->site_count))
+        !take(c.guarded, launch->site_count) || !take(c.guarded_lanes, launch->site_count) ||
+        !take(c.divergent, launch->site_count))
         return false;
     prepare_code(launch, c.code, c.counts, c.block_at, handler_at);
     return true;
@@ -51,6 +52,8 @@ static void release(const WsLaunch* launch, Common& c) {
     free(c.block_at);
     free(c.ports);
     free(c.guarded);
+    free(c.guarded_lanes);
+    free(c.divergent);
 }
 
 static void release_worker(Worker* k) {
@@ -70,7 +73,20 @@ static void release_worker(Worker* k) {
     free(k->local_valid);
     free(k->warps);
     free(k->updates);
+    free(k->last);
+    if (k->trace) free(k->trace->entries);
+    free(k->trace);
     free(k);
+}
+
+// Leaves what the blocks asked of L2 to host.cpp.
+static void hand_over(Worker* k) {
+    if (!k->trace) return;
+    void* first = __atomic_load_n(&k->launch->traces, __ATOMIC_RELAXED);
+    do k->trace->next = static_cast<WsTrace*>(first);
+    while (!__atomic_compare_exchange_n(&k->launch->traces, &first, static_cast<void*>(k->trace), false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED));
+    k->trace = nullptr;
 }
 
 static bool fill_worker(Worker* k, Common& c, WsLaunch* launch) {
@@ -81,6 +97,8 @@ static bool fill_worker(Worker* k, Common& c, WsLaunch* launch) {
     k->block_at = c.block_at;
     k->ports = c.ports;
     k->guarded = c.guarded;
+    k->guarded_lanes = c.guarded_lanes;
+    k->divergent = c.divergent;
     k->seen = c.seen;
     k->ordinals = &c.ordinals;
     k->shared_bytes = launch->shared_bytes;
@@ -94,6 +112,10 @@ static bool fill_worker(Worker* k, Common& c, WsLaunch* launch) {
     if (!take(k->registers, u64(launch->register_bytes) * k->warp_count) || !take(k->warps, k->warp_count) ||
         !take(k->shared, u64(launch->shared_bytes) + 256) || !take(k->local, local))
         return false;
+    if (launch->count && launch->l2_bytes && !(k->trace = static_cast<WsTrace*>(calloc(1, sizeof(WsTrace)))))
+        return false;
+    // Blocks that share the device mix what they count.
+    if (launch->row_count && !launch->resident && !take(k->last, row_values(launch))) return false;
     if (k->checks && local && !take(k->local_valid, local)) return false;
     if (k->checks && (!take(k->races, 1) || !races_prepare(k->races, launch->shared_bytes))) return false;
     k->order = k->races;
@@ -132,16 +154,15 @@ static void add_counts(WsLaunch* launch, const Common& c) {
         __atomic_add_fetch(&launch->block_warps[b], c.counts[b].warps, __ATOMIC_RELAXED);
         __atomic_add_fetch(&launch->block_threads[b], c.counts[b].lanes, __ATOMIC_RELAXED);
     }
-    for (u32 s = 0; s < launch->site_count; s++)
+    for (u32 s = 0; s < launch->site_count; s++) {
         if (c.guarded[s]) __atomic_add_fetch(&launch->guarded_warps[s], c.guarded[s], __ATOMIC_RELAXED);
+        if (c.guarded_lanes[s]) __atomic_add_fetch(&launch->guarded_lanes[s], c.guarded_lanes[s], __ATOMIC_RELAXED);
+        if (c.divergent[s]) __atomic_add_fetch(&launch->divergent[s], c.divergent[s], __ATOMIC_RELAXED);
+    }
     for (u32 p = 0; p < launch->port_count; p++) {
-        Port& port = c.ports[p];
-        port.counts.requests += port.uniform + port.contiguous;
-        port.counts.lanes += (port.uniform + port.contiguous) * LANES;
-        port.counts.sectors += port.uniform;
-        const u64* from = &port.counts.requests;
+        WsCounters counts = whole_counts(c.ports[p]);
         u64* to = &launch->counters[p].requests;
-        for (u32 i = 0; i < sizeof(WsCounters) / 8; i++) __atomic_add_fetch(to + i, from[i], __ATOMIC_RELAXED);
+        for (u32 i = 0; i < COUNTER_WORDS; i++) __atomic_add_fetch(to + i, (&counts.requests)[i], __ATOMIC_RELAXED);
     }
 }
 

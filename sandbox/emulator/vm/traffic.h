@@ -6,9 +6,8 @@
 namespace WS_NS {
 namespace {
 
-// Distinct 32-byte sectors that the active lanes' accesses touch.
-static u32 sectors_touched(const u64* address, u32 mask, u32 bytes) {
-    u64 seen[2 * LANES];
+// Distinct 32-byte sectors that the active lanes' accesses touch; `seen` has room for two a lane.
+static u32 distinct_sectors(const u64* address, u32 mask, u32 bytes, u64* seen) {
     u32 count = 0;
     for (u32 m = mask; m; m &= m - 1) {
         u64 first = address[first_lane(m)] >> 5, last = (address[first_lane(m)] + bytes - 1) >> 5;
@@ -19,6 +18,11 @@ static u32 sectors_touched(const u64* address, u32 mask, u32 bytes) {
         }
     }
     return count;
+}
+
+static u32 sectors_touched(const u64* address, u32 mask, u32 bytes) {
+    u64 seen[2 * LANES];
+    return distinct_sectors(address, mask, bytes, seen);
 }
 
 struct Passes {

@@ -30,7 +30,9 @@ static void count_fragment(Warp* w, const Operation* op, u32 space, u64 start, u
     for (u32 i = 0; i < lines; i++) address[i] = start + i * pitch;
     if (space != WS_SHARED) {
         counts.sectors += sectors_touched(address, mask, bytes);
-        for (u32 i = 0; i < lines && reads && space == WS_GLOBAL; i++) note_load(w->worker, address[i], bytes);
+        if (space != WS_GLOBAL) return;
+        for (u32 i = 0; i < lines && reads; i++) counts.fresh += note_load(w->worker, op->port, address[i], bytes);
+        if (!reads) ask_lanes(w->worker, op->port, WS_STORES, address, mask, bytes);
         return;
     }
     for (u32 part = 0; part < bytes; part += 16) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "async.h"
 #include "barriers.h"
+#include "samples.h"
 
 namespace WS_NS {
 namespace {
@@ -83,6 +84,7 @@ static void begin_block(Worker* k) {
     k->live = k->threads;
     k->ordinal = ++*k->ordinals;
     k->round = 0;
+    ask_begins(k);
     if (k->races) races_begin(k->races, k->warp_count);
     end_views(k);
     if (k->local_valid) memset(k->local_valid, 0, size_t(k->warp_count) * LANES * launch->local_bytes);
@@ -202,7 +204,6 @@ WS_INLINE void raise(u64* most, u64 value) {
 // Adds what this worker's blocks counted to the launch's totals.
 static void add_up(Worker* k) {
     WsLaunch* launch = k->launch;
-    __atomic_add_fetch(&launch->fresh_sectors, k->fresh_sectors, __ATOMIC_RELAXED);
     raise(&launch->heaviest_block, k->heaviest);
     __atomic_sub_fetch(&launch->budget, FUEL - k->fuel, __ATOMIC_RELAXED);
 }
@@ -226,6 +227,7 @@ static bool finish(Worker* k) {
     u64 mine = issued(k) - k->before;
     k->heaviest = mine > k->heaviest ? mine : k->heaviest;
     settle(k);
+    count_row(k);
     __atomic_add_fetch(&launch->blocks_run, 1, __ATOMIC_RELAXED);
     if (!k->fault.kind) return true;
     s64 stop = __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED);

@@ -96,6 +96,7 @@ def _counters(counters: LaunchCounters) -> Iterator[str]:
     for name, traffic in (
         ("global loads", counters.global_load),
         ("global stores", counters.global_store),
+        ("global atomics", counters.global_atomic),
         ("local", counters.local),
     ):
         if traffic.requests:
@@ -103,7 +104,19 @@ def _counters(counters: LaunchCounters) -> Iterator[str]:
                 f"  {name}: {traffic.requests:,.0f} requests, {traffic.sectors:,.0f} sectors "
                 f"({traffic.sectors_per_request:.2f} a request), {traffic.bytes:,.0f} bytes asked for"
             )
-    for name, shared in (("shared loads", counters.shared_load), ("shared stores", counters.shared_store)):
+    if counters.global_load.sectors:
+        hit = 1 - counters.global_load.l1_misses / counters.global_load.sectors
+        yield f"  L1: {hit:.1%} of loaded sectors hit (what a block loads stays in L1)"
+    if counters.l2 is not None:
+        yield (
+            f"  L2: {counters.l2.hit_rate:.1%} of sectors hit; {counters.l2.dram_reads:,.0f} sectors come from DRAM, "
+            f"{counters.l2.dram_writes:,.0f} go there (model of an L2 that is empty at first)"
+        )
+    for name, shared in (
+        ("shared loads", counters.shared_load),
+        ("shared stores", counters.shared_store),
+        ("shared atomics", counters.shared_atomic),
+    ):
         if shared.requests:
             conflicts = shared.wavefronts - shared.ideal_wavefronts
             yield (
@@ -112,6 +125,16 @@ def _counters(counters: LaunchCounters) -> Iterator[str]:
             )
     if counters.atomic_lanes:
         yield f"  atomics: {counters.atomic_lanes:,.0f} lanes, {counters.atomic_serial:,.0f} same-address passes"
+    if counters.branches.executed:
+        yield (
+            f"  branches: {counters.branches.executed:,.0f} by warps, {counters.branches.divergent:,.0f} of them "
+            f"divergent; efficiency {counters.branches.efficiency:.1%}"
+        )
+    if counters.issued:
+        yield (
+            f"  active lanes: {counters.thread_instructions / counters.issued:.1f} of 32 a warp instruction, "
+            f"{counters.active_instructions / counters.issued:.1f} with their guard holding"
+        )
 
 
 # -- faults -------------------------------------------------------------------------------------------------------

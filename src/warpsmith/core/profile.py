@@ -20,6 +20,8 @@ class Occupancy(Record):
     max_warps: int = Field(ge=1)
     limiter: str
     """`registers`, `shared`, `threads`, `blocks`, or `grid` where the grid is too small to fill the chip."""
+    limits: dict[str, int] = Field(default_factory=dict)
+    """Blocks that each of these alone would let reside; empty where it is not known."""
 
     @property
     def fraction(self) -> float:
@@ -51,6 +53,8 @@ class LaunchProfile(Record):
     counters: LaunchCounters
     hardware: tuple[Metric, ...] = ()
     """What the GPU's counters said, by Nsight Compute's names; empty where they were not asked or not to be had."""
+    sampling_error: float = Field(default=0.0, ge=0)
+    """Half-width, relative to the time, of what counting only some blocks leaves open; 0 where all were counted."""
 
 
 class WorkloadProfile(Record):
@@ -62,6 +66,11 @@ class WorkloadProfile(Record):
     launches: tuple[LaunchProfile, ...]
     notes: tuple[str, ...] = ()
     """What the model does not cover here."""
+
+    @property
+    def sampling_error(self) -> float:
+        """As `LaunchProfile.sampling_error`, for the whole call."""
+        return sum(launch.sampling_error * launch.duration.us for launch in self.launches) / self.duration.us
 
     @property
     def fraction(self) -> float:

@@ -1,0 +1,146 @@
+"""From what the model of L2 saw of some blocks to what it would see of the whole grid.
+
+Where every block ran the simulation stands as it is. Otherwise each sector's blocks are estimated from the sample, and
+the cache from how much the blocks between two touches bring in (see docs/time-model.md, "L2").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.counters import L2Traffic
+from warpsmith.sandbox.emulator.machine import L2Counts, Sharing
+
+SECTOR = 32
+NEIGHBOURS_SHARE = 0.5
+"""Part of the misses between waves that launch order saves: of two operands, neighbouring blocks share one. Assumed."""
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class L2Estimate:
+    """L2 over the whole grid."""
+
+    traffic: L2Traffic
+    footprint: float
+    """Distinct sectors of global memory."""
+    misses: dict[int, float]
+    """By instruction index: sectors that move between L2 and DRAM for it; written ones for stores."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """Sectors of one allocation by how many of the sampled blocks touch them; estimates for the grid."""
+
+    distinct: Values
+    visits: Values
+    """Waves that touch a sector."""
+    touches: Values
+
+
+def estimate(counts: L2Counts, *, blocks: int, ran: int, asked: Mapping[int, tuple[str, float]]) -> L2Estimate:
+    """Scale to `blocks` what `ran` of them asked.
+
+    Args:
+        counts: of the blocks that ran.
+        blocks: of the grid.
+        ran: of them.
+        asked: by instruction index: `load`, `store` or `atomic`, and the sectors it asks L2 for over the whole grid.
+    """
+    if ran >= blocks:
+        return _simulated(counts, asked)
+    waves = max(1.0, blocks / counts.cache.wave)
+    classes = [_classes(sharing, blocks, ran, waves) for sharing in counts.buffers]
+    rates = _miss_rates(classes, counts.cache.bytes / SECTOR, waves)
+    misses = {
+        site: min(float(touches.touches @ rates[touches.allocation]) * blocks / ran, asked[site][1])
+        for site, touches in counts.sites.items()
+    }
+    sums = {
+        kind: sum(sectors for its, sectors in asked.values() if its == kind) for kind in ("load", "store", "atomic")
+    }
+    missed = {
+        kind: sum(misses.get(site, 0.0) for site, (its, _) in asked.items() if its == kind)
+        for kind in ("load", "store", "atomic")
+    }
+    traffic = L2Traffic(
+        simulated=False,
+        loads=sums["load"],
+        load_hits=sums["load"] - missed["load"],
+        stores=sums["store"],
+        atomics=sums["atomic"],
+        atomic_hits=sums["atomic"] - missed["atomic"],
+        dram_reads=missed["load"] + missed["atomic"],
+        dram_writes=missed["store"] + missed["atomic"],
+    )
+    return L2Estimate(traffic, sum(float(item.distinct.sum()) for item in classes), misses)
+
+
+def _simulated(counts: L2Counts, asked: Mapping[int, tuple[str, float]]) -> L2Estimate:
+    traffic = L2Traffic(
+        simulated=True,
+        loads=counts.loads,
+        load_hits=counts.load_hits,
+        stores=counts.stores,
+        atomics=counts.atomics,
+        atomic_hits=counts.atomic_hits,
+        dram_reads=counts.fills,
+        dram_writes=counts.written + counts.left_dirty,
+    )
+    footprint = sum(sharing.distinct for sharing in counts.buffers)
+    misses = {site: float(count) for site, count in counts.misses.items()}
+    # Who stored what leaves later is not kept: each sector once, shared by those that store it.
+    stores = {site: touches for site, touches in counts.sites.items() if asked[site][0] == "store"}
+    misses |= {site: float((item.touches / np.arange(1, len(item.touches) + 1)).sum()) for site, item in stores.items()}
+    return L2Estimate(traffic, float(footprint), misses)
+
+
+def _classes(sharing: Sharing, blocks: int, ran: int, waves: float) -> _Classes:
+    """What the sample says of an allocation.
+
+    One of the sampled blocks touches a sector for certain; any other block of the grid does with the share of the other
+    sampled ones that do. No allocation has more sectors than fit into it.
+    """
+    touches = sharing.touches * (blocks / ran)
+    among = np.arange(1, len(touches) + 1, dtype=np.float64)
+    seen = sharing.touches / among
+    # The last class holds all that more blocks touch.
+    if sharing.touches[-1]:
+        among[-1] = sharing.touches[-1] / max(1.0, sharing.distinct - float(seen[:-1].sum()))
+    others = (among - 1) / (ran - 1) if ran > 1 else np.zeros_like(among)
+    sharers = 1 + others * (blocks - 1)
+    distinct = touches / sharers
+    room = sharing.bytes / SECTOR + 1
+    if distinct.sum() > room:
+        sharers = sharers * (distinct.sum() / room)
+        distinct = touches / sharers
+    return _Classes(distinct, waves * (1 - (1 - 1 / waves) ** sharers), touches)
+
+
+def _miss_rates(classes: list[_Classes], room: float, waves: float) -> list[Values]:
+    """Sectors that come from DRAM for each touch by a block, by allocation and class.
+
+    The first wave that touches a sector fetches it. A later one finds it if what blocks bring in meanwhile fits L2, and
+    with the probability that a random one of it is still there if not.
+    """
+    distinct = np.concatenate([item.distinct for item in classes] or [np.zeros(0)])
+    visits = np.concatenate([item.visits for item in classes] or [np.zeros(0)])
+    rates = []
+    for item in classes:
+        gaps = waves / np.maximum(item.visits, 1.0)
+        between = np.array([_brought_in(gap / waves, distinct, visits) for gap in gaps])
+        lost = np.maximum(0.0, 1 - room / np.maximum(between, 1.0)) * NEIGHBOURS_SHARE
+        fetched = item.distinct * (1 + np.maximum(item.visits - 1, 0.0) * lost)
+        rates.append(np.divide(fetched, item.touches, out=np.zeros_like(fetched), where=item.touches > 0))
+    return rates
+
+
+def _brought_in(share: float, distinct: Values, visits: Values) -> float:
+    """Distinct sectors that a share of the grid's waves touches, visits of each lying equally far apart."""
+    return float((distinct * np.minimum(1.0, share * visits)).sum())
