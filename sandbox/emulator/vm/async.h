@@ -66,6 +66,18 @@ static void count_copy(Warp* w, const Operation* op, const Copy& copy, const u64
     port.counts.ideal += port.passes[0].ideal;
 }
 
+// The copy's write to shared memory: it begins when it is issued, and is over when a wait has seen it.
+static bool touch_target(Warp* w, const Copy& copy, u32 lane, bool issues) {
+    Worker* k = w->worker;
+    u8 arriving[16] = {};
+    u32 size = copy.size[lane], at = copy.to[lane];
+    if (size) memcpy(arriving, copy.from[lane], size);
+    Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,
+                       w, copy.op, nullptr, arriving, at, issues};
+    Collision found;
+    return touch(toucher, at, copy.op->bytes, true, found) || !collide(w, copy.op, lane, found, at, copy.op->bytes);
+}
+
 // a: shared address; b: global address with offset e's list; c: bytes to read, where op->target says so.
 static const Operation* cp_async(Warp* w, const Operation* op) {
     Worker* k = w->worker;
@@ -106,6 +118,8 @@ static const Operation* cp_async(Warp* w, const Operation* op) {
         copy->from[lane] = place.data;
         copy->address[lane] = from[lane];
     }
+    for (u32 m = k->races ? w->active : 0; m; m &= m - 1)
+        if (!touch_target(w, *copy, first_lane(m), true)) return nullptr;
     if (k->count) count_copy(w, op, *copy, from, reading);
     return op + 1;
 }
@@ -122,14 +136,7 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     if (k->races) {
         // The copy reads at some time between its issue and now.
         if (size && !visit_lane(w, copy.op, lane, copy.address[lane], size, Use::READ, nullptr)) return false;
-        u8 arriving[16] = {};
-        if (size) memcpy(arriving, copy.from[lane], size);
-        Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,
-                           w, copy.op, nullptr, arriving, copy.to[lane]};
-        Collision found;
-        if (!touch(toucher, copy.to[lane], bytes, true, found) &&
-            collide(w, copy.op, lane, found, copy.to[lane], bytes))
-            return false;
+        if (!touch_target(w, copy, lane, false)) return false;
     }
     if (size == 16) {
         memcpy(to, copy.from[lane], 16);

@@ -21,6 +21,7 @@ struct Cell {
     u16 write_thread, read_thread, before_thread;
     u8 atomic;       // the last write was one
     u8 split;        // the word's bytes have cells of their own
+    u8 weak_read;    // a read since the last write was neither volatile nor atomic
 };
 
 struct Races : Order {
@@ -68,6 +69,7 @@ struct Toucher {
     StoredBytes stored;  // null: nobody can tell, or `bytes` holds them
     const u8* bytes;
     u32 start;           // of the lane's access
+    bool issues;         // an asynchronous copy begins: what it overwrites is gone, what it brings not there yet
 };
 
 // Whether `thread`, whose store may be a lower lane's part of the same instruction, stores the same at [at, at + size).
@@ -141,7 +143,7 @@ WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, bool writ
     bool before = cell.write_stamp < t.races->clock[t.warp][cell.write_thread / LANES];
     if (__builtin_expect(before && !cell.write_set, 1)) return false;
     if (cell.write_thread == t.thread && cell.write_lanes == 1u << t.thread % LANES && !cell.write_set) return false;
-    if (writers_over(t, cell, write)) return false;
+    if (writers_over(t, cell, write || cell.atomic)) return false;
     found = {WS_RACE, cell.write_site, cell.write_thread};
     return true;
 }
@@ -170,6 +172,24 @@ static void drop_write_set(Races* r, Cell& cell) {
     cell.write_set = 0;
 }
 
+// One more write that is not ordered with those before.
+WS_COLD void add_writer(const Toucher& t, Cell& cell) {
+    Races* r = t.races;
+    u32 bit = 1u << t.thread % LANES;
+    bool again = cell.write_thread / LANES == t.warp && cell.write_stamp == r->stamp[t.warp];
+    if (!cell.write_set && !again) {
+        u32 set = new_set(r);
+        r->sets[set - 1][cell.write_thread / LANES] = cell.write_stamp;
+        cell.write_set = set;
+    }
+    cell.write_lanes = again ? cell.write_lanes | bit : bit;
+    if (cell.write_set) r->sets[cell.write_set - 1][t.warp] = r->stamp[t.warp];
+    cell.write_stamp = r->stamp[t.warp];
+    cell.write_site = t.site;
+    cell.write_thread = u16(t.thread);
+    cell.atomic = 0;
+}
+
 // A write of what is there already, unordered with the one before: benign, unless somebody may still be reading what
 // was there before both.
 WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
@@ -179,25 +199,7 @@ WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
         found = {WS_RACE, cell.before_site, cell.before_thread};
         return false;
     }
-    u32 bit = 1u << t.thread % LANES;
-    if (!cell.write_set && cell.write_thread / LANES == t.warp && cell.write_stamp == r->stamp[t.warp]) {
-        cell.write_lanes |= bit;
-        cell.write_site = t.site;
-        cell.write_thread = u16(t.thread);
-        return true;
-    }
-    if (!cell.write_set) {
-        u32 set = new_set(r);
-        r->sets[set - 1][cell.write_thread / LANES] = cell.write_stamp;
-        cell.write_set = set;
-    }
-    bool again = cell.write_thread / LANES == t.warp && cell.write_stamp == r->stamp[t.warp];
-    cell.write_lanes = again ? cell.write_lanes | bit : bit;
-    r->sets[cell.write_set - 1][t.warp] = r->stamp[t.warp];
-    cell.write_stamp = r->stamp[t.warp];
-    cell.write_site = t.site;
-    cell.write_thread = u16(t.thread);
-    cell.atomic = 0;
+    add_writer(t, cell);
     return true;
 }
 
@@ -205,6 +207,7 @@ static void remember_read_again(const Toucher& t, Cell& cell) {
     Races* r = t.races;
     u32 bit = 1u << t.warp, stamp = r->stamp[t.warp], lane = 1u << t.thread % LANES;
     bool stale = cell.read_stamp <= r->base || !cell.read_warps;
+    if (stale) cell.weak_read = 0;
     bool again = !stale && cell.read_thread / LANES == t.warp && stamp_of_reader(r, cell, t.warp) == stamp;
     if (!stale && !cell.read_set && cell.read_stamp == stamp) {
         cell.read_warps |= bit;
@@ -215,6 +218,7 @@ static void remember_read_again(const Toucher& t, Cell& cell) {
             replaces = lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, cell, v), lanes, true);
         }
         if (replaces) {
+            cell.weak_read = 0;
             cell.read_warps = bit;
             cell.read_set = 0;
             again = false;
@@ -232,6 +236,7 @@ static void remember_read_again(const Toucher& t, Cell& cell) {
         cell.read_stamp = stamp;
     }
     cell.read_lanes = again ? cell.read_lanes | lane : lane;
+    cell.weak_read |= !t.atomic;
     cell.read_site = t.site;
     cell.read_thread = u16(t.thread);
 }
@@ -242,6 +247,7 @@ WS_INLINE void remember_read(const Toucher& t, Cell& cell) {
         cell.read_warps |= 1u << t.warp;
         u32 before = cell.read_thread / LANES == t.warp ? cell.read_lanes : 0;
         cell.read_lanes = before | 1u << t.thread % LANES;
+        cell.weak_read |= !t.atomic;
         cell.read_site = t.site;
         cell.read_thread = u16(t.thread);
         return;
@@ -260,25 +266,38 @@ WS_INLINE bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
     return true;
 }
 
+// Whether a read since the last write is not over for the toucher; two strong accesses need no order.
+WS_INLINE bool weakly_read_by_others(const Toucher& t, const Cell& cell, Collision& found) {
+    const Races* r = t.races;
+    if (!cell.read_warps || cell.read_stamp <= r->base || (t.atomic && !cell.weak_read)) return false;
+    if (!cell.read_set && cell.read_stamp < r->floor[t.warp]) return false;
+    for (u32 m = cell.read_warps; m; m &= m - 1) {
+        u32 v = first_lane(m), lanes = lanes_of(t, v, cell.read_thread, cell.read_lanes);
+        u32 stamp = stamp_of_reader(r, cell, v);
+        if (lanes_over(t.running->worker, r, t.thread, v, stamp, lanes, true)) continue;
+        u32 thread = cell.read_thread / LANES == v ? cell.read_thread : v * LANES;
+        found = {WS_RACE, cell.read_site, thread};
+        return true;
+    }
+    return false;
+}
+
 // `at`, `size`: the bytes of the cell.
 WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Collision& found) {
     Races* r = t.races;
     if (__builtin_expect(collides_with_write(t, cell, true, found), 0))
         return writes_the_same(t, at, size, found.thread) && join_writers(t, cell, found);
+    if (t.atomic && cell.atomic && cell.write_stamp > r->base && !writers_over(t, cell, true)) {
+        add_writer(t, cell);
+        cell.atomic = 1;
+        return !weakly_read_by_others(t, cell, found);
+    }
     if (__builtin_expect(cell.write_set != 0, 0)) {
         if (cell.write_stamp > r->base) drop_write_set(r, cell);
         cell.write_set = 0;
     }
+    if (weakly_read_by_others(t, cell, found)) return false;
     bool read = cell.read_warps && cell.read_stamp > r->base;
-    if (read && (cell.read_set || cell.read_stamp >= r->floor[t.warp]))
-        for (u32 m = cell.read_warps; m; m &= m - 1) {
-            u32 v = first_lane(m), lanes = lanes_of(t, v, cell.read_thread, cell.read_lanes);
-            u32 stamp = stamp_of_reader(r, cell, v);
-            if (lanes_over(t.running->worker, r, t.thread, v, stamp, lanes, true)) continue;
-            u32 thread = cell.read_thread / LANES == v ? cell.read_thread : v * LANES;
-            found = {WS_RACE, cell.read_site, thread};
-            return false;
-        }
     if (read) {
         cell.before_stamp = cell.read_stamp;
         cell.before_site = cell.read_site;
@@ -294,6 +313,7 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
     cell.atomic = t.atomic;
     cell.read_warps = cell.read_set = 0;
     cell.read_stamp = 0;
+    if (t.issues) cell.write_stamp = 0;
     return true;
 }
 

@@ -1,0 +1,247 @@
+"""Threads of one block, and of one warp: what orders them and what only happens to run them in order."""
+
+import numpy as np
+import pytest
+
+from warpsmith.sandbox.emulator.machine import FaultKind
+
+
+def ints(count, value=0):
+    return np.full(count, value, np.int32)
+
+
+WARP_REDUCTION = """extern "C" __global__ void k(int* y) {
+    __shared__ QUALIFIER int s[32]; int i = threadIdx.x;
+    s[i] = i + 1; SYNC
+    #pragma unroll
+    for (int d = 16; d > 0; d /= 2) {
+        int other = i < d ? s[i + d] : 0; SYNC
+        if (i < d) s[i] += other;
+        SYNC
+    }
+    if (i == 0) y[0] = s[0]; }"""
+
+
+@pytest.mark.parametrize("qualifier", ["", "volatile"])
+def test_a_reduction_within_a_warp_needs_syncwarp(bench, qualifier):
+    source = WARP_REDUCTION.replace("QUALIFIER", qualifier)
+    bench.good(source.replace("SYNC", "__syncwarp();"), 1, 32, ints(1), expected=ints(1, 528))
+    fault = bench.bad(source.replace("SYNC", ""), 1, 32, ints(1))
+    assert (FaultKind.RACE, "shared") == (fault.kind, fault.space)
+    assert fault.thread != fault.other_thread
+    assert "of the same warp" in fault.message
+
+
+def test_shuffles_and_votes_do_not_order_memory(bench):
+    """PTX promises memory ordering for bar.warp.sync alone; shfl.sync and vote.sync only wait for lanes."""
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[32]; int i = threadIdx.x;
+        s[i] = i; MEET; y[i] = s[31 - i]; }"""
+    expected = np.arange(31, -1, -1, dtype=np.int32)
+    bench.good(source.replace("MEET", "__syncwarp()"), 1, 32, ints(32), expected=expected)
+    bench.good(source.replace("MEET", "__syncthreads()"), 1, 32, ints(32), expected=expected)
+    for meeting in ("i = __shfl_sync(~0u, i, i)", "if (__any_sync(~0u, i > 40)) i = 0", "__threadfence_block()"):
+        assert FaultKind.RACE == bench.bad(source.replace("MEET", meeting), 1, 32, ints(32)).kind
+
+
+def test_half_a_warp_orders_half_a_warp(bench):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[32]; int i = threadIdx.x;
+        s[i] = i; __syncwarp(i < 16 ? 0xFFFFu : 0xFFFF0000u); y[i] = s[i ^ PARTNER]; }"""
+    bench.good(source.replace("PARTNER", "8"), 1, 32, ints(32), expected=np.arange(32, dtype=np.int32) ^ 8)
+    assert FaultKind.RACE == bench.bad(source.replace("PARTNER", "16"), 1, 32, ints(32)).kind
+
+
+def test_a_tile_of_cooperative_groups_orders_its_lanes(bench):
+    source = """#include <cooperative_groups.h>
+        extern "C" __global__ void k(int* y) { __shared__ int s[64]; int i = threadIdx.x;
+        auto tile = cooperative_groups::tiled_partition<8>(cooperative_groups::this_thread_block());
+        s[i] = i; SYNC y[i] = s[i ^ 5]; }"""
+    bench.good(source.replace("SYNC", "tile.sync();"), 1, 64, ints(64), expected=np.arange(64, dtype=np.int32) ^ 5)
+    assert FaultKind.RACE == bench.bad(source.replace("SYNC", ""), 1, 64, ints(64)).kind
+
+
+def test_order_between_lanes_travels_through_a_third(bench):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[32]; int i = threadIdx.x;
+        s[i] = i;
+        if (i < 8) __syncwarp(0xFF); if (i >= FIRST && i < 12) __syncwarp(0xFFFu & ~((1u << FIRST) - 1));
+        if (i == 11) y[0] = s[0] + 5; }"""
+    bench.good(source.replace("FIRST", "7"), 1, 32, ints(1), expected=ints(1, 5))
+    assert FaultKind.RACE == bench.bad(source.replace("FIRST", "8"), 1, 32, ints(1)).kind
+
+
+def test_writing_what_another_lane_still_reads_is_a_race(bench):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[32]; int i = threadIdx.x;
+        s[i] = i; __syncwarp(); int x = s[i ^ 1]; SYNC s[i] = x + 1; __syncwarp(); y[i] = s[i]; }"""
+    expected = (np.arange(32, dtype=np.int32) ^ 1) + 1
+    bench.good(source.replace("SYNC", "__syncwarp();"), 1, 32, ints(32), expected=expected)
+    assert FaultKind.RACE == bench.bad(source.replace("SYNC", ""), 1, 32, ints(32)).kind
+
+
+def test_lanes_may_use_their_own_words_without_meeting(bench):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[96]; int i = threadIdx.x;
+        s[i] = i; for (int r = 0; r < 5; r++) s[i + SHIFT] = s[i + SHIFT] * 2; y[i] = s[i]; }"""
+    bench.good(source.replace("SHIFT", "0"), 1, 64, ints(64), expected=np.arange(64, dtype=np.int32) * 32)
+    assert bench.bad(source.replace("SHIFT", "(r & 1)"), 1, 64, ints(64)).kind is FaultKind.RACE
+
+
+def test_lanes_that_exchange_through_global_memory_need_syncwarp_too(bench):
+    source = """extern "C" __global__ void k(int* y, int* t) { int i = blockIdx.x * 32 + threadIdx.x;
+        t[i] = i; SYNC y[i] = t[i ^ 3]; }"""
+    arrays = ints(64), ints(64)
+    bench.good(source.replace("SYNC", "__syncwarp();"), 2, 32, *arrays, expected=np.arange(64, dtype=np.int32) ^ 3)
+    assert FaultKind.RACE == bench.bad(source.replace("SYNC", ""), 2, 32, *arrays).kind
+
+
+def test_warps_that_exchange_through_global_memory_need_a_barrier(bench):
+    source = """extern "C" __global__ void k(int* y, int* t) { int i = blockIdx.x * 64 + threadIdx.x;
+        t[i] = i; SYNC y[i] = t[i ^ 33]; }"""
+    arrays = ints(128), ints(128)
+    expected = np.arange(128, dtype=np.int32) ^ 33
+    bench.good(source.replace("SYNC", "__syncthreads();"), 2, 64, *arrays, expected=expected)
+    for text in ("", "__syncwarp();", "__threadfence();"):
+        assert FaultKind.RACE == bench.bad(source.replace("SYNC", text), 2, 64, *arrays).kind
+
+
+def test_every_lane_that_stores_another_value_in_one_word_is_a_race(bench):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s; int i = threadIdx.x;
+        s = VALUE; __syncwarp(); y[i] = s; }"""
+    bench.good(source.replace("VALUE", "7"), 1, 32, ints(32), expected=ints(32, 7))
+    assert FaultKind.RACE == bench.bad(source.replace("VALUE", "i"), 1, 32, ints(32)).kind
+
+
+def test_a_histogram_in_shared_memory_needs_atomics_even_within_a_warp(bench):
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[8]; int i = threadIdx.x;
+        if (i < 8) s[i] = 0; __syncwarp(); UPDATE; __syncwarp(); if (i < 8) y[i] = s[i]; }"""
+    bench.good(source.replace("UPDATE", "atomicAdd(&s[i % 8], 1)"), 1, 32, ints(8), expected=ints(8, 4))
+    assert FaultKind.RACE == bench.bad(source.replace("UPDATE", "s[i % 8]++"), 1, 32, ints(8)).kind
+
+
+SHARED_FLAG = """extern "C" __global__ void k(int* y) {
+    __shared__ int s[32]; __shared__ volatile int ready; int i = threadIdx.x;
+    if (i == 0) ready = 0;
+    __syncthreads();
+    if (i < 32) { s[i] = i; __syncwarp(); if (i == 0) { PRODUCE ready = 1; } }
+    else { while (!ready) {} CONSUME y[i - 32] = s[63 - i]; } }"""
+SHARED_EXPECTED = np.arange(31, -1, -1, dtype=np.int32)
+
+
+def shared_flag(produce="__threadfence_block();", consume="__threadfence_block();"):
+    return SHARED_FLAG.replace("PRODUCE", produce).replace("CONSUME", consume)
+
+
+def test_a_flag_in_shared_memory_hands_over_to_another_warp(bench):
+    bench.good(shared_flag(), 1, 64, ints(32), expected=SHARED_EXPECTED)
+    for produce, consume in (("", "__threadfence_block();"), ("__threadfence_block();", "")):
+        assert FaultKind.RACE == bench.bad(shared_flag(produce, consume), 1, 64, ints(32)).kind
+
+
+def test_the_flag_covers_only_lanes_that_met_the_one_that_raises_it(bench):
+    text = shared_flag().replace("s[i] = i; __syncwarp();", "s[i] = i;")
+    assert FaultKind.RACE == bench.bad(text, 1, 64, ints(32)).kind
+
+
+LOCK = """extern "C" __global__ void k(int* y, int* lock) {
+    bool done = false;
+    while (!done) {
+        if (atomicCAS(lock, 0, 1) == 0) {
+            ENTER
+            y[0] = y[0] + 1;
+            LEAVE
+            atomicExch(lock, 0);
+            done = true;
+        }
+    }
+}"""
+
+
+def lock(enter="__threadfence();", leave="__threadfence();"):
+    return LOCK.replace("ENTER", enter).replace("LEAVE", leave)
+
+
+@pytest.mark.parametrize("grid", [1, 4])
+def test_a_spin_lock_needs_a_fence_on_both_sides(bench, grid):
+    arrays = ints(1), ints(1)
+    bench.good(lock(), grid, 64, *arrays, resident=2, expected=ints(1, 64 * grid))
+    for text in (lock("", ""), lock(enter=""), lock(leave="")):
+        assert FaultKind.RACE == bench.bad(text, grid, 64, *arrays, resident=2).kind
+
+
+def test_a_lock_within_a_block_may_do_with_fences_of_the_block(bench):
+    text = lock("__threadfence_block();", "__threadfence_block();")
+    bench.good(text, 1, 64, ints(1), ints(1), expected=ints(1, 64))
+    assert FaultKind.RACE == bench.bad(text, 3, 64, ints(1), ints(1), resident=3).kind
+
+
+def test_a_load_through_the_read_only_path_must_not_find_what_the_launch_wrote(bench):
+    source = """extern "C" __global__ void k(int* y, const int* x, int* t) { int i = threadIdx.x;
+        t[i] = x[i] + 1; __syncthreads(); y[i] = LOAD; }"""
+    x = np.arange(64, dtype=np.int32)
+    bench.good(source.replace("LOAD", "t[63 - i]"), 1, 64, ints(64), x, ints(64), expected=64 - x)
+    bench.good(source.replace("LOAD", "__ldg(&x[63 - i])"), 1, 64, ints(64), x, ints(64), expected=63 - x)
+    fault = bench.bad(source.replace("LOAD", "__ldg(&t[63 - i])"), 1, 64, ints(64), x, ints(64))
+    assert FaultKind.RACE == fault.kind
+    assert "read-only path" in fault.message
+
+
+def test_restrict_and_const_on_memory_that_the_kernel_writes_is_caught(bench):
+    source = """extern "C" __global__ void k(int* RESTRICT y, const int* RESTRICT x) {
+        y[threadIdx.x] = 1; __syncthreads(); y[threadIdx.x] = x[threadIdx.x ^ 1] + 1; }"""
+    kernel = bench.cuda(source.replace("RESTRICT", "__restrict__"))
+    assert any("nc" in instr.modifiers for instr in kernel.loaded.module.entry("k").instructions)
+
+
+ASYNC = """#include <cuda_pipeline.h>
+extern "C" __global__ void k(float* y, const float* x) {
+    __shared__ alignas(16) float s[2][256];
+    int i = threadIdx.x;
+    float sum = 0;
+    __pipeline_memcpy_async(&s[0][4 * i], &x[4 * i], 16);
+    __pipeline_commit();
+    for (int r = 0; r < 4; r++) {
+        if (r < 3) __pipeline_memcpy_async(&s[(r + 1) % 2][4 * i], &x[(r + 1) * 256 + 4 * i], 16);
+        __pipeline_commit();
+        WAIT
+        READY
+        sum += s[r % 2][i ^ 37] + s[r % 2][i + 64 * (r % 3)];
+        DONE
+    }
+    y[i] = sum;
+}"""
+
+
+def pipeline(wait="__pipeline_wait_prior(1);", ready="__syncthreads();", done="__syncthreads();"):
+    return ASYNC.replace("WAIT", wait).replace("READY", ready).replace("DONE", done)
+
+
+def test_a_double_buffer_waits_for_its_copies_and_for_its_readers(bench):
+    x, y = np.arange(1024, dtype=np.float32), np.zeros(64, np.float32)
+    lanes = np.arange(64)
+    rows = x.reshape(4, 256)
+    expected = sum(rows[r][lanes ^ 37] + rows[r][lanes + 64 * (r % 3)] for r in range(4)).astype(np.float32)
+    bench.good(pipeline(), 1, 64, y, x, expected=expected)
+    no_wait = bench.bad(pipeline(wait=""), 1, 64, y, x)
+    assert no_wait.kind in (FaultKind.RACE, FaultKind.UNINITIALISED)
+    short = bench.bad(pipeline(wait="__pipeline_wait_prior(2);"), 1, 64, y, x)
+    assert short.kind in (FaultKind.RACE, FaultKind.UNINITIALISED)
+    assert FaultKind.RACE == bench.bad(pipeline(ready=""), 1, 64, y, x).kind, "waited for, but not by the others"
+    assert FaultKind.RACE == bench.bad(pipeline(done=""), 1, 64, y, x).kind, "overwritten while it is read"
+
+
+def test_a_copy_within_one_warp_is_seen_by_other_lanes_behind_syncwarp(bench):
+    source = """#include <cuda_pipeline.h>
+        extern "C" __global__ void k(int* y, const int* x) { __shared__ alignas(16) int s[128]; int i = threadIdx.x;
+        __pipeline_memcpy_async(&s[4 * i], &x[4 * i], 16); __pipeline_commit(); __pipeline_wait_prior(0);
+        MEET y[i] = s[127 - i]; }"""
+    x = np.arange(128, dtype=np.int32)
+    bench.good(source.replace("MEET", "__syncwarp();"), 1, 32, ints(32), x, expected=x[127:95:-1])
+    assert FaultKind.RACE == bench.bad(source.replace("MEET", ""), 1, 32, ints(32), x).kind
+
+
+def test_an_asynchronous_copy_of_what_another_block_writes_is_a_race(bench):
+    source = """#include <cuda_pipeline.h>
+        extern "C" __global__ void k(int* y, int* x) { __shared__ alignas(16) int s[128]; int i = threadIdx.x;
+        if (blockIdx.x) { WRITE; return; }
+        __pipeline_memcpy_async(&s[4 * i], &x[4 * i], 16); __pipeline_commit(); __pipeline_wait_prior(0);
+        y[i] = s[4 * i]; }"""
+    x = np.arange(160, dtype=np.int32)
+    bench.good(source.replace("WRITE", "x[128 + i] = 1"), 2, 32, ints(32), x)
+    assert FaultKind.RACE == bench.bad(source.replace("WRITE", "x[i] = 1"), 2, 32, ints(32), x).kind
