@@ -32,6 +32,9 @@ def main() -> int:
         print(f"make gpu: no GPU was found ({trouble}).")
         return 1
     environment = prepare(WORK)
+    if lacking(environment):
+        # Carried wheels only where they are needed: they are of one Python version, and shadow what is installed.
+        environment = prepare(WORK, carried=True)
     missing = lacking(environment)
     if missing:
         print(f"make gpu: {', '.join(missing)} cannot be imported; carry wheels: python benchmarks/gpu_wheels.py.")
@@ -59,8 +62,8 @@ def gpu_trouble() -> str:
     return "the driver shows no device" if status or not count.value else ""
 
 
-def prepare(work: Path) -> dict[str, str]:
-    """Make the folders that imports come from; the environment that names them."""
+def prepare(work: Path, *, carried: bool = False) -> dict[str, str]:
+    """Make the folders that imports come from, `carried` wheels among them; the environment that names them."""
     tree = work / "import" / "warpsmith"
     shutil.rmtree(work / "import", ignore_errors=True)
     tree.mkdir(parents=True)
@@ -69,7 +72,7 @@ def prepare(work: Path) -> dict[str, str]:
         (tree / path.name).symlink_to(path)
     site = work / "site"
     shutil.rmtree(site, ignore_errors=True)
-    for wheel in sorted((work / "wheels").glob("*.whl")):
+    for wheel in sorted((work / "wheels").glob("*.whl")) if carried else ():
         with zipfile.ZipFile(wheel) as packed:
             packed.extractall(site)
     places = [str(work / "import"), str(site), os.environ.get("PYTHONPATH", "")]

@@ -3,11 +3,12 @@
 A task file says `from warpsmith.tasks import Task, Tensor, ...`; importing this package does not import torch.
 """
 
-from warpsmith.core.task import Check, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload
+from warpsmith.core.task import Baseline, Check, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload
 from warpsmith.tasks.load import find_tasks, load_task
 from warpsmith.tasks.precision import intermediate
 
 __all__ = [
+    "Baseline",
     "Check",
     "Cost",
     "Output",

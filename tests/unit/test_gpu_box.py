@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +131,21 @@ def test_the_program_loads_no_model_client_and_no_agents() -> None:
     loaded = {name.split(".")[0] for name in ran.stdout.split()}
     assert set() == loaded & {"openai", "anthropic", "torch", "triton", "typer", "rich"}
     assert "warpsmith.agents" not in ran.stdout
+
+
+def test_carried_wheels_are_unpacked_only_where_they_are_needed(tmp_path: Path) -> None:
+    specification = importlib.util.spec_from_file_location("start_gpu", ROOT / "benchmarks" / "gpu.py")
+    assert specification is not None
+    assert specification.loader is not None
+    start = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(start)
+    (tmp_path / "wheels").mkdir()
+    with zipfile.ZipFile(tmp_path / "wheels" / "carried-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("carried.py", "ANSWER = 42")
+    plain, carried = start.prepare(tmp_path), start.prepare(tmp_path, carried=True)
+    code = "import carried, warpsmith.profiler, warpsmith.core; print(carried.ANSWER)"
+    ran = [
+        subprocess.run([sys.executable, "-S", "-c", code], env=env, capture_output=True, text=True, check=False)
+        for env in (plain, carried)
+    ]
+    assert ("", "42\n") == (ran[0].stdout, ran[1].stdout)

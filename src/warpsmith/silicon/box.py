@@ -69,7 +69,7 @@ class Box:
             result = dict(work())
         except WarpsmithError as error:
             self.failed.append(f"{name}: {error}")
-            self.say(f"  failed  {name}: {error}")
+            self.say(f"  failed  {name}: {str(error).splitlines()[0]}")
             return None
         took = round(self.clock() - begun, 2)
         self.write(file, {**known, name: {**result, "seconds": took}})
