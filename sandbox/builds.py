@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.artifact import Artifact
+from warpsmith.core.errors import KernelFileError
 from warpsmith.core.kernel_file import (
     KernelFile,
     bind,
@@ -92,7 +93,15 @@ class Builds:
     def plan_for(self, workload: Workload, *, sms: int) -> BoundPlan | None:
         """The same on a device with `sms` multiprocessors; None where it would be other code."""
         other = build_key(self.kernel, self.task, workload, self.knobs, sms=sms)
-        return self._plan(workload, sms) if other == self.key(workload) else None
+        if other != self.key(workload):
+            return None
+        try:
+            return self._plan(workload, sms)
+        except KernelFileError:
+            # A cooperative grid that fits the target may be too large for a smaller device.
+            if not any(launch.cooperative for launch in self.kernel.launches):
+                raise
+            return None
 
     def _plan(self, workload: Workload, sms: int) -> BoundPlan:
         artifact = self.artifact(workload)
@@ -110,7 +119,7 @@ class Builds:
         artifact = self.compiler(self._unit(tuple(group.values())), self.arch.target)
         if isinstance(artifact, CompileFailed):
             return self._explained(artifact)
-        problem = screen(artifact, watched=self.watched)
+        problem = screen(artifact, watched=self.watched, cooperative=_cooperative(self.kernel))
         if problem is not None:
             return self._with_target(problem)
         self._artifacts |= dict.fromkeys(group, artifact)
@@ -203,13 +212,21 @@ class Builds:
         return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
 
 
-def screen(artifact: Artifact, *, watched: bool = False) -> Outcome | None:
+def _cooperative(kernel: KernelFile) -> frozenset[str]:
+    """Kernels of which every launch is cooperative."""
+    alone = {launch.kernel for launch in kernel.launches if not launch.cooperative}
+    return frozenset(launch.kernel for launch in kernel.launches) - alone
+
+
+def screen(artifact: Artifact, *, watched: bool = False, cooperative: frozenset[str] = frozenset()) -> Outcome | None:
     """Refuse PTX that holds what a plan cannot say; Unsupported where the emulator lacks an instruction."""
     try:
         loaded = load_ptx(artifact.ptx)
     except PtxSyntaxError as error:
         return Rejected(stage=Stage.SCREEN, message=f"the compiled PTX does not parse: {error}")
-    problem = screen_ptx(loaded.module, tuple(artifact.entries.values()), watched=watched)
+    together = [entry for name, entry in artifact.entries.items() if name in cooperative]
+    entries = tuple(artifact.entries.values())
+    problem = screen_ptx(loaded.module, entries, watched=watched, cooperative=together)
     if problem is not None:
         return Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line or None)
     for name in artifact.entries.values():
@@ -226,4 +243,5 @@ def _is_float_atomic(instr: Instr) -> bool:
 
 
 def _one_each(kernel: KernelFile) -> dict[str, int]:
-    return {launch.kernel: 1 for launch in kernel.launches}
+    """One co-resident block where a grid asks for their number, for as long as nobody knows it."""
+    return {launch.kernel: 1 for launch in kernel.launches if any("RESIDENT" in extent.names for extent in launch.grid)}

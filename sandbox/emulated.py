@@ -214,6 +214,7 @@ class _Call:
             dynamic_shared=step.shared,
             params=self._pack(entry, step),
             blocks=self._sample(step) if sampled else None,
+            cooperative=step.cooperative,
         )
         resident = self._resident(entry, step)
         cache = L2(self.launcher.arch.l2_bytes, **({"wave": resident} if resident else {}))
@@ -254,7 +255,7 @@ class _Call:
     def _sample(self, step: BoundLaunch) -> tuple[int, ...] | None:
         """Blocks to run; all of them where a later launch may take an index from what this one writes."""
         count = self.request.sample_blocks
-        if count is None or self._feeds_indices(step):
+        if count is None or step.cooperative or self._feeds_indices(step):
             return None
         return choose_blocks(step.grid, count, self.request.seed)
 

@@ -47,13 +47,16 @@ class SlotKind(IntEnum):
     SPECIAL = 2
     GLOBAL_VARIABLE = 3
     """Becomes an immediate once a launch has placed the module's variables."""
+    WORKSPACE = 4
+    """Half of the address of the grid barrier's workspace: an immediate once a launch has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
     kind: SlotKind
     index: int = 0
-    """PARAM: byte offset in the parameter buffer. SPECIAL: its number. GLOBAL_VARIABLE: position in the module."""
+    """PARAM: byte offset in the parameter buffer. SPECIAL: its number. GLOBAL_VARIABLE: position in the module.
+    WORKSPACE: the first bit."""
     bits: int = 0
     """IMMEDIATE: the value. PARAM: its size in bytes. GLOBAL_VARIABLE: offset into the variable."""
 

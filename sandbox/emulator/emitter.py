@@ -40,6 +40,10 @@ FIXED_SPECIALS = {
     "%gridid": 0,
 }
 
+WORKSPACE_SPECIALS = {"%envreg1": 32, "%envreg2": 0}
+"""Halves of the address of the workspace that a cooperative launch brings: `grid.sync()` of cooperative_groups.h puts
+them together, adds 4 and counts blocks there (read off what NVRTC makes of it)."""
+
 
 def width_of(type_name: str) -> int:
     """Bytes of a lane that holds a value of this type: 4 or 8."""
@@ -124,6 +128,8 @@ class Emitter:
         return name in self._call_variables
 
     def special(self, name: str, width: int) -> Value:
+        if name in WORKSPACE_SPECIALS:
+            return self._constant(width, Constant(SlotKind.WORKSPACE, WORKSPACE_SPECIALS[name]))
         if name in FIXED_SPECIALS:
             return self.constant(FIXED_SPECIALS[name], width)
         if name not in SPECIALS:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.sandbox.emulator.bytecode import SlotKind
 from warpsmith.sandbox.emulator.faults import describe
 from warpsmith.sandbox.emulator.lower import lower
 from warpsmith.sandbox.emulator.machine import (
@@ -25,7 +27,7 @@ from warpsmith.sandbox.emulator.machine import (
 )
 from warpsmith.sandbox.emulator.outputs import Outputs
 from warpsmith.sandbox.emulator.packing import Program, pack
-from warpsmith.sandbox.emulator.placement import PlacedMemory, allocation_table, place, string_at
+from warpsmith.sandbox.emulator.placement import PlacedMemory, allocation_table, place, place_workspace, string_at
 from warpsmith.sandbox.emulator.printing import format_printf
 from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.vm import bindings
@@ -66,9 +68,11 @@ def _check(spec: LaunchSpec, program: Program, options: Options) -> None:
         )
     if options.resident is not None and options.resident < 1:
         raise ValueError(f"{options.resident} resident blocks: at least 1 runs")
+    count = prod(spec.grid)
+    if spec.cooperative and options.resident is not None and count > options.resident:
+        raise ValueError(f"a cooperative grid of {count} blocks; {options.resident} fit at once")
     if len(spec.params) < program.entry.param_bytes:
         raise ValueError(f"{len(spec.params)} bytes of parameters where the entry has {program.entry.param_bytes}")
-    count = spec.grid[0] * spec.grid[1] * spec.grid[2]
     if spec.blocks is not None and any(not 0 <= block < count for block in spec.blocks):
         raise ValueError(f"a block to run lies outside the grid of {count}")
 
@@ -103,8 +107,12 @@ def launch(
     _check(spec, program, options)
     placed = place(loaded.module, memory)
     slots = program.slots.copy()
+    workspace = place_workspace(placed) if spec.cooperative else 0
     for index, constant in program.variables:
-        slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
+        if constant.kind is SlotKind.WORKSPACE:
+            slots[index]["bits"] = workspace >> constant.index & 0xFFFFFFFF
+        else:
+            slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
     run = _order(spec, options.seed)
     outputs = Outputs.of(program, options, spec.blocks, run, len(placed.allocations))
     record = _record(program, spec, options, placed, slots, outputs, run, isa)
@@ -127,7 +135,8 @@ def _record(
     table = allocation_table(placed.allocations)
     params = np.frombuffer(spec.params.ljust(8, b"\0"), np.uint8)
     constants = np.frombuffer(placed.constants.ljust(8, b"\0"), np.uint8)
-    waits = options.resident is not None and program.waits
+    resident = options.resident or (prod(spec.grid) if spec.cooperative else None)
+    waits = resident is not None and program.waits
     ordered = options.checks and program.orders
     names = bindings.isa_names()
     if isa is not None and isa not in names:
@@ -169,7 +178,7 @@ def _record(
         param_bytes=len(spec.params),
         # Blocks that wait for each other share one host thread, and so do those whose order must be known.
         threads=1 if waits or ordered else max(1, min(options.threads, len(run))),
-        resident=options.resident or 0 if waits else 0,
+        resident=resident or 0 if waits else 0,
         orders=program.orders,
         checks=options.checks,
         count=options.counters,

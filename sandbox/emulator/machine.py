@@ -117,6 +117,8 @@ class LaunchSpec:
     """The parameter buffer, laid out as the entry's params say."""
     blocks: tuple[int, ...] | None = None
     """Linear block indices to run (x fastest); None runs the whole grid."""
+    cooperative: bool = False
+    """All blocks are on the device together, and a grid barrier has its workspace; without, `grid.sync()` traps."""
 
 
 @dataclass(frozen=True, slots=True)

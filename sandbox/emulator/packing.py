@@ -24,7 +24,7 @@ class Program:
     lists: NDArray[np.uint32]
     slots: NDArray[np.void]
     variables: tuple[tuple[int, Constant], ...]
-    """(slot, variable) of the addresses that a launch fills in."""
+    """(slot, variable or workspace) of the addresses that a launch fills in."""
     blocks: NDArray[np.void]
     ports: tuple[int, ...]
     register_bytes: int
@@ -102,7 +102,7 @@ def _pack_slots(constants: Sequence[Value]) -> tuple[NDArray[np.void], tuple[tup
         constant = value.constant
         assert constant is not None
         kind = constant.kind
-        if kind is SlotKind.GLOBAL_VARIABLE:
+        if kind in (SlotKind.GLOBAL_VARIABLE, SlotKind.WORKSPACE):
             variables.append((index, constant))
             kind = SlotKind.IMMEDIATE
         slots[index] = (value.offset, value.width, kind, constant.index, constant.bits)

@@ -60,6 +60,17 @@ def place(module: Module, memory: Memory) -> PlacedMemory:
     return PlacedMemory(allocations, addresses, bytes(constants))
 
 
+WORKSPACE_BYTES = 64
+
+
+def place_workspace(placed: PlacedMemory) -> int:
+    """Add the zeroed memory in which a grid barrier counts its blocks, and return its address."""
+    address = ADDRESS_BASE + len(placed.allocations) * ADDRESS_STRIDE
+    data = np.zeros(WORKSPACE_BYTES, np.uint8)
+    placed.allocations.append(Allocation("grid barrier's workspace", data, None, True, address))
+    return address
+
+
 def _relocate(module: Module, addresses: dict[str, int], data: dict[str, NDArray[np.uint8]]) -> None:
     """Put the generic addresses that initialisers name into tables of pointers."""
     for variable in module.variables:

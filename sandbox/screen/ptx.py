@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from warpsmith.sandbox.emulator.program import Address, Entry, Instr, Module, Operand, Pair, Special, Symbol, Vector
+from warpsmith.sandbox.screen.grid_barrier import check_grid_barrier
 from warpsmith.sandbox.screen.module_state import check_module_state
 
 _AXES = ("x", "y", "z")
@@ -19,6 +20,7 @@ _SPECIAL = frozenset(
     + [f"%lanemask_{relation}" for relation in ("eq", "lt", "le", "gt", "ge")]
     + ["%laneid", "%nsmid", "%cluster_ctarank", "%cluster_nctarank", "%is_explicit_cluster", "%dynamic_smem_size"]
 )
+_WORKSPACE = frozenset(("%envreg1", "%envreg2"))
 _SPECIAL_REMEDIES = {
     "%clock": "Kernels must not read clocks: remove clock() and clock64().",
     "%globaltimer": "Kernels must not read clocks: remove the timer.",
@@ -26,8 +28,7 @@ _SPECIAL_REMEDIES = {
     "%warpid": "Compute the warp's number from threadIdx: threadIdx.x / 32.",
     "%nwarpid": "Compute the number of warps from blockDim.",
     "%gridid": "Do not tell launches apart: pass what differs as an argument.",
-    "%envreg": "grid.sync() needs memory of the driver's. Split the launch in two, or count blocks in a scratch "
-    "buffer with init = 0.",
+    "%envreg": "grid.sync() needs a launch with `cooperative = true`. Or split the launch in two.",
     "%total_smem_size": "Pass the size as an argument.",
     "%pm": "Kernels must not read performance counters.",
 }
@@ -61,12 +62,16 @@ class PtxProblem:
     line: int
 
 
-def screen_ptx(module: Module, expected_entries: Iterable[str], *, watched: bool = False) -> PtxProblem | None:
+def screen_ptx(
+    module: Module, expected_entries: Iterable[str], *, watched: bool = False, cooperative: Iterable[str] = ()
+) -> PtxProblem | None:
     """The first reason to refuse a module; None where it holds what its plan says and nothing else.
 
     `expected_entries` are the mangled names of the plan's kernels. `watched`: a person looks at one run, so the code
-    may print, and nothing is judged that could outlive a launch.
+    may print, and nothing is judged that could outlive a launch. `cooperative` are the entries whose launches all are,
+    which may hold a grid barrier.
     """
+    cooperative = frozenset(cooperative)
     problem = _check_entries(module, frozenset(expected_entries))
     if problem is not None:
         return problem
@@ -77,10 +82,14 @@ def screen_ptx(module: Module, expected_entries: Iterable[str], *, watched: bool
         if entry.recursive:
             message = f"the function {entry.recursive[0]} may call itself, on a stack whose size the device chooses. "
             return PtxProblem(f"{message}Write recursion as a loop.", _first_line(entry))
+        cooperates = entry.name in cooperative
         for instr in entry.instructions:
-            problem = _check_instruction(instr, watched=watched)
+            problem = _check_instruction(instr, watched=watched, cooperates=cooperates)
             if problem is not None:
                 return problem
+        misused = check_grid_barrier(entry)
+        if misused is not None:
+            return PtxProblem(*misused)
         found = None if watched else check_module_state(entry)
         if found is not None:
             return PtxProblem(found.message, found.line)
@@ -105,13 +114,13 @@ def _first_line(entry: Entry) -> int:
     return next((instr.line for instr in entry.instructions if instr.line), 0)
 
 
-def _check_instruction(instr: Instr, *, watched: bool) -> PtxProblem | None:
+def _check_instruction(instr: Instr, *, watched: bool, cooperates: bool) -> PtxProblem | None:
     if instr.opcode == "call":
         return _check_call(instr, watched=watched)
     if instr.opcode in _OPCODES:
         return PtxProblem(f"`{instr.text}` is not available. {_OPCODES[instr.opcode]}", instr.line)
     for operand in _flat(instr.operands):
-        if isinstance(operand, Special) and operand.name not in _SPECIAL:
+        if isinstance(operand, Special) and operand.name not in _SPECIAL | (_WORKSPACE if cooperates else set()):
             return PtxProblem(
                 f"the special register {operand.name} is not available. {_remedy(operand.name)}", instr.line
             )

@@ -17,6 +17,7 @@ from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.builds import Compiler
 from warpsmith.sandbox.emulated import WARP_BUDGET
 from warpsmith.sandbox.emulator.machine import L2, LaunchSpec, Memory, Options, UnsupportedInstruction
+from warpsmith.sandbox.emulator.program import Special
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.standalone.arguments import (
     Argument,
@@ -106,7 +107,9 @@ class _SourceRun:
         if too_much is not None:
             return self._told(too_much)
         entry = self.source.entry
-        spec = LaunchSpec(self.grid, self.block, self.settings.shared, self._params())
+        spec = LaunchSpec(
+            self.grid, self.block, self.settings.shared, self._params(), cooperative=self._needs_workspace()
+        )
         try:
             result = self.recorder.execute(self.source.loaded, entry.name, spec, self.memory, self._options())
         except UnsupportedInstruction as missing:
@@ -172,10 +175,23 @@ class _SourceRun:
     def _fits(self) -> OverBudget | None:
         """What the target would refuse to launch."""
         used = occupancy(self.source.resources, self.settings.shared, prod(self.block), self.arch)
-        if not isinstance(used, ResourceExceeded):
-            return None
-        message = f"{self.source.entry.name} cannot launch on {self.arch.name}: {used.reason}"
+        if isinstance(used, ResourceExceeded):
+            reason = used.reason
+        else:
+            count, fit = prod(self.grid), max(1, used.blocks_per_sm) * self.arch.sms
+            if count <= fit or not self._needs_workspace():
+                return None
+            reason = f"a grid barrier needs all {count} blocks on the device at once and {fit} fit"
+        message = f"{self.source.entry.name} cannot launch on {self.arch.name}: {reason}"
         return OverBudget(stage=Stage.COMPILE, message=message)
+
+    def _needs_workspace(self) -> bool:
+        """Whether the kernel calls `grid.sync()`, so that its launch is a cooperative one."""
+        return any(
+            isinstance(operand, Special) and operand.name.startswith("%envreg")
+            for instr in self.source.entry.instructions
+            for operand in instr.operands
+        )
 
     def _options(self) -> Options:
         used = occupancy(self.source.resources, self.settings.shared, prod(self.block), self.arch)

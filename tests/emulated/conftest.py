@@ -59,6 +59,7 @@ class Kernel:
         block: int | Sequence[int],
         *arguments: Buffer | float,
         shared: int = 0,
+        cooperative: bool = False,
         skew: int = 0,
         isa: str | None = None,
         blocks: tuple[int, ...] | None = None,
@@ -80,7 +81,7 @@ class Kernel:
                 struct.pack_into("<f", params, param.offset, argument)
             else:
                 struct.pack_into("<i", params, param.offset, argument)
-        spec = LaunchSpec(three(grid), three(block), shared, bytes(params), blocks)
+        spec = LaunchSpec(three(grid), three(block), shared, bytes(params), blocks, cooperative)
         return launch(self.loaded, self.name, spec, memory, Options(**options), isa=isa or self.isa)
 
     def site(self, result: LaunchResult, text: str, nth: int = 0) -> SiteCounters:

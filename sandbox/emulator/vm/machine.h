@@ -140,6 +140,7 @@ struct alignas(64) Worker {
     u64 changes;          // atomics that changed a value
     u32* ordinals;        // blocks begun, where several workers share a host thread
     bool begun;           // the block waits in a window for its next turn
+    bool beside;          // other blocks do
 };
 
 template <class T>

@@ -81,10 +81,13 @@ static void blame(Worker* k) {
     }
 }
 
-// Runs one worker's blocks until one waits or none is left; false when the launch ends.
-static bool advance(Worker* k) {
+// Runs one worker's blocks until one waits or lets others go first, or none is left; false when the launch ends.
+static bool advance(Worker* k, bool beside, bool& yields) {
+    k->beside = beside;
     while (k->begun || (k->begun = begin_next(k))) {
-        if (run_warps(k) == Ended::WAITING) return true;
+        Ended ended = run_warps(k);
+        yields |= ended == Ended::YIELDED;
+        if (ended == Ended::WAITING || ended == Ended::YIELDED) return true;
         k->begun = false;
         if (!finish(k)) return false;
     }
@@ -96,12 +99,19 @@ static bool run_window(Window& window, Common& common) {
     WsLaunch* launch = window.workers[0]->launch;
     Watch watch = {0, 0, 1, 0};
     for (u32 from = 0;;) {
-        u32 waiting = 0;
-        for (u32 i = from; i < window.count; i++)
-            if (!advance(window.workers[i])) return true;
+        u32 waiting = 0, begun = 0;
+        bool yields = false;
+        for (u32 i = 0; i < window.count; i++) begun += window.workers[i]->begun;
+        for (u32 i = from; i < window.count; i++) {
+            Worker* k = window.workers[i];
+            begun -= k->begun;
+            if (!advance(k, begun, yields)) return true;
+            begun += k->begun;
+        }
         for (u32 i = 0; i < window.count; i++) waiting += window.workers[i]->begun;
         if (!waiting) return true;
         from = 0;
+        if (yields) continue;
         bool full = waiting < window.count || window.count >= launch->resident || launch->next_run >= launch->run_count;
         if (full) {
             if (!hangs(window, watch)) continue;

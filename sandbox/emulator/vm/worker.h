@@ -121,7 +121,7 @@ static void run_warp(Warp* w) {
 
 static bool blocked(const Warp* w) { return w->status == Status::BLOCKED && !(w->alive & ~(w->waiting | w->meeting)); }
 
-enum class Ended : u32 { DONE, FAULTED, WAITING };
+enum class Ended : u32 { DONE, FAULTED, WAITING, YIELDED };
 
 // Backward branches in a row where blocks share the device: waiting loops are what turns are for there.
 constexpr u32 SHORT_TURN = 32;
@@ -133,6 +133,7 @@ static Ended run_warps(Worker* k) {
     bool shares = k->launch->resident;
     for (;; k->round++) {
         u32 done = 0, ran = 0, polled = 0;
+        u64 changes = k->changes;
         u32 start = seed ? u32(mix(seed + u64(k->block_index) * 977 + k->round) % k->warp_count) : 0;
         for (u32 i = 0; i < k->warp_count; i++) {
             Warp* w = &k->warps[(start + i) % k->warp_count];
@@ -152,6 +153,11 @@ static Ended run_warps(Worker* k) {
         if (!ran) {
             deadlock(k);
             return Ended::FAULTED;
+        }
+        // Those who wait for a change go on from it, before the next one hides that they might have.
+        if (k->beside && changes != k->changes) {
+            k->round++;
+            return Ended::YIELDED;
         }
         if (shares && polled == ran) return Ended::WAITING;
     }

@@ -131,8 +131,10 @@ class KernelFile:
 
     @property
     def uses_resident(self) -> bool:
-        """Whether a grid depends on `RESIDENT`, known only once the kernel is compiled."""
-        return any("RESIDENT" in extent.names for launch in self.launches for extent in launch.grid)
+        """Whether a grid depends on `RESIDENT`, or must not exceed it, known only once the kernel is compiled."""
+        return any(
+            launch.cooperative or "RESIDENT" in extent.names for launch in self.launches for extent in launch.grid
+        )
 
     def default_knobs(self) -> dict[str, int]:
         """The first value of every knob."""
