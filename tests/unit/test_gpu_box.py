@@ -142,10 +142,13 @@ def test_carried_wheels_are_unpacked_only_where_they_are_needed(tmp_path: Path) 
     (tmp_path / "wheels").mkdir()
     with zipfile.ZipFile(tmp_path / "wheels" / "carried-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("carried.py", "ANSWER = 42")
-    plain, carried = start.prepare(tmp_path), start.prepare(tmp_path, carried=True)
     code = "import carried, warpsmith.profiler, warpsmith.core; print(carried.ANSWER)"
-    ran = [
-        subprocess.run([sys.executable, "-S", "-c", code], env=env, capture_output=True, text=True, check=False)
-        for env in (plain, carried)
-    ]
-    assert ("", "42\n") == (ran[0].stdout, ran[1].stdout)
+
+    def answer(*, carried: bool) -> str:
+        environment = start.prepare(tmp_path, carried=carried)
+        ran = subprocess.run(
+            [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        return ran.stdout
+
+    assert ("", "42\n") == (answer(carried=False), answer(carried=True))
