@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,6 +28,8 @@ class Desk:
     replaying: bool = False
     promised: dict[str, Spent] = field(default_factory=dict)
     """What calls under way may use at most."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """One of them has ended."""
 
     def line(self, number: int, role: Role) -> Line:
         """For the calls of one round and role."""
@@ -36,7 +39,7 @@ class Desk:
         known = self.journal.call(request.label)
         if known is not None:
             return self._again(known)
-        self._afford(model, request)
+        await self._afford(model, request)
         try:
             reply = await model.complete(request)
         except ModelError as error:
@@ -44,6 +47,7 @@ class Desk:
             raise
         finally:
             self.promised.pop(request.label, None)
+            self.settled.set()
         await self.record(
             Called(
                 label=request.label,
@@ -66,15 +70,20 @@ class Desk:
         text = self.journal.text(call.reply)
         return Reply(text, call.finish, call.usage, call.dollars, call.seconds, call.waited, call.attempts)
 
-    def _afford(self, model: Model, request: Request) -> None:
-        """Refuse a call when nothing is left, counting the most that calls under way may use.
+    async def _afford(self, model: Model, request: Request) -> None:
+        """Refuse a call when nothing is left; let it wait while calls under way may use up what is left.
 
         So the budget is passed by one call at the most, however many are asked side by side.
         """
         if self.replaying:
             return
-        if reason := overspent(self.journal.state, sum(self.promised.values(), Spent())):
-            raise RoundEndedError(reason, StopReason.BUDGET)
+        while True:
+            if reason := overspent(self.journal.state):
+                raise RoundEndedError(reason, StopReason.BUDGET)
+            if not self.promised or not overspent(self.journal.state, sum(self.promised.values(), Spent())):
+                break
+            self.settled.clear()
+            await self.settled.wait()
         most = Usage(input_tokens=estimate_tokens(request.text), output_tokens=request.max_output)
         self.promised[request.label] = at_most(most, model.price(most))
 

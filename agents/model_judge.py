@@ -51,9 +51,9 @@ class Advice(_Answer):
     """At most four steps, at most 80 words."""
     metric: str
     """The listed metric that the method moves most."""
-    metric_after: float
+    metric_after: float = Field(allow_inf_nan=False)
     """What it will read."""
-    time_ratio: float = Field(gt=0, lt=100)
+    time_ratio: float = Field(gt=0, lt=100, allow_inf_nan=False)
     """New time over present time, over all workloads: 0.8 is a fifth faster."""
 
 

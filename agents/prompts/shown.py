@@ -25,7 +25,8 @@ def shown(text: str, language: str) -> str:
     """
     lines = text.splitlines(keepends=True)
     body = _body_start(lines)
-    head = "".join(_without_remark(line) for line in lines[:body])
+    opening = next((number for number, line in enumerate(lines[:body]) if _OPENING.match(line)), 0)
+    head = "".join(_without_remark(line) if number >= opening else "\n" for number, line in enumerate(lines[:body]))
     rest = "".join(lines[body:])
     try:
         return head + (_cuda(rest) if language == "cuda" else _triton(rest))
@@ -51,7 +52,7 @@ def _body_start(lines: list[str]) -> int:
 
 
 def _without_remark(line: str) -> str:
-    """A head line without its TOML comment; lines before the block are comments and go."""
+    """A head line without its TOML comment."""
     found = re.match(r"^(\s*)(//|#)(.*?)(\r?\n?)$", line, re.DOTALL)
     if not found:
         return line
@@ -97,7 +98,8 @@ def _triton(text: str) -> str:
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     found, fresh = [], True
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and fresh):
+            start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
         if token.type == tokenize.COMMENT:
             found.append((start, end))
         elif token.type == tokenize.STRING and fresh:
