@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from warpsmith.sandbox.emulator import lower_matrix as matrix
 from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
@@ -35,8 +36,8 @@ LOWERINGS: dict[str, Lowering] = {
     "match": warp.match,
     "redux": warp.reduction,
     "elect": warp.elect,
-    "mma": warp.multiply,
-    "wmma": warp.wmma,
+    "mma": matrix.multiply,
+    "wmma": matrix.wmma,
     "call": warp.call,
     "membar": warp.memory_fence,
     "fence": warp.memory_fence,
@@ -125,7 +126,7 @@ def _guarded(emitter: Emitter, guard: Guard) -> None:
     counts = 1
     for draft in inner:
         draft.partial = True
-        handler = "split" if waits and draft.handler.split(".")[0] in MAY_WAIT else "guarded"
+        handler = "split" if waits and draft.handler.split(".")[0] in (*MAY_WAIT, "product") else "guarded"
         emitter.operations += [
             Draft(handler, emitter.index, a=predicate, flags=flags, imm=counts),
             draft,

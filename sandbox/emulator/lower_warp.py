@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import Flag, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
-from warpsmith.sandbox.emulator.lower_memory import space_of
 from warpsmith.sandbox.emulator.program import Not, Operand, Register, Sink, Symbol
 
 SHUFFLES = ("up", "down", "bfly", "idx")
@@ -151,100 +150,6 @@ def elect(emitter: Emitter) -> None:
         items=(predicate,),
         written=(predicate,),
     )
-
-
-MMA_SHAPES = {
-    *(f"{shape}.f32.{kind}" for shape in ("m16n8k16", "m16n8k8") for kind in ("f16", "bf16")),
-    *("m16n8k16.f16.f16", "m16n8k8.f16.f16", "m16n8k8.f32.tf32", "m16n8k4.f32.tf32"),
-    *(
-        f"{shape}.s32.{a}.{b}{saturate}"
-        for shape in ("m16n8k32", "m16n8k16")
-        for a in ("s8", "u8")
-        for b in ("s8", "u8")
-        for saturate in ("", ".satfinite")
-    ),
-    "m8n8k4.f64.f64",
-}
-
-
-def multiply(emitter: Emitter) -> None:
-    """mma.sync.aligned.shape.row.col[.satfinite].dtype.atype.btype.ctype d, a, b, c."""
-    words = emitter.instr.modifiers
-    if len(words) not in (9, 10) or words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col"):
-        raise emitter.refusal()
-    saturate, (d, a, b, c) = words[5:-4], words[-4:]
-    name = f"{words[2]}.{d}.{a}" if a == b and a not in ("s8", "u8") else f"{words[2]}.{d}.{a}.{b}"
-    name = ".".join((name, *saturate))
-    if name not in MMA_SHAPES or d != c:
-        raise emitter.refusal()
-    kind = "f64" if d == "f64" else "b32"
-    target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
-    results = tuple(emitter.target(item, kind) for item in target)
-    values = tuple(emitter.source(item, width_of(kind)) for group in sources for item in group)
-    emitter.emit(f"mma.{name}", items=(*results, *values), written=results)
-
-
-WMMA_SHAPES = {"m16n16k16": (16, 16, 16), "m32n8k16": (32, 8, 16), "m8n32k16": (8, 32, 16)}
-
-
-def wmma(emitter: Emitter) -> None:
-    words = emitter.instr.modifiers
-    shape = next((WMMA_SHAPES[word] for word in words if word in WMMA_SHAPES), None)
-    if shape is None:
-        raise emitter.refusal()
-    if words[0] == "mma":
-        _wmma_multiply(emitter, shape)
-    else:
-        _wmma_move(emitter, shape)
-
-
-def _wmma_move(emitter: Emitter, shape: tuple[int, int, int]) -> None:
-    """wmma.load.{a,b,c} r, [p], stride and wmma.store.d [p], r, stride."""
-    instr = emitter.instr
-    words = instr.modifiers
-    kind = words[-1]
-    if kind not in ("f16", "bf16", "f32") or len(instr.operands) != 3:
-        raise emitter.refusal()
-    m, n, k = shape
-    rows, columns = {"a": (m, k), "b": (k, n)}.get(words[1], (m, n))
-    reading = words[0] == "load"
-    registers, address = instr.operands[:2] if reading else instr.operands[1::-1]
-    space = space_of(words)
-    base, offset, flags = emitter.address(address, space)
-    items = emitter.items(registers)
-    values = tuple(emitter.target(item, "b32") if reading else emitter.source(item, 4) for item in items)
-    emitter.emit(
-        "wmma.load" if reading else "wmma.store",
-        a=base,
-        b=emitter.source(instr.operands[2], 4),
-        imm=offset,
-        items=(rows, columns, int("col" in words), 4 if kind == "f32" else 2, *values),
-        written=values if reading else (),
-        flags=flags,
-        port=emitter.port(),
-        bytes=int(space),
-    )
-
-
-def _wmma_multiply(emitter: Emitter, shape: tuple[int, int, int]) -> None:
-    """wmma.mma.sync.aligned.alayout.blayout.shape.{dtype.ctype | dtype.bf16.bf16.ctype} d, a, b, c."""
-    words = emitter.instr.modifiers
-    types = words[6:]
-    if len(types) == 2:
-        d, c, bf = types[0], types[1], 0
-    elif len(types) == 4 and types[1:3] == ("bf16", "bf16"):
-        d, c, bf = types[0], types[3], 1
-    else:
-        raise emitter.refusal()
-    if {d, c} - {"f16", "f32"}:
-        raise emitter.refusal()
-    target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
-    results = tuple(emitter.target(item, "b32") for item in target)
-    groups = [[emitter.source(item, 4) for item in group] for group in sources]
-    sizes = [len(group) for group in groups]
-    flat = [value for group in groups for value in group]
-    numbers = (*shape, bf, int(c == "f16"), int(d == "f16"), *sizes)
-    emitter.emit("wmma.mma", items=(*numbers, *flat, *results), written=results)
 
 
 def call(emitter: Emitter) -> None:

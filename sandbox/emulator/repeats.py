@@ -23,7 +23,10 @@ REPEATED = {
     for vector in ("", "v2.", "v4.")
     for kind in ("u16", "u32", "u64")
 }
-FORGET = ("split", "bar.sync", "bar.warp.sync", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "exit_if")
+FORGET = (
+    *("split", "bar.sync", "bar.warp.sync", "shfl", "vote", "match", "redux", "elect", "exit_if"),
+    *("mma", "wmma", "product"),
+)
 """Operations, by their name's beginning, behind which other lanes may be active."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..program import Instr
+from .product_words import product
 from .spelling import bits
 
 Words = tuple[str, ...]
@@ -100,14 +101,8 @@ def _matrix_move(opcode: str, words: Words) -> str | None:
 
 
 def _matrix_multiply(opcode: str, words: Words) -> str | None:
-    """mma.sync.aligned.shape.row.col[.satfinite].d.a.b.c."""
-    if words[:2] != ("sync", "aligned") or words[3:5] != ("row", "col") or len(words) < 9:
-        return None
-    shape, saturate, (d, a, b, c) = words[2], words[5:-4], words[-4:]
-    if d != c or (a != b and d != "s32"):
-        return None
-    kinds = f"{d}.{a}.{b}" if d == "s32" else f"{d}.{a}"
-    return ".".join(("mma", shape, kinds, *saturate))
+    found = product(words)
+    return f"mma.{found.name}" if found is not None and words[:1] != ("mma",) else None
 
 
 def _wmma(opcode: str, words: Words) -> str | None:
@@ -117,13 +112,8 @@ def _wmma(opcode: str, words: Words) -> str | None:
         if any(word not in SPACES for word in words[6:-1]):
             return None
         return f"wmma.{words[0]}.{words[1]}.{words[5]}.{words[-1]}"
-    if words[:3] != ("mma", "sync", "aligned"):
-        return None
-    shape, *kinds = words[5:]
-    kinds = [word for word in kinds if word != "satfinite" or "s32" not in kinds]
-    if len(kinds) == 2:
-        return f"wmma.mma.{shape}.{kinds[0]}.f16.{kinds[1]}"
-    return f"wmma.mma.{shape}.{kinds[0]}.{kinds[1]}.{kinds[3]}" if len(kinds) == 4 else None
+    found = product(words)
+    return f"wmma.mma.{found.name}" if found is not None and words[0] == "mma" else None
 
 
 def _shuffle(opcode: str, words: Words) -> str | None:

@@ -1,0 +1,93 @@
+// Every product of matrices that matrix.h has no faster handler for: sparse, 4-bit, 1-bit, 8-bit floats, f64, wmma.
+#pragma once
+#include "fragments.h"
+
+namespace WS_NS {
+namespace {
+
+enum ProductFlag : u32 { P_SATURATES = 1, P_XOR = 2, P_AND = 4, P_SPARSE = 8 };
+// Words of a product's list before its fragments': flags, depth (k), metadata register.
+constexpr u32 PRODUCT_WORDS = 3;
+constexpr u32 MOST_DEPTH = 256, MOST_ROWS = 32, MOST_SUMS = 512;
+
+// Bits of metadata of one row, as isa/matrix.py has them.
+static u64 row_metadata(const u32* words, u32 row, u32 selector, u32 width, bool narrow) {
+    u32 quad = row % 8 * 4, upper = row / 8;
+    if (narrow) {
+        u32 count = width / 32, first = quad + 2 * count * selector % 4;
+        u64 bits = 0;
+        for (u32 i = 0; i < count; i++) bits |= u64(words[first + 2 * i + upper]) << 32 * i;
+        return bits;
+    }
+    u32 count = width / 16, first = quad + count * selector % 4;
+    u64 bits = 0;
+    for (u32 i = 0; i < count; i++) bits |= u64(words[first + i] >> 16 * upper & 0xFFFF) << 16 * i;
+    return bits;
+}
+
+// Columns of A that the kept elements of a row stand in.
+static void kept_columns(u32 type, u64 bits, u32 depth, u16* kept) {
+    u32 pair = type == E_S4 || type == E_U4 ? 2 : 1;
+    for (u32 j = 0; j < depth / 2; j++) {
+        if (type == E_TF32) {
+            kept[j] = u16(2 * j + (bits >> (4 * j + 1) & 1));
+            continue;
+        }
+        u32 index = u32(bits >> 2 * (j / pair)) & 3;
+        kept[j] = u16((j / pair / 2 * 4 + index) * pair + j % pair);
+    }
+}
+
+template <class Number>
+struct AnyProduct {
+    static Number joined(u32 flags, Number a, Number b, Number sum) {
+        if constexpr (std::is_same<Number, s64>::value) {
+            if (flags & P_XOR) return sum + (a ^ b);
+            if (flags & P_AND) return sum + (a & b);
+        }
+        return sum + a * b;
+    }
+
+    // imm: selector of the metadata.
+    static const Operation* run(Warp* w, const Operation* op) {
+        const Operation* next;
+        if (!everyone(w, op, next)) return next;
+        const u32* list = w->worker->lists + op->list;
+        u32 flags = list[0], depth = list[1];
+        const u32* shapes = list + PRODUCT_WORDS;
+        const u32* places = shapes + 4 * Fragment::WORDS;
+        Fragment a(shapes, places), b(shapes + 5, places + shapes[4]);
+        Fragment c(shapes + 10, b.registers + b.count), d(shapes + 15, c.registers + c.count);
+        static thread_local Number left[MOST_ROWS * MOST_DEPTH], right[MOST_DEPTH * MOST_ROWS], sums[MOST_SUMS];
+        gather(w, a, left, a.columns);
+        gather(w, b, right, b.columns);
+        gather(w, c, sums, c.columns);
+        u16 kept[MOST_DEPTH];
+        for (u32 k = 0; k < depth; k++) kept[k] = u16(k);
+        for (u32 row = 0; row < d.rows; row++) {
+            if (flags & P_SPARSE) {
+                bool narrow = a.bits() <= 8;
+                u32 pair = a.bits() == 4 ? 2 : 1, width = depth / pair * (a.type == E_TF32 ? 2 : 1);
+                u64 bits = row_metadata(lanes<u32>(w, list[2]), row, u32(op->imm), width, narrow);
+                kept_columns(a.type, bits, depth, kept);
+            }
+            Number* sum = sums + row * d.columns;
+            for (u32 k = 0; k < a.columns; k++) {
+                Number value = left[row * a.columns + k];
+                const Number* line = right + kept[k] * b.columns;
+                for (u32 n = 0; n < d.columns; n++) sum[n] = joined(flags, value, line[n], sum[n]);
+            }
+            if constexpr (std::is_same<Number, s64>::value)
+                for (u32 n = 0; flags & P_SATURATES && n < d.columns; n++) sum[n] = saturated(sum[n]);
+        }
+        scatter(w, d, sums, d.columns);
+        return next;
+    }
+};
+
+#define PRODUCTS                                                                                        \
+    SAME("product.f32", (&AnyProduct<f32>::run)) SAME("product.f64", (&AnyProduct<f64>::run))           \
+    SAME("product.int", (&AnyProduct<s64>::run))
+
+}  // namespace
+}  // namespace WS_NS
