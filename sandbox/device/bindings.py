@@ -51,9 +51,6 @@ class CudaDriver:
         image = np.frombuffer(cubin, np.uint8)
         return int(self._call("cuModuleLoadData", image.ctypes.data))
 
-    def unload_module(self, module: int) -> None:
-        self._call("cuModuleUnload", module)
-
     def function(self, module: int, name: str) -> int:
         return int(self._call("cuModuleGetFunction", module, name.encode()))
 

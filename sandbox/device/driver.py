@@ -70,10 +70,6 @@ class Driver(Protocol):
         """Load machine code; what is handed over is never PTX (`cuModuleLoadData`)."""
         ...
 
-    def unload_module(self, module: int) -> None:
-        """Unload it; its functions are void (`cuModuleUnload`)."""
-        ...
-
     def function(self, module: int, name: str) -> int:
         """A kernel by its mangled name (`cuModuleGetFunction`)."""
         ...

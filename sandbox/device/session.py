@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from math import prod
 
 from warpsmith.sandbox.device.driver import Driver, DriverFailure, FunctionFact, KernelLaunch
 from warpsmith.sandbox.device.memory import LOOSE, GuardedMemory
@@ -103,6 +104,9 @@ class Session:
             f"{facts[FunctionFact.REGISTERS]} registers a thread, {facts[FunctionFact.STATIC_SHARED]} bytes of static "
             f"shared memory, at most {facts[FunctionFact.MAX_THREADS]} threads a block"
         )
+        if launch.cooperative:
+            room = self.driver.resident_blocks(function, prod(launch.block), launch.shared) * self.device.sms
+            has += f"; {room} blocks of it fit on the GPU at once, as a cooperative grid has to"
         return f"the driver refused the launch ({failure.result}): {asked} memory; the kernel has {has}"
 
     def wait(self, seconds: float) -> None:

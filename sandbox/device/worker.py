@@ -67,7 +67,7 @@ class Worker:
         try:
             return self._work(request, blobs)
         except DriverFailure as failure:
-            return _refused(failure), ()
+            return self._refused(failure), ()
         except LayoutMismatch as mismatch:
             return Refused(message=str(mismatch), ended=True), ()
 
@@ -94,6 +94,14 @@ class Worker:
             return self.make_sensor(uuid)
         except DeviceError:
             return None
+
+    def _refused(self, failure: DriverFailure) -> Refused:
+        refused = _refused(failure)
+        if failure.result != "CUDA_ERROR_OUT_OF_MEMORY":
+            return refused
+        free, total = self.driver.memory()
+        said = f"{refused.message}; {free >> 20} of the GPU's {total >> 20} MiB are free"
+        return refused.model_copy(update={"message": said})
 
     def _open(self, request: Open) -> Reply:
         found = [device for device in self.driver.devices() if device.uuid == request.uuid]

@@ -129,12 +129,6 @@ class FakeDriver:
         kept = (cache.get(path.parent.name + path.stem) for path in self.pairs.glob("*/*.json"))
         return next((item.ptx for item in kept if item is not None and item.cubin == cubin), "")
 
-    def unload_module(self, module: int) -> None:
-        self._called("cuModuleUnload")
-        require(module in self.modules, "cuModuleUnload", "INVALID_HANDLE")
-        del self.modules[module]
-        self.functions = {key: it for key, it in self.functions.items() if it.module != module}
-
     def function(self, module: int, name: str) -> int:
         self._called("cuModuleGetFunction")
         require(module in self.modules, "cuModuleGetFunction", "INVALID_HANDLE")

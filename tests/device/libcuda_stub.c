@@ -28,7 +28,6 @@ CUresult s_cuModuleLoadData(CUmodule* m, const void* i) {
     *m = (CUmodule)0xAD;
     return 0;
 }
-CUresult s_cuModuleUnload(CUmodule m) { SAY("unload %p", m); return 0; }
 CUresult s_cuModuleGetFunction(CUfunction* f, CUmodule m, const char* n) {
     SAY("getfunction %p %s", m, n);
     *f = (CUfunction)0xF0;

@@ -91,6 +91,7 @@ def test_a_launch_that_no_device_takes_is_refused(
     with pytest.raises(LaunchRefused) as refused:
         launch(session, artifact, "fill", address, SEVEN, **shape)
     assert f"CUDA_ERROR_{result}" == refused.value.result
+    assert ("fit on the GPU at once" in str(refused.value)) == ("cooperative" in shape)
     launch(session, artifact, "fill", address, SEVEN)
     session.wait(1)
 
