@@ -208,6 +208,14 @@ class Emitter:
     def items(self, operand: Operand) -> tuple[Operand, ...]:
         return operand.items if isinstance(operand, Vector) else (operand,)
 
+    def to_shared(self, base: Value, flags: int) -> Value:
+        """A generic address, as wide as `flags` say, as one in shared memory."""
+        if not flags & Flag.WIDE:
+            base = self._resized(base, 8)
+        shared = Value(8)
+        self.emit("lane.cvta.to.shared.u64", d=shared, a=base)
+        return shared
+
     def address(self, operand: Operand, space: Space) -> tuple[Value, int, int]:
         """(base, offset, flags) of an address; global and generic ones are 64 bits wide."""
         if not isinstance(operand, Address):

@@ -32,6 +32,9 @@ BARRIER_DETAILS = (
     "executes the instruction without being in its own member mask",
     "needs all 32 lanes of the warp, of which some have exited or never were",
     "stays away from an aligned barrier that other lanes of its warp wait at",
+    "is given an object that mbarrier.init has not made, or that mbarrier.inval has ended",
+    "brings more arrivals than the mbarrier's phase still expects, or none",
+    "completes the mbarrier's phase by an arrival that must not (.noComplete)",
 )
 """In the order of `WsBarrierDetail`."""
 

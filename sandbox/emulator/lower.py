@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from warpsmith.sandbox.emulator import lower_matrix as matrix
+from warpsmith.sandbox.emulator import lower_mbarrier as mbarrier
 from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
@@ -19,13 +20,23 @@ from warpsmith.sandbox.emulator.repeats import mark_repeats
 
 Lowering = Callable[[Emitter], None]
 
+
+def _copy(emitter: Emitter) -> None:
+    """cp.async, and the mbarrier that its completion arrives at."""
+    if "mbarrier" in emitter.instr.modifiers:
+        mbarrier.track_copies(emitter)
+    else:
+        memory.asynchronous_copy(emitter)
+
+
 LOWERINGS: dict[str, Lowering] = {
     "ld": memory.load,
     "ldu": memory.load,
     "st": memory.store,
     "atom": memory.atomic,
     "red": memory.atomic,
-    "cp": memory.asynchronous_copy,
+    "cp": _copy,
+    "mbarrier": mbarrier.mbarrier,
     "ldmatrix": memory.rows,
     "stmatrix": memory.rows,
     "bar": warp.barrier,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import Flag, Space, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
-from warpsmith.sandbox.emulator.program import Address, Immediate, Instr, Operand, Register, Sink, Symbol, Vector
+from warpsmith.sandbox.emulator.program import Address, Immediate, Instr, Not, Operand, Register, Sink, Symbol, Vector
 from warpsmith.sandbox.emulator.ptx.layout import BYTES
 
 SPACES = {
@@ -222,13 +222,17 @@ def asynchronous_copy(emitter: Emitter) -> None:
         raise emitter.refusal()
 
 
+SOURCE_SIZE, IGNORES_SOURCE = 1, 2
+"""`CopyOperand` of vm/async.h."""
+
+
 def _copy(emitter: Emitter) -> None:
     to, source, size, *rest = emitter.instr.operands
     hinted = any(word.endswith("cache_hint") for word in emitter.instr.modifiers)
     rest = rest[:-1] if hinted else rest
-    predicated = bool(rest) and isinstance(rest[0], Register) and rest[0].type == "pred"
-    if not isinstance(size, Immediate) or size.bits not in (4, 8, 16) or len(rest) > 1 or predicated:
+    if not isinstance(size, Immediate) or size.bits not in (4, 8, 16) or len(rest) > 1:
         raise emitter.refusal()
+    ignores = bool(rest) and (isinstance(rest[0], Not) or (isinstance(rest[0], Register) and rest[0].type == "pred"))
     base, offset, flags = emitter.address(to, Space.SHARED)
     global_base, global_offset, _ = emitter.address(source, Space.GLOBAL)
     emitter.emit(
@@ -241,7 +245,7 @@ def _copy(emitter: Emitter) -> None:
         flags=flags,
         port=emitter.port(),
         bytes=size.bits,
-        target=int(bool(rest)),
+        target=IGNORES_SOURCE if ignores else SOURCE_SIZE if rest else 0,
     )
 
 
@@ -257,6 +261,8 @@ def rows(emitter: Emitter) -> None:
     if len(items) != count:
         raise emitter.refusal()
     base, offset, flags = emitter.address(address, Space.SHARED)
+    if space_of(instr.modifiers) is Space.GENERIC:
+        base, flags = emitter.to_shared(base, flags), Flag.WIDE
     values = tuple(emitter.target(item, "b32") if reading else emitter.source(item, 4) for item in items)
     emitter.emit(
         instr.opcode,

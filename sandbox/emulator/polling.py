@@ -13,7 +13,7 @@ from warpsmith.sandbox.emulator.program import Entry, Instr, Sink
 FRESH = frozenset(("volatile", "acquire", "relaxed", "mmio", "cg", "cv"))
 """Loads with one of these may see a new value each time; others the compiler and the caches may serve once."""
 PRIVATE = frozenset(("local", "param", "const"))
-CHANGES = ("st.", "stmatrix", "wmma.store", "cp.async", "bar.sync", "bar.arrive", "printf")
+CHANGES = ("st.", "stmatrix", "wmma.store", "cp.async", "bar.sync", "bar.arrive", "mbarrier.init", "printf")
 """Beginnings of the names of operations that change memory or a barrier. Atomics tell at run time whether they do."""
 _BACKWARD = int(Flag.BACKWARD)
 
@@ -57,6 +57,8 @@ def _waits(body: tuple[Instr, ...]) -> bool:
 
 
 def _polls(instr: Instr) -> bool:
+    if instr.opcode == "mbarrier":
+        return instr.modifiers[0] in ("test_wait", "try_wait")
     if instr.opcode not in ("ld", "atom"):
         return False
     words = {word.partition("::")[0] for word in instr.modifiers}

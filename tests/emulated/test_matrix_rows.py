@@ -9,7 +9,7 @@ import pytest
 
 from warpsmith.sandbox.emulator import launch as vm
 from warpsmith.sandbox.emulator.isa import execute
-from warpsmith.sandbox.emulator.isa.fragments import ELEMENTS, Fragment
+from warpsmith.sandbox.emulator.isa.fragments import ELEMENTS
 from warpsmith.sandbox.emulator.isa.matrix import fragments_of
 from warpsmith.sandbox.emulator.isa.number import FORMATS
 from warpsmith.sandbox.emulator.isa.product_words import INTEGERS, MMA_PRODUCTS, WMMA_PRODUCTS, Product, Shape
@@ -22,7 +22,11 @@ from .conftest import compiled
 HEAD = ".version 9.0\n.target sm_90a\n.address_size 64\n.visible .entry k(.param .u64 x, .param .u64 y) {\n"
 
 
-def registers(fragment: Fragment) -> int:
+def registers(words: Product, opcode: str, part: str) -> int:
+    """Registers of a lane. `wmma` has eight for fp16 operands of every shape, which hold some elements twice."""
+    if opcode == "wmma" and words.a == "f16" and part in "ab":
+        return 8
+    fragment = fragments_of(words, wmma=opcode == "wmma")[part]
     return max(1, fragment.rows * fragment.columns // 32 // fragment.element.per_register)
 
 
@@ -46,7 +50,7 @@ def program(words: Product, opcode: str) -> tuple[str, int]:
     for part in "abcd":
         wide = parts[part].element.bits == 64
         found = []
-        for _ in range(registers(parts[part])):
+        for _ in range(registers(words, opcode, part)):
             name = f"%{'q' if wide else 'w'}{at}"
             found.append(name)
             if part != "d":
@@ -91,13 +95,12 @@ def metadata_of(words: Product, rng: random.Random) -> int:
 
 def operands(words: Product, opcode: str, each: int) -> np.ndarray:
     rng = random.Random(f"{opcode}.{words.name}")
-    parts = fragments_of(words, wmma=opcode == "wmma")
     lanes = []
     for _ in range(32):
         found = [
             register_of(kind, rng)
             for part, kind in zip("abc", (words.a, words.b, words.c), strict=True)
-            for _ in range(registers(parts[part]))
+            for _ in range(registers(words, opcode, part))
         ]
         found += [0] * (each - 1 - len(found))
         lanes.append([*found, metadata_of(words, rng)])

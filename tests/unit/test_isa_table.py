@@ -76,7 +76,7 @@ def instruction(text: str) -> Instr:
         ("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {r, t}, [tile]", "ldmatrix.x2.trans.shared"),
         (
             "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {f,f,f,f}, {r,r,r,r}, {t,t}, {g,g,g,g}",
-            "mma.m16n8k16.f32.bf16",
+            "mma.m16n8k16.f32.bf16.bf16.f32",
         ),
         ("membar.gl", "membar"),
         ("fence.acq_rel.gpu", "fence"),

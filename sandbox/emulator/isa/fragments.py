@@ -127,7 +127,8 @@ def gather(warp: Warp, instr: Instr, threads: list[Thread], operand: Operand, fr
     """The matrix that the warp's registers make up."""
     matrix: Matrix = {}
     for thread in threads:
-        found = bits_of(warp, instr, thread, operand, fragment.element)
+        # Registers beyond the lane's share hold some elements again.
+        found = bits_of(warp, instr, thread, operand, fragment.element)[: fragment.rows * fragment.columns // LANES]
         for position, bits in zip(fragment.positions(thread.lane, len(found)), found, strict=True):
             matrix[position] = fragment.element.number(bits)
     return matrix

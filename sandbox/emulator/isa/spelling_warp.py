@@ -81,11 +81,31 @@ def _atomic(opcode: str, words: Words) -> str | None:
 def _copy(opcode: str, words: Words) -> str | None:
     if words in (("async", "commit_group"), ("async", "wait_group"), ("async", "wait_all")):
         return f"cp.{'.'.join(words)}"
+    if words[:3] == ("async", "mbarrier", "arrive"):
+        return _mbarrier("cp.async.mbarrier", words[2:])
     expected = words[:2] in (("async", "ca"), ("async", "cg")) and words[2:4] in (
         ("shared", "global"),
         ("shared::cta", "global"),
     )
     return "cp.async" if expected and all(map(_ignored, words[4:])) else None
+
+
+def _mbarrier(opcode: str, words: Words) -> str | None:
+    """mbarrier.what{.noComplete}{.expect_tx}{.parity}{.sem}{.scope}{.space}.b64."""
+    what, *middle, kind = words
+    if words == ("pending_count", "b64"):
+        return "mbarrier.pending_count"
+    kept, space = [], "generic"
+    for word in middle:
+        if word in SPACES:
+            space = SPACES[word]
+        elif word in ("noComplete", "expect_tx", "parity", "noinc"):
+            kept.append(word)
+        elif word not in ORDERS:
+            return None
+    if kind != "b64" or space not in ("shared", "generic"):
+        return None
+    return ".".join((opcode, what, *kept, space))
 
 
 def _matrix_move(opcode: str, words: Words) -> str | None:
@@ -144,6 +164,7 @@ _RULES: dict[str, Callable[[str, Words], str | None]] = {
     "atom": _atomic,
     "red": _atomic,
     "cp": _copy,
+    "mbarrier": _mbarrier,
     "ldmatrix": _matrix_move,
     "stmatrix": _matrix_move,
     "mma": _matrix_multiply,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class Copy:
     read: int
     """Bytes taken from the source; the rest of `size` is zeros."""
     instr: Instr
+    arrival: Callable[[Warp, Thread, Copy], None] | None = None
+    """Instead of bytes, the arrival at the mbarrier `target` once the copies before it are complete."""
 
 
 @dataclass(slots=True)

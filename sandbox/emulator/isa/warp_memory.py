@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from ..program import Address, Instr, Operand, Symbol, Vector
+from ..program import Address, Instr, Not, Operand, Register, Symbol, Vector
 from .address import BadAccess, in_allocation, require_alignment
 from .block import width_of
 from .row import Pipe, WarpRow
@@ -93,9 +93,10 @@ def nothing(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
 
 
 def copy_async(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
-    """cp.async [shared], [global], size{, source size}: the bytes arrive at the wait, the last legal moment.
+    """cp.async [shared], [global], size{, source size or ignore-source predicate}.
 
-    Until then the target counts as unwritten, so that reading it early is found.
+    The bytes arrive at the wait, the last legal moment. Until then the target counts as unwritten, so that reading it
+    early is found.
     """
     block = warp.block
     for thread in threads:
@@ -103,14 +104,21 @@ def copy_async(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
         source = block.address(thread, instr.operands[1], instr)
         size = block.read(thread, instr.operands[2], 32, instr)
         read = size
-        if len(instr.operands) > 3 and "L2::cache_hint" not in instr.modifiers:
-            read = min(size, block.read(thread, instr.operands[3], 32, instr))
+        extra = instr.operands[3:-1] if "L2::cache_hint" in instr.modifiers else instr.operands[3:]
+        if extra and _is_predicate(extra[0]):
+            read = 0 if block.read(thread, extra[0], 1, instr) else size
+        elif extra:
+            read = min(size, block.read(thread, extra[0], 32, instr))
         try:
             _source(warp, source, size, read)
             block.place(thread, "shared", target, size, write=True).poison()
         except BadAccess as bad:
             raise block.access_fault(bad, instr, thread) from None
         thread.copies.append(Copy(source, target, size, read, instr))
+
+
+def _is_predicate(operand: Operand) -> bool:
+    return isinstance(operand, Not) or (isinstance(operand, Register) and operand.type == "pred")
 
 
 def _source(warp: Warp, address: int, size: int, read: int) -> bytes:
@@ -147,8 +155,28 @@ def deliver_everything(warp: Warp, thread: Thread) -> None:
     thread.copies = []
 
 
+def deliver_up_to(warp: Warp, thread: Thread, barrier: int) -> None:
+    """Complete the thread's copies that the mbarrier at a shared address tracks, and those before them."""
+    waiting = [*thread.copy_groups, thread.copies]
+    tracked = [
+        (i, j) for i, group in enumerate(waiting) for j, c in enumerate(group) if c.arrival and c.target == barrier
+    ]
+    if not tracked:
+        return
+    last, end = tracked[-1]
+    for group in waiting[:last]:
+        _deliver(warp, thread, group)
+        group.clear()
+    due = waiting[last][: end + 1]
+    del waiting[last][: end + 1]
+    _deliver(warp, thread, due)
+
+
 def _deliver(warp: Warp, thread: Thread, copies: list[Copy]) -> None:
     for copy in copies:
+        if copy.arrival is not None:
+            copy.arrival(warp, thread, copy)
+            continue
         try:
             data = _source(warp, copy.source, copy.size, copy.read)
             warp.block.store(thread, "shared", copy.target, data.ljust(copy.size, b"\0"))

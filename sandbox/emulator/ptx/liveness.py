@@ -9,7 +9,7 @@ from warpsmith.sandbox.emulator.ptx.functions import Code
 
 READS_FIRST = frozenset(
     ("st", "red", "bar", "barrier", "cp", "bra", "brx", "ret", "exit", "trap", "nanosleep", "prefetch", "prefetchu",
-     "discard", "applypriority", "stmatrix", "membar", "fence", "call", "brkpt", "stackrestore")
+     "discard", "applypriority",  "stmatrix", "membar", "fence", "call", "brkpt", "stackrestore")
 )  # fmt: skip
 """Opcodes whose first operand is no result."""
 

@@ -15,6 +15,7 @@ struct Copy {
     const u8* from[LANES];
     u64 address[LANES];      // the same on the device
     u8 size[LANES];          // bytes that are read; the rest is zero
+    bool tracked;            // no copy, but the arrival at the mbarrier at `to` once those before it are complete
 };
 
 struct Copies {
@@ -78,7 +79,9 @@ static bool touch_target(Warp* w, const Copy& copy, u32 lane, bool issues) {
     return touch(toucher, at, copy.op->bytes, true, found) || !collide(w, copy.op, lane, found, at, copy.op->bytes);
 }
 
-// a: shared address; b: global address with offset e's list; c: bytes to read, where op->target says so.
+enum CopyOperand : u32 { WHOLE_SOURCE, SOURCE_SIZE, IGNORES_SOURCE };
+
+// a: shared address; b: global address with offset e; c: what target says, bytes to read or a predicate.
 static const Operation* cp_async(Warp* w, const Operation* op) {
     Worker* k = w->worker;
     u64 to[LANES], from[LANES];
@@ -88,11 +91,14 @@ static const Operation* cp_async(Warp* w, const Operation* op) {
     Copy* copy = next_copy(w->copies);
     copy->op = op;
     copy->mask = w->active;
+    copy->tracked = false;
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m), size = op->bytes;
-        if (op->target) {
+        if (op->target == SOURCE_SIZE) {
             u32 asked = lanes<u32>(w, op->c)[lane];
             size = asked < size ? asked : size;
+        } else if (op->target == IGNORES_SOURCE && lanes<u32>(w, op->c)[lane]) {
+            size = 0;
         }
         copy->size[lane] = u8(size);
         copy->group[lane] = w->copies->groups[lane];
@@ -147,6 +153,12 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     return true;
 }
 
+static bool arrive_for_copies(Warp* w, const Copy& copy, u32 lane);
+
+static bool complete(Warp* w, const Copy& copy, u32 lane) {
+    return copy.tracked ? arrive_for_copies(w, copy, lane) : deliver(w, copy, lane);
+}
+
 // Delivers the active lanes' copies of all but their last `keep` groups; `open` ones have not been committed.
 static bool deliver_groups(Warp* w, u32 keep, bool open) {
     Copies* copies = w->copies;
@@ -157,7 +169,7 @@ static bool deliver_groups(Warp* w, u32 keep, bool open) {
             u32 lane = first_lane(m), committed = copies->groups[lane];
             bool due = copy.group[lane] < committed ? committed - copy.group[lane] > keep : open;
             if (!due) continue;
-            if (!deliver(w, copy, lane)) return false;
+            if (!complete(w, copy, lane)) return false;
             copy.mask &= ~(1u << lane);
         }
         if (copy.mask) {

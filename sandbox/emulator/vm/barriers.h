@@ -211,8 +211,9 @@ WS_INLINE const Operation* meeting_point(Warp* w, const Operation* op, u32 offse
 
 static const Operation* bar_warp_sync(Warp* w, const Operation* op) {
     const Operation* next = meeting_point(w, op, op->a);
-    if (next == op + 1) lanes_met(w, w->active);
-    return next;
+    if (next != op + 1) return next;
+    lanes_met(w, w->active);
+    return rejoin(w, next);
 }
 
 // imm: whether other blocks are meant too.

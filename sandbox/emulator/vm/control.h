@@ -147,6 +147,18 @@ WS_INLINE const Operation* go(Warp* w, const Operation* op, u32 block) {
     return dispatch(w);
 }
 
+WS_COLD const Operation* catch_up(Warp* w, const Operation* op) {
+    u32 at = position_of(w, op);
+    if (w->min_pending > at) return op;
+    park(w, w->active, at);
+    return dispatch(w);
+}
+
+// Behind an instruction that lanes may have reached in groups: those that lag or stand here go on with these.
+WS_INLINE const Operation* rejoin(Warp* w, const Operation* op) {
+    return __builtin_expect(!w->pending, 1) ? op : catch_up(w, op);
+}
+
 static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, op->target); }
 
 static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operation* op, u32 taken) {

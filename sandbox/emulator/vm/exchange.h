@@ -51,14 +51,14 @@ static const Operation* shuffle(Warp* w, const Operation* op) {
     if (!w->blend) {
         memcpy(d, value, sizeof value);
         if (p) memcpy(p, inside, sizeof inside);
-        return next;
+        return rejoin(w, next);
     }
     for (u32 m = w->active; m; m &= m - 1) {
         u32 i = first_lane(m);
         d[i] = value[i];
         if (p) p[i] = inside[i];
     }
-    return next;
+    return rejoin(w, next);
 }
 
 WS_INLINE void give_all(Warp* w, u32 offset, u32 value) {
@@ -79,7 +79,7 @@ static const Operation* vote(Warp* w, const Operation* op) {
     if (op->imm == VOTE_ANY) answer = holds != 0;
     if (op->imm == VOTE_UNI) answer = holds == members || holds == 0;
     give_all(w, op->d, answer);
-    return next;
+    return rejoin(w, next);
 }
 
 static const Operation* active_mask(Warp* w, const Operation* op) {
@@ -108,7 +108,7 @@ static const Operation* match(Warp* w, const Operation* op) {
         lanes<u32>(w, op->d)[lane] = op->imm ? (all ? members : 0) : answer[lane];
         if (op->target) lanes<u32>(w, w->worker->lists[op->list])[lane] = all;
     }
-    return next;
+    return rejoin(w, next);
 }
 
 enum ReduceMode : s64 { RED_ADD, RED_MIN_U, RED_MAX_U, RED_MIN_S, RED_MAX_S, RED_AND, RED_OR, RED_XOR };
@@ -134,7 +134,7 @@ static const Operation* reduce(Warp* w, const Operation* op) {
         }
     }
     give_all(w, op->d, sum);
-    return next;
+    return rejoin(w, next);
 }
 
 // d: register for the chosen lane; e: member mask; list[0]: predicate. The lowest member is elected.
@@ -145,7 +145,7 @@ static const Operation* elect(Warp* w, const Operation* op) {
     give_all(w, op->d, chosen);
     u32* p = lanes<u32>(w, w->worker->lists[op->list]);
     for (u32 m = w->active; m; m &= m - 1) p[first_lane(m)] = first_lane(m) == chosen;
-    return next;
+    return rejoin(w, next);
 }
 
 }  // namespace
