@@ -199,9 +199,11 @@ def test_the_library_s_barrier_and_pipeline_run(executor: object, name: str) -> 
     np.testing.assert_array_equal(sum(x[128 * k + np.arange(128) * 7 % 128] for k in range(4)), y)
 
 
-RACE = """.shared .align 8 .b64 bar; .shared .b32 word; setp.eq.u32 %p1, %r0, 0; @%p1 mbarrier.init.shared.b64 [bar], 64;
+RACE = """.shared .align 8 .b64 bar; .shared .b32 word; setp.eq.u32 %p1, %r0, 0;
+    @%p1 mbarrier.init.shared.b64 [bar], 64;
     bar.sync 0; @%p1 st.shared.u32 [word], 7; mbarrier.arrive{order}.shared.b64 %rd4, [bar];
-    W: mbarrier.test_wait.shared.b64 %p2, [bar], %rd4; @!%p2 bra W; ld.shared.u32 %r1, [word]; st.global.u32 [%rd3], %r1;
+    W: mbarrier.test_wait.shared.b64 %p2, [bar], %rd4; @!%p2 bra W; ld.shared.u32 %r1, [word];
+    st.global.u32 [%rd3], %r1;
     ret;"""
 
 
