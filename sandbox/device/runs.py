@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.protocols import Check
-from warpsmith.sandbox.device.driver import Bytes, DriverFailure
-from warpsmith.sandbox.device.faults import fault_of, refusal_of
-from warpsmith.sandbox.device.messages import BufferRole, Fault, FaultKind, Ran, RunCall
-from warpsmith.sandbox.device.placed import LaunchFailure, Placed
-from warpsmith.sandbox.device.session import Endless, Session
+from warpsmith.sandbox.device.blame import Faulted, blamed
+from warpsmith.sandbox.device.driver import Bytes
+from warpsmith.sandbox.device.messages import BufferRole, Ran, RunCall
+from warpsmith.sandbox.device.placed import Placed
+from warpsmith.sandbox.device.session import Session
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -32,11 +31,6 @@ class Answer:
     blobs: tuple[Bytes, ...] = ()
 
 
-class _Faulted(Exception):  # noqa: N818 - control flow inside one run
-    def __init__(self, fault: Fault, *, fatal: bool) -> None:
-        self.fault, self.fatal = fault, fatal
-
-
 def run_call(session: Session, request: RunCall, uploads: Mapping[str, Bytes]) -> Answer:
     """Run a call under what a GPU can watch.
 
@@ -47,7 +41,7 @@ def run_call(session: Session, request: RunCall, uploads: Mapping[str, Bytes]) -
     checks = (*WATCHED, Check.UNWRITTEN) if request.checked else WATCHED
     try:
         outputs, prepared, unwritten = _Run(session, request, placed).run()
-    except _Faulted as faulted:
+    except Faulted as faulted:
         if not faulted.fatal:
             placed.free()
         return Answer(Ran(fault=faulted.fault, ended=faulted.fatal, checks=checks))
@@ -64,7 +58,7 @@ class _Run:
     def run(self) -> tuple[dict[str, Bytes], dict[str, Bytes], dict[str, int]]:
         """Outputs, prepared buffers, and for each output the first byte that nothing wrote."""
         self.placed.fill()
-        with self._blamed():
+        with blamed(lambda: self.placed.last):
             self.placed.prepare(self.request.seconds)
         prepared = self._read(BufferRole.PREPARED)
         outputs: dict[str, Bytes] = {}
@@ -101,46 +95,22 @@ class _Run:
         return {name: same & before[name] if name in before else same for name, same in kept.items()}
 
     def _one_by_one(self) -> None:
-        with self._blamed():
+        with blamed(lambda: self.placed.last):
             for _ in self.placed.enqueue():
                 self.session.wait(self.request.seconds)
             self.session.wait(self.request.seconds)
 
     def _as_graph(self) -> None:
-        with self._blamed():
+        with blamed(lambda: self.placed.last):
             graph = self.placed.capture()
             self.session.driver.launch_graph(graph, self.session.stream)
             self.session.wait(self.request.seconds)
             self.session.driver.destroy_graph(graph)
 
-    @contextmanager
-    def _blamed(self) -> Iterator[None]:
-        """Turn what goes wrong inside into the fault of the launch that was on its way."""
-        try:
-            yield
-        except Endless as endless:
-            kernel, line = self._suspect()
-            fault = Fault(kind=FaultKind.ENDLESS, message=f"{kernel}: {endless}", kernel=kernel, line=line)
-            raise _Faulted(fault, fatal=True) from endless
-        except LaunchFailure as failed:
-            cause = failed.refusal
-            fault = refusal_of(cause.result, str(cause), failed.step.kernel, failed.step.line)
-            raise _Faulted(fault, fatal=False) from failed
-        except DriverFailure as failure:
-            found = fault_of(failure.result, *self._suspect())
-            if found is None:
-                raise
-            raise _Faulted(found, fatal=True) from failure
-
-    def _suspect(self) -> tuple[str, int]:
-        """The launch that went onto the stream last: the culprit, or in a graph one of several."""
-        step = self.placed.last
-        return (step.kernel, step.line) if step is not None else ("a memset", 0)
-
     def _look(self, prepared: Mapping[str, Bytes]) -> None:
         fault = self.placed.misdeed(prepared)
         if fault is not None:
-            raise _Faulted(fault, fatal=False)
+            raise Faulted(fault, fatal=False)
 
     def _read(self, *roles: BufferRole) -> dict[str, Bytes]:
         return {item.name: self.placed.read(item.name) for item in self.request.call.buffers if item.role in roles}
