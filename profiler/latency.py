@@ -21,7 +21,6 @@ def latency_limit(
         _chain_cycles(counters, placement, assumptions)
         + counters.barriers * assumptions.barrier_cycles
         + _memory_cycles(counters, traffic, placement)
-        + max(0.0, counters.shared_load.wavefronts - counters.shared_load.requests)
     )
     return placement.arch.microseconds(chain / placement.warps * placement.rounds)
 
@@ -31,7 +30,7 @@ def _chain_cycles(counters: LaunchCounters, placement: Placement, assumptions: A
 
     Read off the data flow where somebody looked; else so many instructions are taken to run side by side.
     """
-    arch, steps = placement.arch, counters.dependent_steps
+    arch, steps, shared = placement.arch, counters.dependent_steps, counters.shared_load
     if steps:
         prices = {
             "issue": 1.0,
@@ -41,11 +40,13 @@ def _chain_cycles(counters: LaunchCounters, placement: Placement, assumptions: A
             "shared": arch.shared_latency,
             "global": 0.0,
         }
-        return sum(count * prices[kind] for kind, count in steps.items())
+        conflicts = max(0.0, shared.wavefronts - shared.ideal_wavefronts)
+        return sum(count * prices[kind] for kind, count in steps.items()) + conflicts
     return (
         issued(counters) * arch.arithmetic_latency / assumptions.instruction_parallelism
         + counters.warp_instructions.get("tensor", 0.0) * arch.tensor_latency / assumptions.tensor_parallelism
-        + counters.shared_load.requests * arch.shared_latency / assumptions.shared_parallelism
+        + shared.requests * arch.shared_latency / assumptions.shared_parallelism
+        + max(0.0, shared.wavefronts - shared.requests)
     )
 
 

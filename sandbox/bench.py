@@ -28,6 +28,8 @@ ONCE_WHOLE_WARPS = 24e6
 """The same for one workload of every evaluation, drawn at random."""
 MORE_BLOCKS = (256, 4096)
 """Blocks counted instead where those cannot stand for the others."""
+MOST_ERROR = 0.05
+"""Relative standard error of a counter from which the first of these is tried."""
 LEAST_SHARE = 0.5
 """Of the task's arithmetic and outputs that sampled blocks, scaled to the grid, must account for."""
 MOST_FLOPS = 8
@@ -82,7 +84,8 @@ class Bench:
         reply = self.launcher.run(request)
         cost = exact_cost(self.task, workload, inputs)
         for blocks in MORE_BLOCKS:
-            if reply.failure is not None or not unlikely(self.task, plan, reply, cost):
+            doubt = uneven(reply) if blocks == MORE_BLOCKS[0] else False
+            if reply.failure is not None or not (doubt or unlikely(self.task, plan, reply, cost)):
                 break
             reply = self.launcher.run(replace(request, sample_blocks=blocks))
         if reply.failure is not None:
@@ -129,6 +132,11 @@ class Bench:
 
 def _at(failure: Outcome, workload: Workload) -> Outcome:
     return failure.model_copy(update={"workload": workload.name}) if isinstance(failure, Failure) else failure
+
+
+def uneven(reply: RunReply) -> bool:
+    """Whether the sampled blocks differ so much that more of them would make the totals better known."""
+    return any(error > MOST_ERROR for item in reply.counters for error in item.sampling_errors.values())
 
 
 def unlikely(task: Task, plan: BoundPlan, reply: RunReply, cost: Cost) -> str:

@@ -13,6 +13,7 @@ from warpsmith.core.counters import Branches, Distances, LineCounters, SharedTra
 from warpsmith.sandbox.emulator.dependencies import Uses
 from warpsmith.sandbox.emulator.program import Instr, Vector
 
+_BYPASS = {"cg", "cv", "volatile", "relaxed", "acquire", "mmio"}
 BRANCHES = ("bra", "brx")
 ATOMICS = ("atom", "red")
 _BITS = re.compile(r"[a-z]+(\d+)(x2)?$")
@@ -108,6 +109,11 @@ def accounts(instr: Instr, site: Site) -> tuple[str, ...]:
     if "local" in instr.modifiers:
         return ("local",)
     return (f"global_{way}",)
+
+
+def bypasses_l1(instr: Instr) -> bool:
+    """Whether a load asks L2 each time: cached there alone, or not to be cached."""
+    return instr.opcode in ("ld", "cp") and bool(_BYPASS & set(instr.modifiers))
 
 
 def access_bytes(instr: Instr) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from warpsmith.core.counters import Branches, LaunchCounters
 from warpsmith.core.quantity import Source
-from warpsmith.sandbox.bill import BRANCHES, Bill, accounts, distances_of
+from warpsmith.sandbox.bill import BRANCHES, Bill, accounts, bypasses_l1, distances_of
 from warpsmith.sandbox.emulator.dependencies import Uses, dependent_steps, distances, loads_in_flight, steps_of
 from warpsmith.sandbox.emulator.isa.row import Pipe
 from warpsmith.sandbox.emulator.isa.table import lookup
@@ -61,6 +61,9 @@ class _Count:
 
     def __post_init__(self) -> None:
         self.grid = scale_up(self.spec, self.result)
+        for position, site in self.grid.sites.items():
+            if bypasses_l1(self.entry.instructions[position]):
+                site["fresh_sectors"] = site["sectors"]
         self.l2 = self._l2()
 
     def counters(self) -> LaunchCounters:

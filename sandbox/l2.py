@@ -83,10 +83,12 @@ def estimate(counts: L2Counts, *, blocks: int, ran: int, asked: Mapping[int, tup
 
 
 def _simulated(counts: L2Counts, asked: Mapping[int, tuple[str, float]]) -> L2Estimate:
+    # Loads that bypass L1 ask again for what their block has asked before, and find it.
+    loads = sum(sectors for kind, sectors in asked.values() if kind == "load")
     traffic = L2Traffic(
         simulated=True,
-        loads=counts.loads,
-        load_hits=counts.load_hits,
+        loads=loads,
+        load_hits=loads - (counts.loads - counts.load_hits),
         stores=counts.stores,
         atomics=counts.atomics,
         atomic_hits=counts.atomic_hits,

@@ -12,6 +12,7 @@ from warpsmith.sandbox.counting import count_launch
 from warpsmith.sandbox.emulator.dependencies import dependent_steps, steps_of
 from warpsmith.sandbox.emulator.machine import L2, LaunchSpec
 from warpsmith.sandbox.emulator.ptx import parse_module
+from warpsmith.sandbox.sampling import choose_blocks, group_blocks
 
 ROOMY = L2(1 << 20)
 
@@ -420,3 +421,80 @@ def test_30_every_counter_of_a_line_adds_up_to_the_launchs(count, buffer, fresh)
     by_number = {line.line: line for line in lines}
     assert (found.global_load, found.global_store) == (by_number[3].global_load, by_number[4].global_store)
     assert (640, 192) == (found.global_load.dram_sectors, found.global_store.dram_sectors)
+
+
+@pytest.mark.parametrize(("load", "asked"), [("ld.global.f32", 4), ("ld.global.cg.f32", 12)])
+def test_31_loads_that_bypass_l1_ask_l2_each_time(count, buffer, load, asked):
+    source = f""".visible .entry k(.param .u64 x) {{ .reg .b32 %r<3>; .reg .b64 %rd<4>; .reg .f32 %f<4>;
+        ld.param.u64 %rd1, [x]; mov.u32 %r1, %tid.x; mul.wide.u32 %rd2, %r1, 4; add.s64 %rd2, %rd1, %rd2;
+        {load} %f1, [%rd2]; {load} %f2, [%rd2]; {load} %f3, [%rd2]; ret; }}"""
+    found = count(source, 1, 32, buffer(floats(32)))
+    # Three times the same 4 sectors, which come from DRAM once.
+    assert (12, asked) == (found.global_load.sectors, found.global_load.l1_misses)
+    assert (asked, asked - 4, 4) == (found.l2.loads, found.l2.load_hits, found.l2.dram_reads)
+
+
+UNEVEN = """extern "C" __global__ void k(const float* x, float* y, int heavy) {
+    float s = 0; int rounds = blockIdx.x >= heavy ? 9 : 1;
+    for (int i = 0; i < rounds; i++) s += x[(blockIdx.x * 16 + i) * 32 + threadIdx.x];
+    y[blockIdx.x * 32 + threadIdx.x] = s; }"""
+
+
+def sampled(count, buffer, fresh, heavy):
+    blocks = choose_blocks((64, 1, 1), 16, seed=7)
+    x, y = buffer(floats(64 * 16 * 32)), fresh(floats(64 * 32))
+    groups = group_blocks((64, 1, 1), blocks).groups
+    return count(UNEVEN, 64, 32, x, y, heavy, blocks=blocks, groups=groups)
+
+
+def test_32_a_sample_of_equal_blocks_is_exact_and_says_so(count, buffer, fresh):
+    found = sampled(count, buffer, fresh, 64)
+    # 64 blocks of one warp load 4 sectors each and store 4.
+    assert (64 * 4, 64 * 4) == (found.global_load.sectors, found.global_store.sectors)
+    assert {0.0} == set(found.sampling_errors.values())
+    assert (pytest.approx(256), pytest.approx(256)) == (found.l2.dram_reads, found.l2.dram_writes)
+    assert found.blocks_counted < 20
+    assert not found.l2.simulated
+
+
+def test_33_a_sample_of_uneven_blocks_is_near_and_says_how_near(count, buffer, fresh):
+    found = sampled(count, buffer, fresh, 32)
+    # Half of the blocks load 4 sectors, half of them 9 times 4.
+    truth, error = 32 * 4 + 32 * 36, found.sampling_errors["global_load.sectors"]
+    assert 0 < error < 0.1
+    assert abs(found.global_load.sectors / truth - 1) < 3 * error
+    # Every block stores the same.
+    assert (256, 0.0) == (found.global_store.sectors, found.sampling_errors["global_store.sectors"])
+
+
+def test_34_l2_does_not_depend_on_host_threads_or_the_order_of_blocks(count, buffer, fresh):
+    a, b = buffer(floats(32 * 64)), buffer(floats(64 * 48))
+    runs = [
+        count(MATMUL, (3, 2), (16, 16), a, b, fresh(floats(32 * 48)), 48, 64, l2=L2(4096, wave=2), **options).l2
+        for options in ({}, {"threads": 2}, {"checks": False}, {"seed": 5})
+    ]
+    # The seed orders warps within blocks too, which shifts who asks first but not how much is asked.
+    assert runs[0] == runs[1] == runs[2]
+    assert runs[0].loads == runs[3].loads
+
+
+PIPELINE = """.visible .entry k(.param .u64 x) { .reg .b32 %r<9>; .reg .b64 %rd<4>; .reg .pred %p;
+    .shared .align 16 .b8 s[1024]; ld.param.u64 %rd1, [x]; mov.u32 %r1, s; mov.u32 %r2, 0;
+    cp.async.ca.shared.global [%r1], [%rd1], 16; cp.async.commit_group;
+    cp.async.ca.shared.global [%r1+16], [%rd1+16], 16; cp.async.commit_group;
+    LOOP: cp.async.ca.shared.global [%r1+32], [%rd1+32], 16; cp.async.commit_group;
+    cp.async.wait_group DEPTH; ld.shared.u32 %r3, [%r1]; add.u32 %r4, %r4, %r3;
+    add.u32 %r2, %r2, 1; setp.lt.u32 %p, %r2, 50; @%p bra LOOP; ret; }"""
+
+
+def test_35_copies_left_in_flight_are_waited_for_less(count):
+    deep, shallow = (flow(PIPELINE.replace("DEPTH", str(depth))) for depth in (2, 0))
+    # With two groups in flight a third of each copy's latency is waited for.
+    assert shallow["global"] == pytest.approx(3 * deep["global"])
+    assert 50 <= shallow["global"] <= 52
+
+
+def flow(body):
+    """Dependent steps where the loop, the second block, runs 50 times."""
+    module = parse_module(f".version 8.0\n.target sm_80\n.address_size 64\n{body}")
+    return dependent_steps(module.entries[0], steps_of(module.entries[0]), [1.0, 50.0, 1.0])

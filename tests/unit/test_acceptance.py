@@ -33,6 +33,14 @@ def test_a_challenger_within_the_resolution_is_the_same() -> None:
     assert (verdict.standing, verdict.accepted) == (Standing.SAME, False)
 
 
+def test_what_sampling_leaves_open_is_no_win() -> None:
+    fast = at(0, 85)
+    launch = fast.launches[0].model_copy(update={"sampling_error": 0.2, "duration": fast.duration})
+    unsure = fast.model_copy(update={"launches": (launch,)})
+    assert Standing.FASTER is better(of(fast), profile(100)).standing
+    assert Standing.SAME is better(of(unsure), profile(100)).standing
+
+
 def test_a_challenger_beyond_the_resolution_the_other_way_is_slower() -> None:
     assert Standing.SLOWER is better(profile(120), profile(100)).standing
 

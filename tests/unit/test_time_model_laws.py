@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from warpsmith.core.arch import ARCHITECTURES, Architecture
 from warpsmith.core.artifact import Resources
-from warpsmith.core.counters import LaunchCounters, SharedTraffic, Traffic
+from warpsmith.core.counters import L2Traffic, LaunchCounters, SharedTraffic, Traffic
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Cost
 from warpsmith.profiler.time_model import model_launch, model_workload
@@ -18,6 +18,8 @@ from warpsmith.profiler.time_model import model_launch, model_workload
 amounts = st.floats(min_value=0, max_value=1e12)
 positive = st.floats(min_value=1, max_value=1e12)
 PIPES = ("alu", "fma", "half", "fp64", "sfu", "tensor", "lsu", "control")
+STEPS = ("arithmetic", "sfu", "tensor", "shared", "global", "issue")
+ERRORS = ("warp_instructions", "warp_instructions.fma", "global_load.sectors", "shared_load.wavefronts", "atomic_lanes")
 gpus = st.sampled_from([ARCHITECTURES[name] for name in ("a100", "rtx4090", "h200", "b200")])
 globals_ = st.builds(Traffic, requests=amounts, sectors=amounts, bytes=amounts)
 shareds = st.builds(SharedTraffic, requests=amounts, wavefronts=amounts, ideal_wavefronts=amounts)
@@ -45,6 +47,11 @@ launches = st.builds(
     footprint_bytes=positive,
     heaviest_block=st.floats(1, 100),
     outstanding_loads=st.floats(1, 64),
+    global_atomic=globals_,
+    shared_atomic=shareds,
+    l2=st.none() | st.builds(L2Traffic, simulated=st.booleans(), dram_reads=amounts, dram_writes=amounts),
+    dependent_steps=st.just({}) | st.dictionaries(st.sampled_from(STEPS), amounts, min_size=1),
+    sampling_errors=st.dictionaries(st.sampled_from(ERRORS), st.floats(0, 2)),
 )
 resources = st.builds(
     Resources,
@@ -81,10 +88,10 @@ def test_every_time_and_limit_is_finite_and_the_time_covers_every_limit(
     assert profile.limits[profile.limiter] == max(profile.limits.values())
 
 
-TRAFFIC = [
-    (field, part) for field in ("global_load", "global_store", "local") for part in ("requests", "sectors", "bytes")
-]
-SHARED = [(field, part) for field in ("shared_load", "shared_store") for part in ("requests", "wavefronts")]
+KINDS = ("global_load", "global_store", "global_atomic", "local")
+TRAFFIC = [(field, part) for field in KINDS for part in ("requests", "sectors", "bytes")]
+SHARED_KINDS = ("shared_load", "shared_store", "shared_atomic")
+SHARED = [(field, part) for field in SHARED_KINDS for part in ("requests", "wavefronts")]
 PLAIN = [
     *("atomic_lanes", "atomic_serial", "atomic_hottest", "barriers"),
     *("block_unique_load_bytes", "footprint_bytes", "heaviest_block"),
@@ -96,6 +103,7 @@ COUNTERS = [
     *(("warp_instructions", pipe) for pipe in PIPES),
     *(("tensor_flops", operand) for operand in ("f16", "tf32", "s8")),
 ]
+STEP_COUNTERS = [("dependent_steps", kind) for kind in STEPS]
 
 
 @given(launches, resources, gpus, st.sampled_from(COUNTERS), positive)
@@ -138,3 +146,30 @@ def increased(counters: LaunchCounters, name: str, part: str, more: float) -> La
         case _:
             new = value + more
     return counters.model_copy(update={name: new})
+
+
+@given(launches, resources, gpus, st.sampled_from(STEP_COUNTERS), positive)
+@settings(max_examples=150, deadline=None)
+def test_more_dependent_steps_are_never_faster(
+    counters: LaunchCounters, compiled: Resources, arch: Architecture, counter: tuple[str, str], more: float
+) -> None:
+    # Where there are none at all, others stand in for them.
+    steps = counters.model_copy(update={"dependent_steps": {"issue": 0.0, **counters.dependent_steps}})
+    before = model_launch(steps, compiled, 0, arch).duration.us
+    after = model_launch(increased(steps, *counter, more), compiled, 0, arch).duration.us
+    assert before <= after * (1 + 1e-9)
+
+
+@given(launches, resources, gpus)
+@settings(max_examples=100, deadline=None)
+def test_the_interval_holds_the_time_and_is_wider_where_blocks_were_sampled(
+    counters: LaunchCounters, compiled: Resources, arch: Architecture
+) -> None:
+    whole = model_launch(counters.model_copy(update={"sampling_errors": {}}), compiled, 0, arch)
+    sampled = model_launch(counters, compiled, 0, arch)
+    assert (whole.duration.us, 0.0) == (sampled.duration.us, whole.sampling_error)
+    mine, theirs = sampled.duration, whole.duration
+    assert mine.low_us is not None
+    assert mine.high_us is not None
+    assert mine.low_us <= (theirs.low_us or 0) * (1 + 1e-9)
+    assert mine.high_us >= (theirs.high_us or math.inf) * (1 - 1e-9)

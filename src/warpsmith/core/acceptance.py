@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from enum import StrEnum
+from math import hypot
+from statistics import fmean
 from types import MappingProxyType
 
 from warpsmith.core.profile import Profile, WorkloadProfile
@@ -50,7 +52,8 @@ class Verdict(Record):
 def better(challenger: Profile, incumbent: Profile, resolution: float | None = None) -> Verdict:
     """Compare two profiles of one task.
 
-    The challenger is better when its geometric-mean speedup exceeds 1 + `resolution` (of the source, where None), when
+    The challenger is better when its geometric-mean speedup exceeds 1 + `resolution` (of the source, where None) and
+    what counting only some blocks leaves open, when
     no workload is slower by more than the resolution, and when no pipe or memory level became busier by more than it
     so far that this level, if the model misjudged everything else, could undo the win (`worse_level`). Of measured
     profiles, whose limits are no measurement, only the times count; what they accept, paired timing decides
@@ -60,6 +63,7 @@ def better(challenger: Profile, incumbent: Profile, resolution: float | None = N
     if refusal:
         return Verdict(standing=Standing.INCOMPARABLE, speedup=None, reason=refusal)
     margin = 1 + (RESOLUTION[challenger.source] if resolution is None else resolution)
+    margin += sampling_margin(challenger, incumbent)
     speedup = challenger.speedup_over(incumbent)
     ratio = f"{speedup:.3g}x over {len(challenger.workloads)} workloads, {challenger.source.value}"
     if speedup <= margin:
@@ -69,6 +73,12 @@ def better(challenger: Profile, incumbent: Profile, resolution: float | None = N
     if doubt:
         return Verdict(standing=Standing.DOUBTFUL, speedup=speedup, reason=f"{ratio}, but {doubt}")
     return Verdict(standing=Standing.FASTER, speedup=speedup, reason=ratio)
+
+
+def sampling_margin(challenger: Profile, incumbent: Profile) -> float:
+    """Mean over workloads of how far a ratio of two times may be off because not all blocks were counted."""
+    theirs = {item.workload: item.sampling_error for item in incumbent.workloads}
+    return fmean(hypot(item.sampling_error, theirs[item.workload]) for item in challenger.workloads)
 
 
 def _incomparable(challenger: Profile, incumbent: Profile) -> str:
