@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from warpsmith.core.counters import LaunchCounters
+from warpsmith.sandbox.counting import count_launch
 from warpsmith.sandbox.emulator import launch as vm
 from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
-from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec, Memory, Options, SiteCounters
+from warpsmith.sandbox.emulator.machine import L2, LaunchResult, LaunchSpec, Memory, Options, SiteCounters
 from warpsmith.sandbox.emulator.ptx import parse_module
 
 from .executor import Executor
@@ -136,6 +138,26 @@ def ptx(isa: str | None) -> Callable[[str], Kernel]:
         return Kernel(loaded, loaded.module.entries[0].name, isa)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def count(cuda: Callable[..., Kernel], ptx: Callable[[str], Kernel]) -> Callable[..., LaunchCounters]:
+    """`count(source, grid, block, *arguments)`: counters of CUDA C++ or, where it begins with a dot, of PTX.
+
+    L2 is larger than anything that tests ask of it, unless `l2` is given.
+    """
+
+    def run(
+        source: str, grid: int | Sequence[int], block: int | Sequence[int], *arguments: Buffer | float, **options: Any
+    ) -> LaunchCounters:
+        kernel = ptx(source) if source.startswith(".") else cuda(source)
+        result = kernel.run(grid, block, *arguments, **{"l2": L2(1 << 20), **options})
+        assert result.fault is None, result.fault
+        entry = kernel.loaded.module.entry(kernel.name)
+        spec = LaunchSpec(three(grid), three(block), options.get("shared", 0), b"", options.get("blocks"))
+        return count_launch("k", entry, spec, result, 1 << 30)
+
+    return run
 
 
 @pytest.fixture(scope="session")
