@@ -76,6 +76,7 @@ static bool touch_target(Warp* w, const Copy& copy, u32 lane, bool issues) {
     Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,
                        w, copy.op, nullptr, arriving, at, issues};
     Collision found;
+    if (calm_one(w, copy.op, lane, at, copy.op->bytes, issues ? Touch::ISSUE : Touch::WRITE)) return true;
     return touch(toucher, at, copy.op->bytes, true, found) || !collide(w, copy.op, lane, found, at, copy.op->bytes);
 }
 

@@ -59,7 +59,12 @@ static bool release(Worker* k, u32 id) {
             for (u32 q = mask; q; q &= q - 1) give_reduction(w, first_lane(q), barrier);
         w->waiting &= ~mask;
     }
-    if (k->order) order_release(k->order, id, barrier.warps);
+    if (k->races) {
+        bool everybody = meets_everybody(k, barrier.warps);
+        if (!everybody && k->races->epoch.calm) tell(k);
+        order_release(k->order, id, barrier.warps);
+        if (everybody) epoch_next(k->races->epoch);
+    }
     views_left(k, id, !barrier.expected);
     memset(&barrier, 0, sizeof barrier);
     return true;

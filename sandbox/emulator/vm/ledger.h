@@ -523,6 +523,8 @@ static void end_views(Worker* k) {
 static void lanes_met(Warp* w, u32 mask) {
     Worker* k = w->worker;
     if (!k->order) return;
+    Epoch& epoch = k->order->epoch;
+    if (epoch.calm && epoch.touched >> w->index & 1) tell(k);
     order_lanes(k->order, w->index, mask, w->alive);
     if (!k->views || k->views_alike) return;
     Shared s = {};

@@ -6,7 +6,7 @@
 // in the ledger. Barriers join clocks.
 // Source of the method: Flanagan and Freund, FastTrack, PLDI 2009, with warps' clocks shared by their lanes.
 #pragma once
-#include "machine.h"
+#include "epoch.h"
 
 namespace WS_NS {
 namespace {
@@ -26,6 +26,7 @@ struct Order {
     u32 warps;
     u32 partial;       // warps of which some lanes met since all did
     LaneClock* lanes;  // by warp; null until some lanes of a warp meet
+    Epoch epoch;
 };
 
 static void set_floor(Order* r, u32 w) {

@@ -41,13 +41,14 @@ static void races_begin(Races* r, u32 warps) {
         r->now = 0;
     }
     order_begin(r, warps);
+    epoch_begin_block(r->epoch, r->words_count);
     r->set_count = r->free_set = 0;
 }
 
 static bool races_prepare(Races* r, u32 shared_bytes) {
     r->words_count = shared_bytes / 4 + 1;
     r->words = static_cast<Cell*>(calloc(r->words_count, sizeof(Cell)));
-    return r->words;
+    return r->words && epoch_prepare(r->epoch, r->words_count);
 }
 
 static void races_free(Races* r) {
@@ -55,6 +56,7 @@ static void races_free(Races* r) {
     free(r->bytes);
     free(r->sets);
     free(r->lanes);
+    epoch_free(r->epoch);
 }
 
 // Writes the bytes that a lane's store will write.
@@ -255,9 +257,10 @@ WS_INLINE void remember_read(const Toucher& t, Cell& cell) {
     remember_read_again(t, cell);
 }
 
-WS_INLINE bool touch_read(const Toucher& t, Cell& cell, Collision& found) {
+WS_INLINE bool touch_read(const Toucher& t, Cell& cell, u32 at, Collision& found) {
     if (cell.write_stamp <= t.races->base) {
         remember_read(t, cell);
+        if (known_written(t.races->epoch, at / 4)) return true;
         found = {WS_UNINITIALISED, t.site, t.thread};
         return false;
     }
@@ -333,16 +336,27 @@ static Cell* split_word(Races* r, u32 word) {
     return bytes;
 }
 
+// What the tags know of a copy that has begun goes into the history.
+WS_COLD void note_flight(Races* r, u32 word) {
+    r->epoch.tags[word] = 0;
+    r->words[word].write_stamp = 0;
+    for (u32 i = 0; i < 4 && r->words[word].split; i++) r->bytes[size_t(word) * 4 + i].write_stamp = 0;
+}
+
 WS_INLINE bool touch_cell(const Toucher& t, Cell& cell, bool write, u32 at, u32 size, Collision& found) {
-    return write ? touch_write(t, cell, at, size, found) : touch_read(t, cell, found);
+    return write ? touch_write(t, cell, at, size, found) : touch_read(t, cell, at, found);
 }
 
 // One lane's access to [address, address + size) of shared memory, which is in bounds.
 WS_INLINE bool touch(const Toucher& t, u32 address, u32 size, bool write, Collision& found) {
     Races* r = t.races;
+    if (__builtin_expect(r->epoch.calm, 0)) tell(t.running->worker);
+    r->epoch.touched |= 1u << t.warp;
     bool clean = true;
     for (u32 at = address, end = address + size; at < end;) {
         u32 word = at / 4, from = at % 4, to = end - at + from < 4 ? end - at + from : 4;
+        if (__builtin_expect(in_flight(r->epoch, word), 0)) note_flight(r, word);
+        if (__builtin_expect(t.issues, 0)) r->epoch.tags[word] = 0;
         Cell& cell = r->words[word];
         bool whole = from == 0 && to == 4;
         if (whole && !cell.split) {

@@ -3,6 +3,7 @@
 // `reach_lanes` is the general way: any space, each lane by itself. The fast ways in pattern.h end here whenever
 // something is unusual, so that faults are found and described in one place.
 #pragma once
+#include "calm.h"
 #include "global_races.h"
 #include "sharing.h"
 #include "traffic.h"
@@ -28,6 +29,7 @@ struct alignas(64) Port {
     u8 sectors[LANES];  // by the first lane's address modulo 32; 0 while unknown
     u64 noted;          // where the last load was whose sectors were noted
     u32 noted_by;       // for which block; 0 for none
+    Listed listed;      // shared memory: where `distance32` is listed
     alignas(64) u64 distance[LANES];   // of each lane's address from the first active lane's
     alignas(64) u32 distance32[LANES];
 };
@@ -143,7 +145,8 @@ static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, 
             begin_strong(w, op, lane, block_number(k), at, use);
             toucher.atomic = true;
         }
-        if (use == Use::UPDATE && k->races->words[at / 4].write_stamp <= k->races->base) {
+        if (use == Use::UPDATE && !known_written(k->races->epoch, at / 4) &&
+            k->races->words[at / 4].write_stamp <= k->races->base) {
             bad_access(w, op, WS_UNINITIALISED, lane, WS_SHARED, at, size);
             return false;
         }
@@ -169,8 +172,9 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
                         StoredBytes stored = nullptr) {
     Worker* k = w->worker;
     u64 shared_mask = 0, local_mask = 0, global_mask = 0;
-    u32 shared_at[LANES];
+    u32 shared_at[LANES] = {};
     u64 local_at[LANES];
+    bool calm = k->checks && space == WS_SHARED && use != Use::UPDATE && k->races->epoch.calm;
     k->storing_shared = nullptr;
     k->storing = address;
     k->storing_from = 0;
@@ -178,7 +182,7 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
         u32 lane = first_lane(m);
         Place place;
         if (!reach_one(w, op, lane, space, address[lane], size, use, place)) return false;
-        if (k->checks && !inspect(w, op, lane, place, address[lane], size, use, stored)) return false;
+        if (k->checks && !calm && !inspect(w, op, lane, place, address[lane], size, use, stored)) return false;
         k->pointer[lane] = place.data;
         k->valid[lane] = place.valid;
         if (place.space == WS_SHARED) {
@@ -191,6 +195,12 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
             global_mask |= 1u << lane;
         }
     }
+    if (calm && !calm_lanes(w, op, shared_at, 0, mask, size, use == Use::WRITE, false, nullptr))
+        for (u32 m = mask; m; m &= m - 1) {
+            u32 lane = first_lane(m);
+            Place place = {k->pointer[lane], nullptr, WS_SHARED, shared_at[lane]};
+            if (!inspect(w, op, lane, place, address[lane], size, use, stored)) return false;
+        }
     if (!k->count) return true;
     WsCounters& counts = k->ports[op->port].counts;
     counts.requests++;
