@@ -8,16 +8,27 @@ from __future__ import annotations
 import io
 import re
 import tokenize
-
-from warpsmith.core.errors import KernelFileError
-from warpsmith.core.kernel_file.lexer import comment_spans, lex
+from collections.abc import Iterator
+from functools import lru_cache
 
 _OPENING = re.compile(r"^\s*(//|#) /// kernel\s*$")
 _CLOSING = re.compile(r"^\s*(//|#) ///\s*$")
 _TOML = re.compile(r"\"(?:\\.|[^\"\\])*\"|'[^']*'|(?P<comment>#.*)$")
-_SPEAKING = ("error", "warning", "pragma")
+_PIECES = re.compile(
+    r"""(?P<comment>//(?:[^\n\\]|\\(?:\r?\n|.))*|/\*.*?(?:\*/|\Z))
+    |(?P<string>(?:u8|[uUL])?R"(?P<mark>[^()\\\s"]{0,16})\(.*?\)(?P=mark)"
+    |(?:u8|[uUL])?"(?:\\.|[^"\\\n])*"|(?:u8|[uUL])?'(?:\\.|[^'\\\n])+')
+    |\.?\d(?:'(?=\w)|[\w.])*|(?P<word>[^\W\d]\w*)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Comments, and what a comment's mark may stand in without being one."""
+_SPEAKING = re.compile(
+    r"(?:\#|%:)(?:[ \t]|\\\r?\n)*(?:error|warning|pragma(?:[ \t]|\\\r?\n)+message)\b(?:[^\n\\]|\\(?:\r?\n|.))*"
+)
+"""`#error` and its like, to the end of the line."""
 
 
+@lru_cache(maxsize=64)
 def shown(text: str, language: str) -> str:
     """The kernel file without comments, docstrings and compiler messages; head block and line numbers kept.
 
@@ -30,7 +41,7 @@ def shown(text: str, language: str) -> str:
     rest = "".join(lines[body:])
     try:
         return head + (_cuda(rest) if language == "cuda" else _triton(rest))
-    except (KernelFileError, tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError):
         return text
 
 
@@ -65,33 +76,22 @@ def _without_remark(line: str) -> str:
 
 
 def _cuda(text: str) -> str:
-    spans = [*comment_spans(text), *_messages(text)]
-    return _blanked(text, spans)
+    silent = _blanked(text, list(_speech(text)))
+    return _blanked(silent, [directive.span() for directive in _SPEAKING.finditer(silent)])
 
 
-def _messages(text: str) -> list[tuple[int, int]]:
-    """Where `#error` and its like, and the words of a static_assert, stand."""
-    starts = [0, *(match.end() for match in re.finditer("\n", text))]
-    source, found, asserting = lex(text), list[tuple[int, int]](), 0
-    for directive in source.directives:
-        if len(directive) > 1 and directive[1].text in _SPEAKING:
-            speaks = directive[1].text != "pragma" or (len(directive) > 2 and directive[2].text == "message")
-            first, last = directive[0], directive[-1]
-            if speaks:
-                found.append((starts[first.line - 1] + first.column - 1, _end(starts, last)))
-    for before, token in zip(source.tokens, source.tokens[1:], strict=False):
-        if before.text == "static_assert":
-            asserting = 1
-        elif asserting and token.text in "()":
-            asserting += 1 if token.text == "(" else -1
-        elif asserting and token.kind == "string":
-            found.append((starts[token.line - 1] + token.column, _end(starts, token) - 1))
-    return found
-
-
-def _end(starts: list[int], token: object) -> int:
-    line, column, text = token.line, token.column, token.text  # type: ignore[attr-defined]
-    return int(starts[line - 1] + column - 1 + len(text))
+def _speech(text: str) -> Iterator[tuple[int, int]]:
+    """Where comments stand, and the words of a static_assert."""
+    asserting, at = False, 0
+    for piece in _PIECES.finditer(text):
+        asserting &= ";" not in text[at : piece.start()]
+        at = piece.end()
+        if piece["comment"]:
+            yield piece.span()
+        elif piece["string"] and asserting:
+            opening = piece["string"].index('"' if '"' in piece["string"] else "'") + 1
+            yield (piece.start() + opening, piece.end() - 1)
+        asserting |= piece["word"] == "static_assert"
 
 
 def _triton(text: str) -> str:

@@ -37,10 +37,11 @@ INJECTED = f"""// {WHAT}
 // block = 32
 // ///
 // {WHAT}
-#error "{WHAT}"
+# /* */ error "{WHAT}" \\
+{WHAT}
 #pragma message("{WHAT}")
 #pragma unroll
-static_assert((sizeof(x_t) == 2), "{WHAT}"); /* {WHAT}
+static_assert((sizeof(x_t) == 2), /* ; */ "{WHAT}" R"x({WHAT})x"); /* {WHAT}
 {WHAT} */
 __global__ void k(const x_t* x) {{ asm("mov.u32 %0, 1;" : : ); }}  // {WHAT}
 """
@@ -56,7 +57,7 @@ def test_a_candidate_cannot_speak_to_the_reader() -> None:
     text = shown(INJECTED, "cuda")
     assert WHAT not in text
     assert text.count("\n") == INJECTED.count("\n")
-    assert 'asm("mov.u32 %0, 1;"' in text.splitlines()[15]
+    assert 'asm("mov.u32 %0, 1;"' in text.splitlines()[16]
     assert "#pragma unroll" in text
     assert ["a # b"] == list(parse_kernel_file(text).tags)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,11 +12,14 @@ from pydantic import ValidationError
 
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import StoreError
-from warpsmith.core.events import EVENT, Event, RunStarted
+from warpsmith.core.events import EVENT, Accepted, Called, Confirmed, Evaluated, Event, RunFinished, RunStarted
 from warpsmith.core.quantity import Source
-from warpsmith.store.database import complaints_of, connect, transaction
+from warpsmith.store.database import complaints_of, connect, transaction, unsynced
 from warpsmith.store.incumbents import Incumbent
 from warpsmith.store.runs import SUMMARIES, StoredRun
+
+COSTLY = (RunStarted, Called, Evaluated, Confirmed, Accepted, RunFinished)
+"""Events that are on disk before `append` returns."""
 
 
 class Store:
@@ -48,10 +51,13 @@ class Store:
     def append(self, run: str, event: Event, *, at: int) -> None:
         """Write the event as number `at` of the run, counted from 0; on return it survives the process.
 
+        What cost time or money survives loss of power too; the rest follows from it and is on disk with the next.
+
         Raises:
             StoreError: the run already has an event `at` or none before it: somebody else continues this run.
         """
-        with self._guarded(), transaction(self._connection):
+        synced = nullcontext() if isinstance(event, COSTLY) else unsynced(self._connection)
+        with self._guarded(), synced, transaction(self._connection):
             if at == 0 and isinstance(event, RunStarted):
                 self._enter_run(run, event)
             present = self._count(run)
@@ -94,9 +100,12 @@ class Store:
             ) from error
 
     def put_text(self, text: str) -> str:
-        """Keep a kernel text; answers its digest."""
+        """Keep a text; answers its digest.
+
+        It is on disk when the next event is: that one's fsync covers the whole log, so this one is spared.
+        """
         digest = digest_text(text)
-        with self._guarded():
+        with self._guarded(), unsynced(self._connection):
             self._connection.execute(
                 "INSERT INTO texts (digest, text) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING", (digest, text)
             )

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 from warpsmith.core.errors import KernelFileError
 
-_SPACE = re.compile(r"(?:[ \t\r\f\v]|\\\r?\n)+")
-_RAW_OPENING = re.compile(r'(?:u8|[uUL])?R"([^()\\\s"]{0,16})\(')
-_STRING = re.compile(r'(?:u8|[uUL])?"(?:\\.|[^"\\\n])*"|(?:u8|[uUL])?\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
-_NUMBER = re.compile(r"\.?\d(?:[eEpP][+-]|'(?=\w)|[\w.])*")
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
-_PUNCTUATION = re.compile(r"<<<|::|->|\.\.\.|%:|.", re.DOTALL)
+_PIECE = re.compile(
+    r"""(?P<newline>\n)
+    |(?P<skip>(?:[ \t\r\f\v]|\\\r?\n)+)
+    |(?P<remark>//)
+    |(?P<comment>/\*)
+    |(?P<raw>(?:u8|[uUL])?R"(?P<mark>[^()\\\s"]{0,16})\()
+    |(?P<string>(?:u8|[uUL])?"(?:\\.|[^"\\\n])*"|(?:u8|[uUL])?'(?:\\.|[^'\\\n])+')
+    |(?P<number>\.?\d(?:[eEpP][+-]|'(?=\w)|[\w.])*)
+    |(?P<identifier>[^\W\d]\w*)
+    |(?P<punctuation><<<|::|->|\.\.\.|%:|.)""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +67,24 @@ def lex(text: str) -> CppSource:
 
 def _scan(text: str, at: int, line: int) -> tuple[str, int]:
     """Kind and end of what starts at `at`: a token kind, `skip` or `newline`."""
-    if text[at] == "\n":
-        return "newline", at + 1
-    if space := _SPACE.match(text, at):
-        return "skip", space.end()
-    if text.startswith("//", at):
+    piece = _PIECE.match(text, at)
+    assert piece is not None
+    kind = piece.lastgroup
+    if kind == "remark":
         return "skip", _end_of_line(text, at)
-    if text.startswith("/*", at):
+    if kind == "comment":
         end = text.find("*/", at + 2)
         if end < 0:
             raise KernelFileError("A `/*` comment is not closed.", remedy="Close it with `*/`.", line=line)
         return "skip", end + 2
-    if raw := _RAW_OPENING.match(text, at):
-        closing = f'){raw.group(1)}"'
-        end = text.find(closing, raw.end())
+    if kind == "raw":
+        closing = f'){piece["mark"]}"'
+        end = text.find(closing, piece.end())
         if end < 0:
             raise KernelFileError("A raw string is not closed.", remedy=f"Close it with `{closing}`.", line=line)
         return "string", end + len(closing)
-    for kind, pattern in (("string", _STRING), ("number", _NUMBER), ("identifier", _IDENTIFIER)):
-        if match := pattern.match(text, at):
-            return kind, match.end()
-    match = _PUNCTUATION.match(text, at)
-    assert match is not None
-    return "punctuation", match.end()
+    assert kind is not None
+    return kind, piece.end()
 
 
 def _end_of_line(text: str, at: int) -> int:
@@ -95,15 +96,3 @@ def _end_of_line(text: str, at: int) -> int:
         if not text[at:end].rstrip("\r").endswith("\\"):
             return end
         at = end + 1
-
-
-def comment_spans(text: str) -> tuple[tuple[int, int], ...]:
-    """Where comments start and end in C++ source."""
-    spans, at, line = [], 0, 1
-    while at < len(text):
-        kind, end = _scan(text, at, line)
-        if kind == "skip" and text[at] == "/":
-            spans.append((at, end))
-        line += text.count("\n", at, end)
-        at = end
-    return tuple(spans)
