@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 
 from warpsmith.sandbox.emulator.bytecode import DraftBlock, DraftProgram, Value
+from warpsmith.sandbox.emulator.definedness import mark_definedness
 
 LANES = 32
 
@@ -20,13 +21,17 @@ def allocate(program: DraftProgram) -> int:
     4-byte and 8-byte values have places of their own: sharing between widths would let a result overlap a source's
     other lanes.
     """
+    values, intervals, unwritten = _intervals(program)
+    if unwritten and mark_definedness(program, unwritten):
+        for value in values:
+            value.number = -1
+        values, intervals, _ = _intervals(program)
     end = 0
     for width in (8, 4):
         for value in program.constants:
             if value.width == width:
                 value.offset = end
                 end += width * LANES
-    values, intervals = _intervals(program)
     for width in (8, 4):
         chosen = [i for i, value in enumerate(values) if value.width == width]
         end = _scan(values, intervals, chosen, end, width * LANES)
@@ -48,8 +53,9 @@ def _scan(values: list[Value], intervals: list[list[int]], chosen: list[int], en
     return end
 
 
-def _intervals(program: DraftProgram) -> tuple[list[Value], list[list[int]]]:
-    """Values that are not constants, and the first and last position each is live at.
+def _intervals(program: DraftProgram) -> tuple[list[Value], list[list[int]], list[Value]]:
+    """Values that are not constants, the first and last position each is live at, and those live at the entry, which
+    some path reads before it writes them.
 
     Operation i reads at position 2i and writes at 2i + 1.
     """
@@ -75,7 +81,8 @@ def _intervals(program: DraftProgram) -> tuple[list[Value], list[list[int]]]:
             position += 1
         for i in _members(live_out[index]):
             first[i], last[i] = min(first[i], position), position
-    return values, [[start, stop] for start, stop in zip(first, last, strict=True)]
+    unwritten = [values[i] for i in _members(live_in[0])] if live_in else []
+    return values, [[start, stop] for start, stop in zip(first, last, strict=True)], unwritten
 
 
 _Accesses = list[tuple[list[int], list[int]]]

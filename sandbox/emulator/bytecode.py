@@ -37,6 +37,7 @@ class Space(IntEnum):
     GENERIC = 3
     CONST = 4
     PARAM = 5
+    REGISTER = 6
 
 
 class SlotKind(IntEnum):

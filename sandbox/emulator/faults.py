@@ -48,7 +48,7 @@ DEADLOCK_DETAILS = (
 """In the order of `WsDeadlockDetail`."""
 
 NAMES = {Space.GLOBAL: "global", Space.SHARED: "shared", Space.LOCAL: "local", Space.GENERIC: "generic",
-         Space.CONST: "const", Space.PARAM: "param"}  # fmt: skip
+         Space.CONST: "const", Space.PARAM: "param", Space.REGISTER: "register"}  # fmt: skip
 
 
 def position(linear: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -123,6 +123,8 @@ def describe(
             said = "was running when the launch had executed its budget of warp instructions"
         case FaultKind.TRAP:
             said = f"failed an assertion: {asserted}" if asserted else "executed a trap"
+        case FaultKind.UNINITIALISED if record.space == Space.REGISTER:
+            space, said = NAMES[Space.REGISTER], "depends on a register that nothing has written on its way here"
         case _:
             name, place = _where(record, allocations)
             space = NAMES[Space(record.space)]

@@ -71,6 +71,8 @@ static const Entry TABLE[] = {
     SAME("assert", assert_failed)
     COUNTED("guarded", guarded) COUNTED("split", split) SAME("trap", trap) SAME("nothing", nothing)
     SAME("bar.sync", bar_sync) SAME("bar.arrive", bar_arrive) SAME("bar.warp.sync", bar_warp_sync) SAME("fence", memory_fence)
+    {"defined", {nothing, nothing, require_defined, require_defined}},
+   
     SAME("shfl.up", shuffle<UP>) SAME("shfl.down", shuffle<DOWN>) SAME("shfl.bfly", shuffle<BUTTERFLY>)
     SAME("shfl.idx", shuffle<INDEX>) SAME("vote", vote) SAME("activemask", active_mask) SAME("match", match)
     SAME("redux", reduce) SAME("elect", elect)

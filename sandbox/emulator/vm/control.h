@@ -278,6 +278,15 @@ static const Operation* assert_failed(Warp* w, const Operation* op) {
     w->worker->fault.address = lanes<u64>(w, op->a)[lane];
     return nullptr;
 }
+// a: marks that say whether a lane's value was ever written.
+static const Operation* require_defined(Warp* w, const Operation* op) {
+    u32 unknown = w->active & ~mask_of(lanes<u32>(w, op->a));
+    if (__builtin_expect(!unknown, 1)) return op + 1;
+    bool first = w->worker->fault.kind == WS_NO_FAULT;
+    fail(w, op, WS_UNINITIALISED, first_lane(unknown));
+    if (first) w->worker->fault.space = WS_REGISTER;
+    return nullptr;
+}
 static const Operation* nothing(Warp*, const Operation* op) { return op + 1; }
 
 }  // namespace

@@ -91,7 +91,7 @@ enum WsFaultKind : uint32_t {
     WS_NO_FAULT, WS_OUT_OF_BOUNDS, WS_READ_ONLY, WS_MISALIGNED, WS_UNINITIALISED, WS_RACE, WS_BARRIER,
     WS_DEADLOCK, WS_BUDGET, WS_TRAP
 };
-enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM };
+enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM, WS_REGISTER };
 // What a deadlock is about: a barrier, or a loop that waits for another block.
 // Why accesses race: nothing orders them, or a load through the read-only path finds what the launch wrote.
 enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH };
