@@ -91,7 +91,7 @@ static bool arrive(Warp* w, const Operation* op, u32& id) {
     u32 lane = first_lane(w->active);
     id = lanes<u32>(w, op->a)[lane];
     u32 expected = op->bytes ? lanes<u32>(w, op->b)[lane] : 0;
-    if (id >= MAX_BARRIERS || expected > k->warp_count * LANES || (op->bytes && expected == 0)) {
+    if (id >= MAX_BARRIERS || expected > k->warp_count * LANES || (op->bytes && (expected == 0 || expected % LANES))) {
         fail(w, op, WS_BARRIER, lane, WS_BAD_BARRIER);
         return false;
     }

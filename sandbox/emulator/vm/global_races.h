@@ -144,7 +144,9 @@ WS_COLD bool over_past(const Visitor& v, const Past& past) {
         return true;
     }
     for (u32 t = first; t <= last; t++)
-        if (!learnt_from(v.k, v.thread, block, t, stamp)) return false;
+        if (!learnt_from(v.k, v.thread, block, t, stamp) &&
+            !saw_published(v.k, v.thread, v.start, block, t, stamp))
+            return false;
     return true;
 }
 

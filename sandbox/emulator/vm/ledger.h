@@ -36,6 +36,7 @@ struct Knowledge {
 struct Publication {
     u32 block, thread;
     u32 base;    // of the block's stamps: those of questions count from it
+    u32 self;    // stamp of the access that published
     u32 before;  // index + 1 of the same block's last one at this address
     Fence *far, *near;
     Knowledge *far_known, *near_known;
@@ -344,6 +345,24 @@ WS_COLD bool learnt_from(Worker* k, u32 me, u32 block, u32 thread, u32 stamp) {
     return k->views && knows(k->ledger, k->views[me].known, block_number(k), block, thread, stamp);
 }
 
+// Whether thread `me` learnt of what `thread` did to global `address` by publishing there, which its fence does not cover.
+WS_COLD bool saw_published(Worker* k, u32 me, u64 address, u32 block, u32 thread, u32 stamp) {
+    const Knowledge* known = k->views ? k->views[me].known : nullptr;
+    u32 location = known ? location_of(k->ledger, 0, address, false) : ALL;
+    if (location == ALL) return false;
+    const Location& at = k->ledger->locations[location];
+    for (u32 i = 0; i < known->count; i++) {
+        const Reference& ref = known->items[i];
+        if (ref.location != location) continue;
+        for (u32 index = last_of(k->ledger, location, block)->index; index > ref.from; index = at.log[index - 1]->before) {
+            const Publication* p = at.log[index - 1];
+            bool told = !ref.near || block == block_number(k);
+            if (index <= ref.to && told && p->thread == thread && stamp + p->base <= p->self) return true;
+        }
+    }
+    return false;
+}
+
 WS_COLD bool learnt(Worker* k, u32 me, u32 other, u32 stamp) {
     return learnt_from(k, me, block_number(k), other, stamp - k->order->base);
 }
@@ -410,7 +429,7 @@ static void write_strongly(Worker* k, u32 thread, u64 space, u64 address, bool f
     v.published_at = location;
     v.published_index = at.count;
     auto* p = made<Publication>();
-    *p = {block_number(k), thread, k->order->base, 0, far ? keep(v.far) : nullptr, keep(v.near),
+    *p = {block_number(k), thread, k->order->base, k->order->stamp[thread / LANES], 0, far ? keep(v.far) : nullptr, keep(v.near),
           far ? keep(v.far_known) : nullptr, keep(v.near_known)};
     append(l, location, p);
 }
