@@ -68,6 +68,17 @@ class Reading:
         counters = self.launch.counters
         return counters.atomic_serial / (counters.atomic_lanes / LANES) if counters.atomic_lanes else 0.0
 
+    @property
+    def active_lanes(self) -> float:
+        """Lanes of a warp that take part in an instruction, on average."""
+        counters = self.launch.counters
+        return counters.thread_instructions / counters.issued if counters.issued else float(LANES)
+
+    @property
+    def diverges(self) -> bool:
+        """Whether branches split warps often enough to leave a quarter of the lanes idle."""
+        return self.launch.counters.branches.efficiency < 0.95 and self.active_lanes < 0.75 * LANES
+
     def share(self, pipe: str) -> float:
         """Share of the issued warp instructions that go to a pipe."""
         counters = self.launch.counters
@@ -113,6 +124,9 @@ class Reading:
             "serial passes per atomic": (self.atomic_passes, "1", False),
             "heaviest block over mean": (counters.heaviest_block, "1", False),
             "grid blocks": (counters.grid_blocks, "1", False),
+            "branch efficiency": (counters.branches.efficiency, "1", False),
+            "active lanes per warp instruction": (self.active_lanes, "threads", False),
+            "L2 hit rate": (counters.l2.hit_rate if counters.l2 else 0.0, "1", True),
         }
 
 

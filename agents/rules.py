@@ -150,6 +150,14 @@ RULES: tuple[Rule, ...] = (
         techniques=("tensor_core",),
     ),
     Rule(
+        "lanes of a warp go different ways",
+        COMPUTE | {"latency", "lsu"},
+        lambda it: it.diverges,
+        "Let the lanes of a warp take one branch: give each warp one case, or select values instead of branching.",
+        ("branch efficiency", "active lanes per warp instruction"),
+        techniques=("uniform_branches", "balanced"),
+    ),
+    Rule(
         "index arithmetic and unpacking fill the issue slots",
         frozenset({"alu", "issue", "latency"}),
         lambda it: it.share("alu") + it.share("control") > 0.4,

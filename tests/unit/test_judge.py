@@ -9,7 +9,7 @@ from warpsmith.agents.reading import read
 from warpsmith.agents.scripted import ScriptedEvaluator, scripted_workload
 from warpsmith.agents.state import Attempt
 from warpsmith.core.candidate import Candidate
-from warpsmith.core.counters import SharedTraffic, Traffic
+from warpsmith.core.counters import Branches, SharedTraffic, Traffic
 from warpsmith.core.events import Proposed
 from warpsmith.core.outcome import OutOfBounds, Stage
 from warpsmith.core.profile import Critique, LaunchProfile, WorkloadProfile
@@ -68,6 +68,19 @@ def judged(of: Candidate, *workloads: WorkloadProfile) -> Critique:
 SCATTERED = Traffic(requests=1e4, sectors=32e4, bytes=128e4)
 NARROW = Traffic(requests=1e4, sectors=4e4, bytes=128e4)
 WIDE = Traffic(requests=1e4, sectors=16e4, bytes=512e4)
+
+
+def test_divergence_is_named_where_it_leaves_lanes_idle_and_only_there() -> None:
+    split = Branches(executed=100, divergent=50)
+    idle = {"warp_instructions": {"fma": 100.0}, "thread_instructions": 1000.0}
+    critique = judged(candidate(), workload("fma", branches=split, **idle))
+    assert critique.bottleneck.endswith("lanes of a warp go different ways")
+    assert {"branch efficiency": 0.5, "active lanes per warp instruction": 10} == {
+        item.name: item.value for item in critique.evidence if "limit" not in item.name
+    }
+    for changes in ({"branches": Branches(executed=100)}, {"thread_instructions": 3200.0}):
+        critique = judged(candidate(), workload("fma", **{"branches": split, **idle, **changes}))
+        assert "different ways" not in critique.bottleneck
 
 
 def test_scattered_loads_call_for_coalescing_and_the_sectors_prove_it() -> None:
