@@ -14,6 +14,7 @@ from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Cost, Task, Workload
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
+from warpsmith.sandbox.bench_partly import run_partly
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.trials import static_inputs, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
@@ -109,14 +110,27 @@ class Bench:
         """Compare what sampled blocks wrote, once the launches before them have run whole."""
         whole = self._whole(request.plan, workload, reply.counters)
         if whole is None:
-            self.unseen.append(workload.name)
-            return None
+            return self._check_part(request, workload, reply)
         if whole:
             reply = self.launcher.run(replace(request, whole=whole, counters=False))
             if reply.failure is not None:
                 return _at(reply.failure, workload)
             self.replies[-1] = (workload, reply)
         return check_written(self.task, workload, reply.outputs, reply.changed, CACHE, self.seed)
+
+    def _check_part(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
+        """Compare what hangs together of launches that are too large to run whole."""
+        part = run_partly(
+            self.launcher,
+            request,
+            reply.counters,
+            lambda kernel: self.builds.communicates(workload, kernel),
+            self.seed,
+        )
+        if part is None:
+            self.unseen.append(workload.name)
+            return None
+        return check_written(self.task, workload, part.reply.outputs, part.alike, CACHE, self.seed)
 
     def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
         """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.counters import LaunchCounters
+from warpsmith.core.dtype import DType
 from warpsmith.core.outcome import Outcome, Stage, Unsupported
 from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, TensorArg
 from warpsmith.core.protocols import Check, LaunchCoverage, RunReply, RunRequest
@@ -36,6 +37,7 @@ from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.parameters import encode, matched
 from warpsmith.sandbox.sampling import choose_blocks, group_blocks
+from warpsmith.sandbox.stores import written_parameters
 
 WARP_BUDGET = 1 << 28
 """Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""
@@ -79,6 +81,11 @@ def _uniform(ptx: str, entry: str, pointers: frozenset[int]) -> UniformProgram:
     return UniformProgram.of(load_ptx(ptx).module.entry(entry), pointers)
 
 
+@lru_cache(maxsize=64)
+def _stored(ptx: str, entry: str) -> frozenset[int]:
+    return written_parameters(load_ptx(ptx).module.entry(entry))
+
+
 class _Call:
     """One call of a plan: its memory, and what its launches counted."""
 
@@ -102,7 +109,7 @@ class _Call:
             if isinstance(step, BoundFill):
                 self._fill(self.places[step.tensor], step.value)
             elif not (step.prepare and self.request.keep_prepared):
-                failure = self._launch(step, sampled=self.sampling and number not in self.request.whole)
+                failure = self._launch(number, step)
             if failure is not None:
                 break
         outputs = {
@@ -143,12 +150,14 @@ class _Call:
                 # What sampled blocks wrote shows against random bytes; integers that another launch may take for
                 # indices stay zero.
                 poison = self._random if tensor.dtype.is_floating or self._launches_with(name) == 1 else self._poison
-                place = self._map(name, poison(tensor.nbytes), writable=True, initialised=False)
+                data = self._junk(tensor.dtype, tensor.nbytes) if self.request.junk else poison(tensor.nbytes)
+                place = self._map(name, data, writable=True, initialised=False)
                 if self.sampling:
                     self.before[name] = place.data.copy()
         for buffer in self.request.plan.buffers:
             kept = self.request.keep_prepared.get(buffer.name) if buffer.prepared else None
-            data = self._poison(buffer.nbytes) if kept is None else kept.bytes.copy()
+            fresh = self._junk(buffer.dtype, buffer.nbytes) if self.request.junk else self._poison(buffer.nbytes)
+            data = fresh if kept is None else kept.bytes.copy()
             place = self._map(buffer.name, data, writable=True, initialised=kept is not None)
             if buffer.init is not None and kept is None:
                 self._fill(place, buffer.init)
@@ -166,6 +175,22 @@ class _Call:
         """Random bytes, so that no stale value looks right; zeros while sampling, so that no index runs wild."""
         return np.zeros(size, np.uint8) if self.sampling else self._random(size)
 
+    def _junk(self, dtype: DType, size: int) -> NDArray[np.uint8]:
+        """Large floating values of the request's sign, zeros where integers may be indices.
+
+        Those of one sign are no mirror of the other's: a product of two of them must differ too.
+        """
+        if not dtype.is_floating:
+            return self._poison(size)
+        count, least = size // dtype.itemsize, 512 if self.request.junk > 0 else 64
+        draw = np.random.default_rng([self.request.seed, least])
+        values = (self.request.junk * least * (1 + draw.random(count, np.float32))).astype(np.float32)
+        if dtype is DType.BFLOAT16:
+            return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
+        if dtype.itemsize == 1:  # the upper exponents of both eight-bit formats
+            return draw.integers(0x60, 0x68, size, np.uint8) | np.uint8(0x80 if self.request.junk < 0 else 0)
+        return values.astype(dtype.storage).view(np.uint8)
+
     def _random(self, size: int) -> NDArray[np.uint8]:
         return self.random.integers(0, 256, size, np.uint8)
 
@@ -175,9 +200,10 @@ class _Call:
         if place.valid is not None:
             place.valid[:] = 1
 
-    def _launch(self, step: BoundLaunch, *, sampled: bool) -> Outcome | None:
+    def _launch(self, number: int, step: BoundLaunch) -> Outcome | None:
+        chosen = None if number in self.request.whole else self._sample(number, step)
         with self._mapped_for(step):
-            return self._run(step, sampled=sampled)
+            return self._run(step, chosen)
 
     @contextmanager
     def _mapped_for(self, step: BoundLaunch) -> Iterator[None]:
@@ -205,7 +231,7 @@ class _Call:
             return None
         return max(1, fits.blocks_per_sm) * (self.request.sms or self.launcher.arch.sms)
 
-    def _run(self, step: BoundLaunch, *, sampled: bool) -> Outcome | None:
+    def _run(self, step: BoundLaunch, chosen: tuple[int, ...] | None) -> Outcome | None:
         module = load_ptx(self.request.artifact.ptx)
         entry = module.module.entry(self.request.artifact.entries[step.kernel])
         spec = LaunchSpec(
@@ -213,7 +239,7 @@ class _Call:
             block=step.block,
             dynamic_shared=step.shared,
             params=self._pack(entry, step),
-            blocks=self._sample(step) if sampled else None,
+            blocks=chosen,
             cooperative=step.cooperative,
         )
         resident = self._resident(entry, step)
@@ -227,7 +253,7 @@ class _Call:
             sms=self.request.sms or self.launcher.arch.sms,
             l2=cache,
             groups=group_blocks(spec.grid, spec.blocks).groups if spec.blocks else None,
-            resident=None if sampled else resident,
+            resident=None if chosen is not None else resident,
         )
         try:
             result = self.launcher.execute(module, entry.name, spec, self.memory, options)
@@ -252,18 +278,22 @@ class _Call:
         guarded = {("guard", int(index)) for index in np.flatnonzero(result.guarded_warps)}
         return LaunchCoverage(step.kernel, step.line, decided | entered | guarded)
 
-    def _sample(self, step: BoundLaunch) -> tuple[int, ...] | None:
+    def _sample(self, number: int, step: BoundLaunch) -> tuple[int, ...] | None:
         """Blocks to run; all of them where a later launch may take an index from what this one writes."""
         count = self.request.sample_blocks
         if count is None or step.cooperative or self._feeds_indices(step):
             return None
-        return choose_blocks(step.grid, count, self.request.seed)
+        return self.request.blocks.get(number) or choose_blocks(step.grid, count, self.request.seed)
 
     def _feeds_indices(self, step: BoundLaunch) -> bool:
-        integers = {buffer.name for buffer in self.request.plan.buffers if not buffer.dtype.is_floating}
-        launches = self.request.plan.launches
-        later = launches[launches.index(step) + 1 :]
-        return bool(integers & _tensors(step) & set().union(*(_tensors(item) for item in later)))
+        """Whether it may write integers that a later launch is given."""
+        plan = self.request.plan
+        integers = {buffer.name for buffer in plan.buffers if not buffer.dtype.is_floating}
+        integers |= {name for name, output in self.request.outputs.items() if not output.dtype.is_floating}
+        stored = _stored(self.request.artifact.ptx, self.request.artifact.entries[step.kernel])
+        written = {arg.name for index, arg in enumerate(step.args) if isinstance(arg, TensorArg) and index in stored}
+        later = plan.launches[plan.launches.index(step) + 1 :]
+        return bool(integers & written & set().union(*(_tensors(item) for item in later)))
 
     def _pack(self, entry: Entry, step: BoundLaunch) -> bytes:
         """The parameter buffer, each argument at its parameter's offset and width."""

@@ -75,6 +75,11 @@ class RunRequest:
     """Count only about this many blocks of each launch; outputs then mean nothing."""
     whole: frozenset[int] = frozenset()
     """Steps of the plan, by position, that run every block although blocks are sampled."""
+    blocks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """Steps of the plan, by position, that run just these linear block indices while blocks are sampled."""
+    junk: int = 0
+    """Sign of the large values that floating scratch and outputs hold at first while blocks are sampled; 0: none. What
+    comes out alike under both signs depends on nothing that no block wrote."""
     budget: int | None = None
     """Warp instructions one launch may issue; None: the launcher's own limit."""
     sms: int | None = None

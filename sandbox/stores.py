@@ -1,0 +1,106 @@
+"""Which of its pointer arguments a kernel may write through, told from its instructions without running it.
+
+A register may hold an address into whatever its sources may: arithmetic, selection and calls pass that on, and so does
+memory, where any 64-bit value may be a pointer that was put there. So the answer names too many rather than too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from warpsmith.sandbox.emulator.program import (
+    Address,
+    Entry,
+    Guard,
+    Instr,
+    Not,
+    Operand,
+    Pair,
+    Register,
+    Symbol,
+    Vector,
+)
+
+_WRITES = frozenset({"st", "red", "atom", "stmatrix"})
+_READS = frozenset({"ld", "ldu", "atom"})
+
+
+def written_parameters(entry: Entry) -> frozenset[int]:
+    """Indices of the parameters whose memory a launch of the entry may change."""
+    everything = frozenset(range(len(entry.params)))
+    reach = _Reach(entry, everything)
+    found: set[int] = set()
+    for instr in entry.instructions:
+        if _stores_globally(instr):
+            held = [reach.of(operand) for operand in instr.operands if isinstance(operand, Address)]
+            # An address from nowhere known, such as an integer, may point anywhere.
+            found |= frozenset().union(*held) or everything
+    return frozenset(found)
+
+
+def _stores_globally(instr: Instr) -> bool:
+    store = instr.opcode in _WRITES or (instr.opcode == "wmma" and "store" in instr.modifiers)
+    return store and not {"shared", "local", "param"} & {word.split("::")[0] for word in instr.modifiers}
+
+
+class _Reach:
+    """For each register the parameters it may point into, as a fixed point over the instructions."""
+
+    def __init__(self, entry: Entry, everything: frozenset[int]) -> None:
+        self.params = {param.name: index for index, param in enumerate(entry.params)}
+        self.everything = everything
+        self.held: dict[int, frozenset[int]] = {}
+        changed = True
+        while changed:
+            changed = False
+            for instr in entry.instructions:
+                changed |= self._pass_on(instr)
+
+    def of(self, operand: Operand) -> frozenset[int]:
+        """Parameters an operand may point into."""
+        found: frozenset[int] = frozenset()
+        for name in _symbols(operand):
+            found |= frozenset({self.params[name]}) if name in self.params else frozenset()
+        for register in _registers(operand):
+            found |= self.held.get(register.index, frozenset())
+        return found
+
+    def _pass_on(self, instr: Instr) -> bool:
+        if len(instr.operands) < 2:
+            return False
+        source = frozenset().union(*(self.of(operand) for operand in instr.operands[1:]))
+        if instr.opcode in _READS and "param" not in instr.modifiers:
+            source = (
+                self.everything
+                if any(word in ("b64", "u64", "s64", "b128") for word in instr.modifiers)
+                else frozenset()
+            )
+        changed = False
+        for register in _registers(instr.operands[0]):
+            before = self.held.get(register.index, frozenset())
+            if not source <= before:
+                self.held[register.index] = before | source
+                changed = True
+        return changed
+
+
+def _registers(operand: Operand | Guard) -> Iterator[Register]:
+    match operand:
+        case Register():
+            yield operand
+        case Not(register=register):
+            yield register
+        case Address(base=Register() as base):
+            yield base
+        case Vector(items=items):
+            for item in items:
+                yield from _registers(item)
+        case Pair(first=first, second=second):
+            yield from _registers(first)
+            yield from _registers(second)
+
+
+def _symbols(operand: Operand) -> Iterator[str]:
+    match operand:
+        case Symbol(name=name) | Address(base=Symbol(name=name)):
+            yield name
