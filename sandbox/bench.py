@@ -14,8 +14,9 @@ from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Cost, Task, Workload
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
-from warpsmith.sandbox.bench_partly import run_partly
+from warpsmith.sandbox.bench_partly import Kind, run_partly
 from warpsmith.sandbox.builds import Builds
+from warpsmith.sandbox.stores import feeds_indices
 from warpsmith.sandbox.trials import static_inputs, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 from warpsmith.tasks.oracle import exact_cost
@@ -120,28 +121,45 @@ class Bench:
 
     def _check_part(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
         """Compare what hangs together of launches that are too large to run whole."""
-        part = run_partly(
-            self.launcher,
-            request,
-            reply.counters,
-            lambda kernel: self.builds.communicates(workload, kernel),
-            self.seed,
-        )
+        part = None
+        if not self._rewrites(request.plan, workload):
+            part = run_partly(self.launcher, request, reply.counters, self._kinds(request, workload), self.seed)
         if part is None:
             self.unseen.append(workload.name)
             return None
         return check_written(self.task, workload, part.reply.outputs, part.alike, CACHE, self.seed)
 
+    def _kinds(self, request: RunRequest, workload: Workload) -> list[Kind]:
+        """What each launch allows."""
+        floats = frozenset(name for name, output in request.outputs.items() if output.dtype.is_floating)
+        kinds = []
+        for step in request.plan.launches:
+            if feeds_indices(request.plan, step, self.builds.writes(workload, step), floats):
+                kinds.append(Kind.WHOLE)
+            else:
+                kinds.append(Kind.TOGETHER if self.builds.communicates(workload, step.kernel) else Kind.APART)
+        return kinds
+
     def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
-        """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""
+        """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long.
+
+        The last is among them where its blocks may see each other's work, or where it changes what an earlier one
+        wrote, so that what it did not reach is not final.
+        """
         positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
-        needed = positions
-        if not self.builds.communicates(workload, plan.launches[-1].kernel):
-            needed = positions[:-1]
+        last = plan.launches[-1].kernel
+        every = self._rewrites(plan, workload) or self.builds.communicates(workload, last)
+        needed = positions if every else positions[:-1]
         issued = dict(zip(positions, (sum(item.warp_instructions.values()) for item in counters), strict=True))
         chosen = self.task.bench[self.seed % len(self.task.bench)] is workload
         fits = sum(issued[number] for number in needed) <= (ONCE_WHOLE_WARPS if chosen else WHOLE_WARPS)
         return frozenset(needed) if fits else None
+
+    def _rewrites(self, plan: BoundPlan, workload: Workload) -> bool:
+        """Whether the last launch may change an output that an earlier one wrote."""
+        *earlier, last = plan.launches
+        outputs = {output.name for output in self.task.outputs} & self.builds.writes(workload, last)
+        return any(outputs & self.builds.writes(workload, step) for step in earlier)
 
 
 def _at(failure: Outcome, workload: Workload) -> Outcome:

@@ -7,8 +7,9 @@ wrote alike in both depends on written values alone, so it must be right; the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from math import prod
 
 import numpy as np
@@ -25,7 +26,17 @@ PART_WARPS = 2e6
 GROUP = 8
 
 Grid = tuple[int, int, int]
-Communicates = Callable[[str], bool]
+
+
+class Kind(Enum):
+    """What a launch allows."""
+
+    WHOLE = auto()
+    """It writes integers that a later launch is given: all its blocks run, however long that takes."""
+    TOGETHER = auto()
+    """Its blocks may see each other's work: all of them run or none."""
+    APART = auto()
+    """Any of its blocks may run alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Part:
 
 
 def run_partly(
-    launcher: Launcher, request: RunRequest, counters: Sequence[LaunchCounters], communicates: Communicates, seed: int
+    launcher: Launcher, request: RunRequest, counters: Sequence[LaunchCounters], kinds: Sequence[Kind], seed: int
 ) -> Part | None:
     """Run what hangs together, twice; None where there is no such part or nothing comes of it.
 
@@ -46,10 +57,10 @@ def run_partly(
         launcher: Runs both.
         request: A sampled call.
         counters: What each launch issues in all, in plan order.
-        communicates: Whether a kernel's blocks may see each other's work, which needs all of them.
+        kinds: What each launch allows, in plan order.
         seed: Draws the point.
     """
-    chosen = _chosen(request.plan, counters, communicates, seed)
+    chosen = _chosen(request.plan, counters, kinds, seed)
     if chosen is None:
         return None
     whole, blocks = chosen
@@ -65,21 +76,26 @@ def run_partly(
 
 
 def _chosen(
-    plan: BoundPlan, counters: Sequence[LaunchCounters], communicates: Communicates, seed: int
+    plan: BoundPlan, counters: Sequence[LaunchCounters], kinds: Sequence[Kind], seed: int
 ) -> tuple[frozenset[int], dict[int, tuple[int, ...]]] | None:
     """Steps to run whole, and the blocks of the others."""
     positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
     issued = [sum(item.warp_instructions.values()) for item in counters]
-    launches = list(zip(positions, plan.launches, issued, strict=True))
-    large = [item for item in launches if item[2] > CHEAP_WARPS]
-    point = Point.drawn([step.grid for _, step, _ in large], seed)
-    blocks = {}
-    for number, step, warps in large:
-        lines = None if communicates(step.kernel) else point.lines(step.grid, int(PART_WARPS * prod(step.grid) / warps))
-        if lines is None:
+    whole: set[int] = set()
+    large: list[tuple[int, BoundLaunch, float]] = []
+    for number, step, warps, kind in zip(positions, plan.launches, issued, kinds, strict=True):
+        if kind is Kind.WHOLE or warps <= CHEAP_WARPS:
+            whole.add(number)
+        elif kind is Kind.TOGETHER:
             return None
-        blocks[number] = lines
-    return frozenset(number for number, _, warps in launches if warps <= CHEAP_WARPS), blocks
+        else:
+            large.append((number, step, warps))
+    point = Point.drawn([step.grid for _, step, _ in large], seed)
+    blocks = {
+        number: point.lines(step.grid, int(PART_WARPS * prod(step.grid) / warps)) for number, step, warps in large
+    }
+    fitting = {number: lines for number, lines in blocks.items() if lines is not None}
+    return (frozenset(whole), fitting) if len(fitting) == len(blocks) else None
 
 
 def _together(alike: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -33,6 +33,7 @@ from warpsmith.sandbox.emulator.program import Instr
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError
 from warpsmith.sandbox.hidden_arguments import complete
 from warpsmith.sandbox.screen.ptx import screen_ptx
+from warpsmith.sandbox.stores import written_tensors
 
 PREPARED_FACTOR, PREPARED_BASE = 2.0, 1 << 20
 """Prepared buffers hold at most so many times the bytes of the static inputs, plus a base in bytes."""
@@ -155,6 +156,11 @@ class Builds:
             return False
         launches = [{(step.kernel, step.line) for step in self.plan(item).launches} for item in (workload, other)]
         return launches[0] == launches[1]
+
+    def writes(self, workload: Workload, launch: BoundLaunch) -> frozenset[str]:
+        """Names of the tensors and buffers that a launch may write."""
+        artifact = self.artifact(workload)
+        return written_tensors(load_ptx(artifact.ptx).module.entry(artifact.entries[launch.kernel]), launch)
 
     def communicates(self, workload: Workload, kernel: str) -> bool:
         """Whether blocks of a kernel may see each other's work: it holds atomics."""

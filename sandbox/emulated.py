@@ -37,7 +37,7 @@ from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.parameters import encode, matched
 from warpsmith.sandbox.sampling import choose_blocks, group_blocks
-from warpsmith.sandbox.stores import written_parameters
+from warpsmith.sandbox.stores import feeds_indices, written_tensors
 
 WARP_BUDGET = 1 << 28
 """Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""
@@ -81,9 +81,9 @@ def _uniform(ptx: str, entry: str, pointers: frozenset[int]) -> UniformProgram:
     return UniformProgram.of(load_ptx(ptx).module.entry(entry), pointers)
 
 
-@lru_cache(maxsize=64)
-def _stored(ptx: str, entry: str) -> frozenset[int]:
-    return written_parameters(load_ptx(ptx).module.entry(entry))
+@lru_cache(maxsize=256)
+def _written(ptx: str, entry: str, step: BoundLaunch) -> frozenset[str]:
+    return written_tensors(load_ptx(ptx).module.entry(entry), step)
 
 
 class _Call:
@@ -286,14 +286,9 @@ class _Call:
         return self.request.blocks.get(number) or choose_blocks(step.grid, count, self.request.seed)
 
     def _feeds_indices(self, step: BoundLaunch) -> bool:
-        """Whether it may write integers that a later launch is given."""
-        plan = self.request.plan
-        integers = {buffer.name for buffer in plan.buffers if not buffer.dtype.is_floating}
-        integers |= {name for name, output in self.request.outputs.items() if not output.dtype.is_floating}
-        stored = _stored(self.request.artifact.ptx, self.request.artifact.entries[step.kernel])
-        written = {arg.name for index, arg in enumerate(step.args) if isinstance(arg, TensorArg) and index in stored}
-        later = plan.launches[plan.launches.index(step) + 1 :]
-        return bool(integers & written & set().union(*(_tensors(item) for item in later)))
+        written = _written(self.request.artifact.ptx, self.request.artifact.entries[step.kernel], step)
+        floats = frozenset(name for name, output in self.request.outputs.items() if output.dtype.is_floating)
+        return feeds_indices(self.request.plan, step, written, floats)
 
     def _pack(self, entry: Entry, step: BoundLaunch) -> bytes:
         """The parameter buffer, each argument at its parameter's offset and width."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.sandbox.emulator.program import (
     Address,
     Entry,
@@ -36,6 +37,28 @@ def written_parameters(entry: Entry) -> frozenset[int]:
             # An address from nowhere known, such as an integer, may point anywhere.
             found |= frozenset().union(*held) or everything
     return frozenset(found)
+
+
+def written_tensors(entry: Entry, step: BoundLaunch) -> frozenset[str]:
+    """Names of the tensors and buffers that a launch of the entry may write."""
+    stored = written_parameters(entry)
+    return frozenset(arg.name for index, arg in enumerate(step.args) if index in stored and isinstance(arg, TensorArg))
+
+
+def feeds_indices(plan: BoundPlan, step: BoundLaunch, written: frozenset[str], floats: frozenset[str]) -> bool:
+    """Whether a launch may write integers that a later one is given: they may be indices, so all of them must be right.
+
+    Args:
+        plan: Of the call.
+        step: One of its launches.
+        written: Names of what it may write.
+        floats: Names of the floating outputs of the call.
+    """
+    floating = floats | {buffer.name for buffer in plan.buffers if buffer.dtype.is_floating}
+    launches = plan.launches
+    later = launches[launches.index(step) + 1 :]
+    given = {arg.name for item in later for arg in item.args if isinstance(arg, TensorArg)}
+    return bool((written - floating) & given)
 
 
 def _stores_globally(instr: Instr) -> bool:
