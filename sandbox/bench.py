@@ -121,9 +121,7 @@ class Bench:
 
     def _check_part(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
         """Compare what hangs together of launches that are too large to run whole."""
-        part = None
-        if not self._rewrites(request.plan, workload):
-            part = run_partly(self.launcher, request, reply.counters, self._kinds(request, workload), self.seed)
+        part = run_partly(self.launcher, request, reply.counters, self._kinds(request, workload), self.seed)
         if part is None:
             self.unseen.append(workload.name)
             return None
@@ -141,25 +139,15 @@ class Bench:
         return kinds
 
     def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
-        """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long.
-
-        The last is among them where its blocks may see each other's work, or where it changes what an earlier one
-        wrote, so that what it did not reach is not final.
-        """
+        """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""
         positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
-        last = plan.launches[-1].kernel
-        every = self._rewrites(plan, workload) or self.builds.communicates(workload, last)
-        needed = positions if every else positions[:-1]
+        needed = positions
+        if not self.builds.communicates(workload, plan.launches[-1].kernel):
+            needed = positions[:-1]
         issued = dict(zip(positions, (sum(item.warp_instructions.values()) for item in counters), strict=True))
         chosen = self.task.bench[self.seed % len(self.task.bench)] is workload
         fits = sum(issued[number] for number in needed) <= (ONCE_WHOLE_WARPS if chosen else WHOLE_WARPS)
         return frozenset(needed) if fits else None
-
-    def _rewrites(self, plan: BoundPlan, workload: Workload) -> bool:
-        """Whether the last launch may change an output that an earlier one wrote."""
-        *earlier, last = plan.launches
-        outputs = {output.name for output in self.task.outputs} & self.builds.writes(workload, last)
-        return any(outputs & self.builds.writes(workload, step) for step in earlier)
 
 
 def _at(failure: Outcome, workload: Workload) -> Outcome:

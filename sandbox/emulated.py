@@ -97,6 +97,9 @@ class _Call:
         self.counters: list[LaunchCounters] = []
         self.coverage: list[LaunchCoverage] = []
         self.before: dict[str, NDArray[np.uint8]] = {}
+        """Outputs as they were before the last launch that may write them."""
+        self.rewritten: frozenset[str] = frozenset()
+        """What launches so far may have written."""
 
     @property
     def sampling(self) -> bool:
@@ -202,6 +205,9 @@ class _Call:
 
     def _launch(self, number: int, step: BoundLaunch) -> Outcome | None:
         chosen = None if number in self.request.whole else self._sample(number, step)
+        for name in self._writes(step) & self.before.keys() & self.rewritten:
+            self.before[name] = self.places[name].data.copy()
+        self.rewritten |= self._writes(step)
         with self._mapped_for(step):
             return self._run(step, chosen)
 
@@ -285,10 +291,12 @@ class _Call:
             return None
         return self.request.blocks.get(number) or choose_blocks(step.grid, count, self.request.seed)
 
+    def _writes(self, step: BoundLaunch) -> frozenset[str]:
+        return _written(self.request.artifact.ptx, self.request.artifact.entries[step.kernel], step)
+
     def _feeds_indices(self, step: BoundLaunch) -> bool:
-        written = _written(self.request.artifact.ptx, self.request.artifact.entries[step.kernel], step)
         floats = frozenset(name for name, output in self.request.outputs.items() if output.dtype.is_floating)
-        return feeds_indices(self.request.plan, step, written, floats)
+        return feeds_indices(self.request.plan, step, self._writes(step), floats)
 
     def _pack(self, entry: Entry, step: BoundLaunch) -> bytes:
         """The parameter buffer, each argument at its parameter's offset and width."""

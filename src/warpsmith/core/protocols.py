@@ -132,7 +132,7 @@ class RunReply:
     coverage: tuple[LaunchCoverage, ...] = ()
     """One per launch, in plan order."""
     changed: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Where blocks were sampled: which elements of each output, flat, no longer hold what they were poisoned with."""
+    """Where blocks were sampled: which elements of each output, flat, the last launch that may write it has changed."""
     prepared: Mapping[str, HostTensor] = field(default_factory=dict)
     """Prepared buffers, for `RunRequest.keep_prepared`."""
     checks: frozenset[Check] = frozenset()
