@@ -46,6 +46,13 @@ demo: $(VM_BUILT)  ## Optimise a quantized GEMM with no GPU and no API key; resu
 	@mkdir -p $(DEMO_DIR)
 	$(BIN)/warpsmith optimize $(TASK) --store $(DEMO_DIR)/store.sqlite --library $(DEMO_DIR)/library
 
+# A recorded run of a language model, from `warpsmith runs export`.
+RECORDING ?= $(firstword $(wildcard examples/runs/*.jsonl))
+demo-replay: $(VM_BUILT)  ## Replay a recorded run of a language model, offline and with no key
+	@test -n "$(RECORDING)" || { echo "no recording: give RECORDING=FILE, written by warpsmith runs export" >&2; exit 2; }
+	@mkdir -p $(DEMO_DIR)
+	$(BIN)/warpsmith replay $(RECORDING) --store $(DEMO_DIR)/replay.sqlite --library $(DEMO_DIR)/replay-library
+
 test: $(VM_BUILT)  ## Run the quick suite
 	$(PYTEST) -m "not full and not gpu"
 

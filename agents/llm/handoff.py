@@ -45,7 +45,7 @@ class Handoff:
 
     @property
     def name(self) -> str:
-        return f"handoff:{self.who or self.folder}"
+        return f"handoff:{self.who or self.folder.name}"
 
     @property
     def place(self) -> Path:

@@ -22,7 +22,7 @@ class Scripted:
 
     @property
     def name(self) -> str:
-        return f"scripted:{self.folder}"
+        return f"scripted:{self.folder.name}"
 
     def price(self, usage: Usage) -> float | None:
         return 0.0

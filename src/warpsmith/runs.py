@@ -64,6 +64,7 @@ def optimize(options: RunOptions, *, store: Path, observe: Observe, tell: Callab
         InputError: the task, the seed kernel or an option is wrong.
         MachineError: our side or a model failed; `resume` goes on.
     """
+    from warpsmith.agents.estimate import estimate
     from warpsmith.gpus import choose_target
     from warpsmith.store import Store
 
@@ -94,8 +95,14 @@ def optimize(options: RunOptions, *, store: Path, observe: Observe, tell: Callab
         )
         parts = parts_of(started, task, opened, tell, options.seed_kernel.name if options.seed_kernel else "")
         check_models(parts.models)
+        expected = estimate(parts.coder, parts.judge, options.rounds)
         settings = started.settings.model_copy(update={"budget": sensible_budget(options.budget, parts.models)})
         started = started.model_copy(update={"settings": settings})
+        if expected is not None:
+            limits = ", ".join(
+                f"{limit:g} {name}" for name, limit in settings.budget.model_dump(exclude_none=True).items()
+            )
+            tell(f"{expected}; the search stops at {limits or 'its rounds'}")
         return summarise(loop_of(started, task, target, opened, observe, parts).start(started))
 
 

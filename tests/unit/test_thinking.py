@@ -14,22 +14,28 @@ from pathlib import Path
 import pytest
 
 from warpsmith.agents.budget import spent_on_search
+from warpsmith.agents.coder import BuiltinCoder
+from warpsmith.agents.estimate import estimate
 from warpsmith.agents.journal import ReplayDivergedError, place_of
+from warpsmith.agents.judge import BuiltinJudge
 from warpsmith.agents.ledger import ledger
 from warpsmith.agents.llm.model import Reply, Request
 from warpsmith.agents.llm.replay import Replay
 from warpsmith.agents.llm.scripted import Scripted
-from warpsmith.agents.model_judge import Advice, read_answer, strict_schema
+from warpsmith.agents.model_coder import ModelCoder
+from warpsmith.agents.model_judge import Advice, ModelJudge, read_answer, strict_schema
 from warpsmith.agents.prediction import agreement
+from warpsmith.agents.prompts.render import Writer
 from warpsmith.core.calls import Finish, Usage
 from warpsmith.core.errors import ModelError
 from warpsmith.core.events import Abandoned, Budget, Called, Event, Judged, Proposed, StopReason
 from warpsmith.core.outcome import Stage, Wrong
 from warpsmith.core.profile import Metric
 from warpsmith.core.quantity import Source
+from warpsmith.seeds import Seed
 from warpsmith.store import Store
 
-from .toy import ADVICE, CORRECTION, Toy, answer, by_number, kernel, loop_with, started
+from .toy import ADVICE, CORRECTION, TASK, Toy, answer, by_number, kernel, loop_with, started
 
 Opener = Callable[[Path], Store]
 
@@ -272,3 +278,26 @@ def test_a_script_answers_by_round_and_role_and_names_what_it_lacks(tmp_path: Pa
     (tmp_path / "002-coder.md").write_text(f"```cuda\n{kernel(2)}```")
     (tmp_path / "002-judge.md").write_text(json.dumps(CORRECTION | ADVICE))
     assert 2 == len(loop_with(store, Scripted(tmp_path)).resume("r").attempts)
+
+
+def test_an_estimate_counts_what_is_asked_and_knows_what_it_does_not_know() -> None:
+    class Unpriced(Toy):
+        """Its price is unknown."""
+
+        def price(self, usage: Usage) -> float | None:
+            return None
+
+    with_price, without = (
+        estimate(
+            ModelCoder(model, Writer("s"), TASK, "cuda", first=Seed("naive", kernel(1))),
+            ModelJudge(Toy(), Writer("s")),
+            10,
+        )
+        for model in (Toy(), Unpriced())
+    )
+    assert with_price is not None
+    assert without is not None
+    assert (19, 9 * 10_001 + 10 * 5_001) == (with_price.calls, with_price.tokens)
+    assert (pytest.approx(with_price.tokens / 1000), None) == (with_price.dollars, without.dollars)
+    assert "nobody knows" in str(without)
+    assert None is estimate(BuiltinCoder(()), BuiltinJudge(), 10)
