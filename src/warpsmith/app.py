@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from warpsmith.sandbox.device.pool import Pool
     from warpsmith.sandbox.gate import Gate
     from warpsmith.sandbox.standalone.kernel_run import RunOptions
+    from warpsmith.sandbox.verify.sharpness import Sharpness
 
 
 def verify(
@@ -108,6 +109,13 @@ def check_task(task: Task) -> list[str]:
     from warpsmith.sandbox.verify.task_gate import check_task as check
 
     return list(check(task).problems)
+
+
+def task_sharpness(task: Task) -> tuple[Sharpness, ...]:
+    """The smallest planted faults that a sound task's comparison still catches."""
+    from warpsmith.sandbox.verify.sharpness import sharpness
+
+    return sharpness(task)
 
 
 def gate(

@@ -48,22 +48,57 @@ def show_task(task: TaskName, as_json: Json = False) -> int:
 
 
 @program.command("check")
-def check_task(task: TaskName, as_json: Json = False) -> int:
+def check_task(
+    task: Annotated[str | None, typer.Argument(help="Task name or task file.", metavar="TASK")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Check every task that ships.")] = False,
+    as_json: Json = False,
+) -> int:
     """Load a task file and check all it declares; degenerate kernels must fail its comparison."""
-    from warpsmith import app
     from warpsmith.cli.output import UNHAPPY
+    from warpsmith.core.errors import InputError
+    from warpsmith.tasks.load import find_tasks
+
+    if (task is None) != every:
+        raise InputError("Nothing to check.", remedy="Name a task or a task file, or give --all alone.")
+    names = [item.name for item in find_tasks()] if task is None else [task]
+    found = []
+    for name in names:
+        found.append(_checked(name))
+        if not as_json:
+            _print_check(found[-1])
+    if as_json:
+        emit(found[0] if task is not None else {"tasks": found})
+    return GOOD if all(item["passed"] for item in found) else UNHAPPY
+
+
+def _checked(name: str) -> dict[str, Any]:
+    """The task gate's findings; how sharp a sound task's comparison is."""
+    from dataclasses import asdict
+
+    from warpsmith import app
     from warpsmith.tasks.load import load_task
 
-    loaded = load_task(task)
-    problems = list(app.check_task(loaded))
-    if as_json:
-        emit({"task": loaded.name, "path": loaded.path, "passed": not problems, "problems": problems})
-    elif problems:
-        for problem in problems:
-            console().print(problem, markup=False)
-    else:
-        console().print(f"{loaded.family}/{loaded.name}: good")
-    return UNHAPPY if problems else GOOD
+    loaded = load_task(name)
+    problems = app.check_task(loaded)
+    caught = [] if problems else [asdict(item) for item in app.task_sharpness(loaded)]
+    return {
+        "task": loaded.name,
+        "family": loaded.family,
+        "path": loaded.path,
+        "passed": not problems,
+        "problems": problems,
+        "catches": caught,
+    }
+
+
+def _print_check(found: dict[str, Any]) -> None:
+    for problem in found["problems"]:
+        console().print(f"{found['family']}/{found['task']}: {problem}", markup=False)
+    if found["passed"]:
+        console().print(f"{found['family']}/{found['task']}: good")
+    for item in found["catches"]:
+        size = "no size that was tried" if item["size"] is None else f"{item['size']:.2%}"
+        console().print(f"  {item['output']}: catches {item['fault']}: {size}", markup=False)
 
 
 def _described(task: Task) -> dict[str, Any]:

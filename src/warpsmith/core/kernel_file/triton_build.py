@@ -36,7 +36,8 @@ class TritonBuild:
     """One compilation of one jit function."""
 
     entry: str
-    """Names this build in the plan and in `Artifact.entries`: `softmax[N=100, BLOCK=128, num_warps=4]`. Equal names, equal code."""
+    """Names this build in the plan and in `Artifact.entries`: `softmax[N=100, BLOCK=128, num_warps=4]`. Equal names,
+    equal code."""
     function: str
     types: Mapping[str, str]
     """Triton type of every parameter, in order: `*fp16`, `i32`, `i64`, `constexpr`."""

@@ -1,0 +1,104 @@
+"""How small a fault a task's comparison still catches: faults of growing size planted into right results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.dtype import DType
+from warpsmith.core.outcome import Wrong
+from warpsmith.core.task import Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.measure import REGION
+from warpsmith.tasks.convert import from_torch, torch_dtype, widened
+from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.tasks.sample import make_inputs
+
+Floats = NDArray[np.float64]
+Plant = Callable[[Floats, float], Floats]
+
+SIZES = tuple(2.0**-step for step in range(14, -4, -1))
+"""Fault sizes tried, smallest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharpness:
+    """The smallest caught fault of one kind in one output."""
+
+    output: str
+    fault: str
+    """`every value off by this share of itself`."""
+    size: float | None
+    """A power of two, caught at one verify workload at least, where a kernel with the fault is refused; None: none."""
+
+
+def _scaled(values: Floats, size: float) -> Floats:
+    return values * (1 + size)
+
+
+def _region(values: Floats, size: float) -> Floats:
+    """The last REGION values in memory."""
+    wrong = values.copy()
+    wrong.reshape(-1)[-REGION:] *= 1 + size
+    return wrong
+
+
+def _single(values: Floats, size: float) -> Floats:
+    """A value about as large as the output's RMS, by a multiple of that."""
+    wrong = values.copy()
+    finite = np.where(np.isfinite(values), values, 0.0)
+    rms = float(np.sqrt(np.mean(np.square(finite))))
+    wrong.reshape(-1)[int(np.abs(np.abs(finite) - rms).argmin())] += size * rms
+    return wrong
+
+
+FAULTS: dict[str, Plant] = {
+    "every value off by this share of itself": _scaled,
+    f"{REGION} neighbouring values off by this share of themselves": _region,
+    "a single value off by this share of the output's RMS": _single,
+}
+
+
+def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
+    """Try every kind of fault in every compared floating output; integers match exactly or are judged by a check."""
+    judged = {name for check in task.checks for name in check.outputs}
+    found: dict[tuple[str, str], float | None] = {}
+    for workload in task.verify:
+        inputs = make_inputs(task, workload, seed)
+        expected, right = oracle(task, workload, inputs), honest(task, workload, inputs)
+        for name, tensor in right.items():
+            if not tensor.dtype.is_floating or name in judged or not tensor.array.size:
+                continue
+            for fault, plant in FAULTS.items():
+                smallest = found.get((name, fault))
+                caught = _smallest(task, workload, (name, plant), (inputs, expected, right), smallest)
+                found[name, fault] = caught if caught is not None else smallest
+    return tuple(Sharpness(name, fault, size) for (name, fault), size in found.items())
+
+
+Held = tuple[dict[str, HostTensor], dict[str, NDArray[np.generic]], dict[str, HostTensor]]
+
+
+def _smallest(
+    task: Task, workload: Workload, planted: tuple[str, Plant], held: Held, known: float | None
+) -> float | None:
+    """The smallest size that this workload catches, of those smaller than what others catch."""
+    (name, plant), (inputs, expected, right) = planted, held
+    for size in SIZES:
+        if known is not None and size >= known:
+            return None
+        wrong = _as(right[name].dtype, plant(widened(right[name]), size))
+        verdict = compare(task, workload, {**right, name: wrong}, expected, right, inputs=inputs, seed=0)
+        if isinstance(verdict, Wrong):
+            return size
+    return None
+
+
+def _as(dtype: DType, values: Floats) -> HostTensor:
+    import torch
+
+    return from_torch(torch.from_numpy(values).to(torch_dtype(dtype)), dtype)

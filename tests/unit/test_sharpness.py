@@ -1,0 +1,42 @@
+"""How small a planted fault a comparison catches."""
+
+from dataclasses import replace
+
+from warpsmith.core.task import Tolerance
+from warpsmith.sandbox.verify.sharpness import FAULTS, SIZES, sharpness
+from warpsmith.tasks import load_task
+
+W4A16 = load_task("w4a16_gemm")
+SMALL = replace(W4A16, verify=W4A16.verify[1:3])
+
+
+def smallest(floor: float) -> dict[str, float | None]:
+    """By kind of fault, under a tolerance with this floor."""
+    task = replace(SMALL, tolerance=Tolerance(k=3.0, floor=floor, floor_largest=10 * floor))
+    return {item.fault: item.size for item in sharpness(task, seed=2)}
+
+
+def test_every_kind_of_fault_is_caught_at_some_size() -> None:
+    found = smallest(4e-4)
+    assert set(FAULTS) == set(found)
+    assert all(size is not None and size < 0.2 for size in found.values())
+
+
+def test_a_looser_tolerance_catches_only_larger_faults() -> None:
+    strict, loose = smallest(4e-4), smallest(5e-2)
+    for fault in FAULTS:
+        near, far = strict[fault], loose[fault]
+        assert near is not None
+        assert far is None or far > near
+
+
+def test_no_fault_is_caught_where_everything_passes() -> None:
+    assert {None} == set(smallest(1e3).values())
+
+
+def test_sizes_grow() -> None:
+    assert sorted(SIZES) == list(SIZES)
+
+
+def test_integers_have_no_sharpness_since_they_match_exactly() -> None:
+    assert () == sharpness(load_task("moe_routing_metadata"))
