@@ -5,6 +5,7 @@ PYTHON   ?= python3
 VENV     ?= .venv
 DEMO_DIR ?= .demo
 TASK     ?= w4a16_gemm
+CASES    ?= 1000
 # How pytest spreads over cores; `make test WORKERS=0` runs in one process.
 WORKERS  ?= auto
 
@@ -16,7 +17,7 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: gpu help setup demo test test-full sanitize lint clean
+.PHONY: gpu help setup demo test test-full sanitize fuzz lint clean
 
 help:  ## Show this text
 	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"
@@ -59,6 +60,9 @@ test: $(VM_BUILT)  ## Run the quick suite
 # pytest ends with 5 where no test carries the mark; that is no failure.
 test-full: $(VM_BUILT)  ## Run the long tests the quick suite leaves out
 	$(PYTEST) -m "full and not gpu" || test $$? -eq 5
+
+fuzz: $(VM_BUILT)  ## Feed CASES damaged texts to each parser, the plan and the VM (FUZZ="--seed 7 vm" says more)
+	$(BIN)/python -m tests.fuzzing --cases $(CASES) $(FUZZ)
 
 # A build of its own under build/sanitize: the ordinary library stays as it is.
 sanitize: $(INSTALLED)  ## Run the emulator's conformance suite under AddressSanitizer and UBSan (3 minutes; needs g++)

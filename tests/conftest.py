@@ -5,6 +5,8 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--isa", help="run the VM's machine for this instruction set, not the processor's best")
+    parser.addoption("--schedules", type=int, default=0, help="run kernels that end well under so many seeds more")
+    parser.addoption("--alarms", help="write what those runs gave to this file, one JSON object a kernel")
     parser.addoption("--sanitized", action="store_true", help="compile C++ of the tests with sanitizers")
 
 

@@ -13,6 +13,7 @@ from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
+from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
 from warpsmith.sandbox.emulator.polling import mark_polls
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
@@ -81,6 +82,7 @@ def lower(module: Module, entry: Entry) -> DraftProgram:
         for i in range(block.start, block.stop):
             instr = entry.instructions[i]
             emitter.begin(i, instr)
+            check(instr)
             if instr.opcode in TERMINATORS:
                 _leave(emitter, index)
             elif instr.guard is None:

@@ -91,7 +91,8 @@ def _row(operation: Draft, handler: int, start: int) -> tuple[int, ...]:
         operation.port,
         operation.target,
         operation.bytes,
-        operation.imm,
+        # An offset may be any 64 bits.
+        (operation.imm + (1 << 63)) % (1 << 64) - (1 << 63),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from warpsmith.sandbox.counting import count_launch
 from warpsmith.sandbox.emulator import launch as vm
 from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
-from warpsmith.sandbox.emulator.machine import L2, LaunchResult, LaunchSpec, Memory, Options, SiteCounters
+from warpsmith.sandbox.emulator.machine import L2, Fault, LaunchResult, LaunchSpec, Memory, Options, SiteCounters
 from warpsmith.sandbox.emulator.ptx import parse_module
 
 from .executor import Executor
@@ -46,6 +48,27 @@ def three(shape: int | Sequence[int]) -> tuple[int, int, int]:
     return x, y, z
 
 
+@dataclass
+class Tried:
+    """Kernels whose tests say that they end well, under further schedules."""
+
+    schedules: int
+    runs: dict[str, int] = field(default_factory=dict)
+    alarms: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, kernel: str, fault: Fault | None) -> None:
+        self.runs[kernel] = self.runs.get(kernel, 0) + 1
+        if fault is not None:
+            self.alarms.setdefault(kernel, []).append(fault.message)
+
+    def lines(self) -> str:
+        rows = (
+            {"kernel": name, "target": "sm_80", "runs": count, "alarms": self.alarms.get(name, [])}
+            for name, count in self.runs.items()
+        )
+        return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
 @dataclass(frozen=True)
 class Kernel:
     """An entry ready to run."""
@@ -54,6 +77,8 @@ class Kernel:
     name: str
     isa: str | None = None
     """The machine it runs on unless a run names another; None is the processor's best."""
+    tried: Tried | None = None
+    """What becomes of it under more schedules, where those are asked for."""
 
     def run(
         self,
@@ -66,6 +91,28 @@ class Kernel:
         isa: str | None = None,
         blocks: tuple[int, ...] | None = None,
         **options: Any,
+    ) -> LaunchResult:
+        """Run once; where it ends well and more schedules are asked for, under each of those on the same inputs."""
+        before = [replace(a, data=a.data.copy()) if isinstance(a, Buffer) else a for a in arguments]
+        result = self._run(grid, block, arguments, shared, skew, isa, blocks, options)
+        if self.tried is not None and result.fault is None and options.get("checks", True):
+            for seed in range(1, self.tried.schedules + 1):
+                again = [replace(a, data=a.data.copy()) if isinstance(a, Buffer) else a for a in before]
+                varied = options | {"seed": seed}
+                found = self._run(grid, block, again, shared, 16 * (seed % 2), isa, blocks, varied)
+                self.tried.add(self.name, found.fault)
+        return result
+
+    def _run(
+        self,
+        grid: int | Sequence[int],
+        block: int | Sequence[int],
+        arguments: Sequence[Buffer | float],
+        shared: int,
+        skew: int,
+        isa: str | None,
+        blocks: tuple[int, ...] | None,
+        options: dict[str, Any],
     ) -> LaunchResult:
         entry = self.loaded.module.entry(self.name)
         memory = Memory(skew=skew)
@@ -119,23 +166,36 @@ def parsed(body: str) -> LoadedModule:
 
 
 @pytest.fixture(scope="session")
-def cuda(isa: str | None) -> Callable[..., Kernel]:
+def tried(request: pytest.FixtureRequest) -> Iterator[Tried | None]:
+    """Further schedules of honest kernels, where `--schedules` asks for them; an alarm fails the session."""
+    schedules = request.config.getoption("--schedules")
+    found = Tried(schedules) if schedules else None
+    yield found
+    if found is not None:
+        if report := request.config.getoption("--alarms"):
+            Path(report).write_text(found.lines(), encoding="utf-8")
+        else:
+            assert {} == found.alarms
+
+
+@pytest.fixture(scope="session")
+def cuda(isa: str | None, tried: Tried | None) -> Callable[..., Kernel]:
     """`cuda(source, name)`: a kernel compiled by NVRTC; the name may be left out where there is one."""
 
     def make(source: str, name: str = "") -> Kernel:
         loaded = compiled(source)
-        return Kernel(loaded, name or loaded.module.entries[0].name, isa)
+        return Kernel(loaded, name or loaded.module.entries[0].name, isa, tried)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def ptx(isa: str | None) -> Callable[[str], Kernel]:
+def ptx(isa: str | None, tried: Tried | None) -> Callable[[str], Kernel]:
     """`ptx(body)`: the first entry of PTX text without its header."""
 
     def make(body: str) -> Kernel:
         loaded = parsed(body)
-        return Kernel(loaded, loaded.module.entries[0].name, isa)
+        return Kernel(loaded, loaded.module.entries[0].name, isa, tried)
 
     return make
 

@@ -27,6 +27,7 @@ from ..machine import (
 from ..program import Entry, Instr, Module, Special
 from .block import Block, Layout
 from .meeting import Prepared, meet, must_wait, stuck, with_one_mask
+from .operands import check
 from .special import is_emulated
 from .spelling_warp import member_mask_operand
 from .state import Faulted, Thread, Warp
@@ -116,6 +117,7 @@ def _prepare(instr: Instr) -> Prepared:
     for operand in instr.operands:
         if isinstance(operand, Special) and not is_emulated(operand.name):
             raise UnsupportedInstruction(operand.name, instr.line, instr.ptx_line)
+    check(instr)
     if is_lane_instruction(instr):
         return Prepared(instr, steps(instr), None, None, is_memory=False)
     row = warp_row(instr)

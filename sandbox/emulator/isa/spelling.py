@@ -16,6 +16,8 @@ FLOAT_TYPES = frozenset(("f16", "bf16", "f16x2", "bf16x2", "f32", "f64", "tf32")
 ROUNDINGS = frozenset(("rn", "rz", "rm", "rp", "rna"))
 INTEGRAL_ROUNDINGS = frozenset(("rni", "rzi", "rmi", "rpi"))
 UNSIGNED_ORDERS = {"lo": "lt", "ls": "le", "hi": "gt", "hs": "ge"}
+FEWEST = {"setp": 2, "cvt": 2}
+"""Modifiers that an opcode's rule reads; one where it stands not here. An instruction with fewer has no row."""
 INTEGER_BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
 """Bits of an integer each format holds exactly."""
 
@@ -23,7 +25,8 @@ INTEGER_BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
 @lru_cache(maxsize=4096)
 def name_of(opcode: str, modifiers: Modifiers) -> str:
     """The canonical name of a lane instruction."""
-    return ".".join((opcode, *_RULES.get(opcode, _as_written)(modifiers)))
+    rule = _RULES.get(opcode, _as_written) if len(modifiers) >= FEWEST.get(opcode, 1) else _as_written
+    return ".".join((opcode, *rule(modifiers)))
 
 
 def _as_written(modifiers: Modifiers) -> Modifiers:
@@ -121,7 +124,7 @@ def _conversion(modifiers: Modifiers) -> Modifiers:
         # Clamping is implied; flushing a subnormal can change only rounding up or down.
         directed = ftz and source == "f32" and integral in ("rmi", "rpi")
         return (integral, *(["ftz"] if directed else []), target, source)
-    if source in INTEGER_TYPES:
+    if source in INTEGER_TYPES and target in INTEGER_BITS:
         return _integer_to_float(mode, sat, target, source)
     if target == source:
         flush = ["ftz"] if ftz and source == "f32" else []

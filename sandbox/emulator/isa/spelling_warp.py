@@ -27,13 +27,19 @@ SPACES = {
     "param::entry": "param",
     "param::func": "param",
 }
+FEWEST = dict.fromkeys(("ld", "ldu", "st", "atom", "red", "cp", "bar", "barrier"), 1) | {
+    "ldmatrix": 5, "stmatrix": 5, "shfl": 2, "vote": 2, "match": 3, "redux": 3, "mma": 9, "wmma": 7,
+}  # fmt: skip
+"""Words that an opcode's rule reads at least."""
 VECTORS = ("v2", "v4", "v8")
 
 
 def warp_name(instr: Instr) -> str | None:
     """Name of the row, whether or not the table has it; None where the instruction has words of unknown effect."""
     rule = _RULES.get(instr.opcode)
-    return rule(instr.opcode, instr.modifiers) if rule else None
+    if rule is None or len(instr.modifiers) < FEWEST.get(instr.opcode, 0):
+        return None
+    return rule(instr.opcode, instr.modifiers)
 
 
 def member_mask_operand(instr: Instr) -> int | None:

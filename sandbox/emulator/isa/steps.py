@@ -33,9 +33,18 @@ def steps(instr: Instr) -> tuple[Step, ...]:
     Floating literals come out as bits of the type they are used as.
 
     Raises:
-        UnsupportedInstruction: no row has its name.
+        UnsupportedInstruction: no row has its name, or it has other operands than its row.
     """
-    return tuple(_with_literals(instr, step) for step in _steps(instr))
+    found = tuple(_steps(instr)) if len(instr.operands) > 1 else ()
+    if not found and (len(instr.operands) < 2 or not isinstance(instr.operands[0], (Sink, Vector, Pair))):
+        raise _malformed(instr)
+    if any(len(step.sources) != len(step.row.args) for step in found):
+        raise _malformed(instr)
+    return tuple(_with_literals(instr, step) for step in found)
+
+
+def _malformed(instr: Instr) -> UnsupportedInstruction:
+    return UnsupportedInstruction(f"{instr.text} with {len(instr.operands)} operands", instr.line, instr.ptx_line)
 
 
 def _with_literals(instr: Instr, step: Step) -> Step:
@@ -81,7 +90,10 @@ def _keep(row: LaneRow, target: Operand | Scratch, sources: list[Operand]) -> It
 
 
 def _whole_width(instr: Instr) -> int:
-    return int(instr.modifiers[-1].lstrip("bfsu"))
+    digits = instr.modifiers[-1][1:] if instr.modifiers else ""
+    if not digits.isdecimal():
+        raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+    return int(digits)
 
 
 def _unpack(instr: Instr, target: Vector, source: Operand) -> Iterator[Step]:
@@ -148,6 +160,8 @@ def _step_keep(row: LaneRow, target: Operand, sources: tuple[Source, ...]) -> It
 
 def _set(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:
     """set.CMP[.BOOL][.ftz].dtype.stype d, a, b[, c]."""
+    if len(instr.modifiers) < 3:
+        raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
     *comparison, kind, source_kind = instr.modifiers
     if source_kind in ("f16x2", "bf16x2"):
         if len(sources) != 2:
@@ -163,7 +177,7 @@ def _set(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step
     row = row_for(instr, name_of("setp", (*comparison, source_kind)))
     yield Step(row, Scratch(0), tuple(sources[:2]))
     if len(sources) == 3:
-        yield Step(row_for(instr, f"{comparison[1]}.pred"), Scratch(0), (Scratch(0), sources[2]))
+        yield Step(row_for(instr, f"{''.join(comparison[1:2])}.pred"), Scratch(0), (Scratch(0), sources[2]))
     spread = row_for(instr, f"set.{kind if kind in FLOAT_TYPES else 'word'}")
     yield from _step_keep(spread, target, (Scratch(0),))
 
