@@ -94,24 +94,21 @@ class Kernel:
     ) -> LaunchResult:
         """Run once; where it ends well and more schedules are asked for, under each of those on the same inputs."""
         before = [replace(a, data=a.data.copy()) if isinstance(a, Buffer) else a for a in arguments]
-        result = self._run(grid, block, arguments, shared, skew, isa, blocks, options)
+        spec = LaunchSpec(three(grid), three(block), shared, b"", blocks, cooperative)
+        result = self._run(spec, arguments, skew, isa, options)
         if self.tried is not None and result.fault is None and options.get("checks", True):
             for seed in range(1, self.tried.schedules + 1):
                 again = [replace(a, data=a.data.copy()) if isinstance(a, Buffer) else a for a in before]
-                varied = options | {"seed": seed}
-                found = self._run(grid, block, again, shared, 16 * (seed % 2), isa, blocks, varied)
+                found = self._run(spec, again, 16 * (seed % 2), isa, options | {"seed": seed})
                 self.tried.add(self.name, found.fault)
         return result
 
     def _run(
         self,
-        grid: int | Sequence[int],
-        block: int | Sequence[int],
+        spec: LaunchSpec,
         arguments: Sequence[Buffer | float],
-        shared: int,
         skew: int,
         isa: str | None,
-        blocks: tuple[int, ...] | None,
         options: dict[str, Any],
     ) -> LaunchResult:
         entry = self.loaded.module.entry(self.name)
@@ -130,8 +127,8 @@ class Kernel:
                 struct.pack_into("<f", params, param.offset, argument)
             else:
                 struct.pack_into("<i", params, param.offset, argument)
-        spec = LaunchSpec(three(grid), three(block), shared, bytes(params), blocks, cooperative)
-        return launch(self.loaded, self.name, spec, memory, Options(**options), isa=isa or self.isa)
+        filled = replace(spec, params=bytes(params))
+        return launch(self.loaded, self.name, filled, memory, Options(**options), isa=isa or self.isa)
 
     def site(self, result: LaunchResult, text: str, nth: int = 0) -> SiteCounters:
         """Counters of the nth instruction whose text begins so."""

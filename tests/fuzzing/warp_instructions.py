@@ -10,10 +10,10 @@ import random
 import re
 from functools import cache
 
+from warpsmith.sandbox.emulator.isa.matrix import fragments_of
+from warpsmith.sandbox.emulator.isa.product_words import INTEGERS, MMA_PRODUCTS, Product
 from warpsmith.sandbox.emulator.isa.row import WarpRow
-from warpsmith.sandbox.emulator.isa.spelling_warp import warp_name
 from warpsmith.sandbox.emulator.isa.warps import warp_rows
-from warpsmith.sandbox.emulator.program import Instr
 
 from .lane_instructions import canonical, guarded
 from .places import OWN, SMALL_SECTION, SMALLS, SOURCE_BYTES, Shape
@@ -179,53 +179,31 @@ def matrix(rng: random.Random) -> str:
 
 
 @cache
-def products() -> tuple[str, ...]:
-    """Names of `mma` rows that `product_text` can spell."""
-    return tuple(row.name for row in rows_of("mma") if _spelling(row.name) is not None)
+def products() -> tuple[Product, ...]:
+    """Dense products whose result does not depend on the order of sums: of whole numbers, of small floats."""
+    return tuple(item for item in MMA_PRODUCTS if not item.sparse and {item.a, item.b} <= INTEGERS | SMALLS.keys())
 
 
-def _spelling(name: str) -> tuple[str, ...] | None:
-    """Modifiers of the instruction whose row has this name."""
-    _, shape, d, *rest = name.split(".")
-    saturates = [word for word in rest if word == "satfinite"]
-    kinds = [word for word in rest if word != "satfinite"]
-    a, b = (kinds * 2)[:2]
-    if not 1 <= len(kinds) <= 2 or d not in ("f16", "f32", "f64", "s32") or width_or_none(a) is None:
-        return None
-    modifiers = ("sync", "aligned", shape, "row", "col", *saturates, d, a, b, d)
-    return modifiers if warp_name(Instr("mma", modifiers, (), None, 0, 0)) == name else None
+def product_text(rng: random.Random, item: Product) -> str:
+    parts, before = fragments_of(item, wmma=False), list[str]()
+    sizes = {part: max(1, at.rows * at.columns // 32 // at.element.per_register) for part, at in parts.items()}
+    kinds = dict(zip("abc", (item.a, item.b, item.c), strict=True))
+    sources = [_fragment(rng, before, kind, sizes[part]) for part, kind in kinds.items()]
+    targets = ", ".join(distinct(rng, parts["d"].element.register_bits, sizes["d"]))
+    operands = ", ".join(f"{{{part}}}" for part in (targets, *sources))
+    bits, saturates = f".{item.bits}.popc" if item.bits else "", ".satfinite" * item.saturates
+    words = f"sync.aligned.{item.shape}.row.col{saturates}.{item.d}.{item.a}.{item.b}.{item.c}{bits}"
+    return " ".join((*before, f"mma.{words} {operands};"))
 
 
-def width_or_none(kind: str) -> int | None:
-    return {"f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "s8": 8, "u8": 8, "s4": 4, "u4": 4}.get(kind)
-
-
-def product_text(rng: random.Random, name: str) -> str:
-    modifiers = _spelling(name)
-    assert modifiers is not None
-    m, n, k = (int(part) for part in modifiers[2].replace("n", "m").replace("k", "m").strip("m").split("m"))
-    d, a, b = modifiers[-4:-1]
-    before: list[str] = []
-    fragments = [
-        _fragment(rng, before, kind, rows * columns) for kind, rows, columns in ((a, m, k), (b, k, n), (d, m, n))
-    ]
-    width = {"f16": 32, "f32": 32, "s32": 32, "f64": 64}[d]
-    targets = distinct(rng, width, len(fragments[2].split(",")))
-    operands = ", ".join(f"{{{part}}}" for part in (", ".join(targets), *fragments))
-    return " ".join((*before, f"mma.{'.'.join(modifiers)} {operands};"))
-
-
-def _fragment(rng: random.Random, before: list[str], kind: str, elements: int) -> str:
-    """A lane's registers of a matrix: any bits for integers, small numbers for the rest."""
-    bits = 32 if kind == "s32" else 16 if kind == "f16" else width_or_none(kind) or 32
-    width = 64 if kind == "f64" else 32
-    count = elements // 32 * bits // width
-    if kind[0] in "su":
+def _fragment(rng: random.Random, before: list[str], kind: str, count: int) -> str:
+    """A lane's registers of a matrix: any bits for whole numbers, small numbers for the rest."""
+    if kind in INTEGERS or kind == "s32":
         return ", ".join(register_32(rng) for _ in range(count))
-    section, size, prefix = SMALLS[kind] * SMALL_SECTION, width // 8, "d" if width == 64 else "e"
+    section, wide = SMALLS[kind] * SMALL_SECTION, kind == "f64"
     names = []
     for _ in range(count):
-        names.append(f"%{prefix}{len(before)}")
-        place, where = indexed(rng, "%a5", SMALL_SECTION, size)
-        before.append(f"{place}ld.global.b{width} {names[-1]}, [{where}+{section}];")
+        names.append(f"%{'d' if wide else 'e'}{len(before)}")
+        place, where = indexed(rng, "%a5", SMALL_SECTION, 8 if wide else 4)
+        before.append(f"{place}ld.global.b{64 if wide else 32} {names[-1]}, [{where}+{section}];")
     return ", ".join(names)
