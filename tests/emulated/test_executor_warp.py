@@ -56,15 +56,14 @@ def test_match_any_groups_equal_lanes(on: Executor) -> None:
     ],
 )
 def test_atomics_act_lane_after_lane(on: Executor, operation: str, start: int, expected: int) -> None:
-    body = (
-        f"mov.u32 %r9, {start}; setp.eq.u32 %p1, %r0, 0; @%p1 st.global.u32 [%rd1], %r9; red.global.{operation}; ret;"
-    )
+    first = f"mov.u32 %r9, {start}; setp.eq.u32 %p1, %r0, 0; @%p1 st.global.u32 [%rd1], %r9; bar.warp.sync -1;"
+    body = f"{first} red.global.{operation}; ret;"
     assert on.outputs(body, 1) == [expected]
 
 
 def test_compare_and_swap_returns_what_was_there(on: Executor) -> None:
     body = f"""mov.u32 %r9, 0; setp.eq.u32 %p1, %r0, 0; @%p1 st.global.u32 [%rd1+252], %r9;
-    add.u32 %r2, %r0, 1; atom.global.cas.b32 %r1, [%rd1+252], %r0, %r2; {STORE} ret;"""
+    bar.warp.sync -1; add.u32 %r2, %r0, 1; atom.global.cas.b32 %r1, [%rd1+252], %r0, %r2; {STORE} ret;"""
     assert list(range(31)) == on.outputs(body)[:31]
 
 

@@ -408,3 +408,16 @@ def test_the_fault_does_not_depend_on_host_threads(cuda, fresh):
     kernel = cuda(STORE)
     faults = {kernel.run(16, 32, fresh(np.zeros(64, np.float32)), 0, threads=n).fault.block for n in (1, 2, 2, 2)}
     assert {(2, 0, 0)} == faults
+
+
+def test_a_counter_that_one_thread_clears_before_a_barrier_may_be_counted_by_all(cuda, fresh):
+    source = """extern "C" __global__ void count(int* y) {
+        if (threadIdx.x == 0) *y = 0;
+        __syncthreads();
+        atomicAdd(y, 1);
+    }"""
+    y = np.zeros(1, np.int32)
+    assert cuda(source).run(1, 64, fresh(y)).fault is None
+    assert [64] == y.tolist()
+    found = cuda(source.replace("__syncthreads();", "")).run(1, 64, fresh(y)).fault
+    assert FaultKind.RACE == found.kind

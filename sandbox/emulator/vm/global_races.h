@@ -190,6 +190,12 @@ static void add_past(Pasts* list, const Past& past) {
 
 WS_INLINE u8 weaker_of(u8 a, u8 b) { return (a & STRENGTH) < (b & STRENGTH) ? a & STRENGTH : b & STRENGTH; }
 
+// Whether one record can stand for both: it has the weaker strength and the newer stamp, which must not make a plain
+// store that a barrier has ordered look as new as the atomic behind it.
+WS_INLINE bool joins(const Past& older, const Past& newer) {
+    return stamp_of(older.who) == stamp_of(newer.who) || (newer.kind & STRENGTH) <= (older.kind & STRENGTH);
+}
+
 // Joins an access to one of the same warp that is there already.
 static void merge(Past& into, const Past& past) {
     bool many = into.kind & MANY || !same_thread(into.who, past.who);
@@ -203,7 +209,7 @@ static void prune(const Visitor& v, Pasts* list) {
     for (u32 i = 0; i < list->count; i++) {
         bool merged = false;
         for (u32 j = kept > 8 ? kept - 8 : 0; j < kept && !merged; j++)
-            if (same_warp(list->items[j].who, list->items[i].who)) {
+            if (same_warp(list->items[j].who, list->items[i].who) && joins(list->items[j], list->items[i])) {
                 merge(list->items[j], list->items[i]);
                 merged = true;
             }
@@ -215,7 +221,8 @@ static void prune(const Visitor& v, Pasts* list) {
 static __attribute__((noinline)) void remember_more(const Visitor& v, Record& r, const Past& past) {
     const Order* o = v.k->order;
     if (!r.more) {
-        if (over_past(v, r.last)) {
+        bool own = same_thread(r.last.who, v.who) && !(r.last.kind & MANY);
+        if (over_past(v, r.last) && (!own || joins(r.last, past))) {
             r.last = past;
             return;
         }
@@ -233,7 +240,7 @@ static __attribute__((noinline)) void remember_more(const Visitor& v, Record& r,
     }
     u32 look = list->count > 64 ? 8 : list->count;
     for (u32 i = list->count - look; i < list->count; i++)
-        if (same_warp(list->items[i].who, past.who)) {
+        if (same_warp(list->items[i].who, past.who) && joins(list->items[i], past)) {
             merge(list->items[i], past);
             if (stamp_of(past.who) > list->newest) list->newest = stamp_of(past.who);
             return;
@@ -247,7 +254,7 @@ WS_INLINE void remember(const Visitor& v, Record& r) {
     Past past = {v.who, v.op->site, v.strength};
     if (!r.last.who) {
         r.last = past;
-    } else if (!r.more && same_thread(r.last.who, v.who) && !(r.last.kind & MANY)) {
+    } else if (!r.more && same_thread(r.last.who, v.who) && !(r.last.kind & MANY) && joins(r.last, past)) {
         past.kind = weaker_of(r.last.kind, past.kind);
         r.last = past;
     } else if (!r.more && r.last.who >> STAMP_BITS >> 5 == v.who >> STAMP_BITS >> 5 &&
