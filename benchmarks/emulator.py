@@ -1,7 +1,7 @@
 """Speed of the emulator: one JSON object on standard output.
 
 For each kernel, thread instructions per second on one and two host threads with checks and counters off; their fraction
-of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run) beside its target; the
+of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run); goals where there are any; the
 fraction with counters on, as profiles run; and how much slower checks make it, as verdicts run. Then the time that
 translating the largest kernels takes, and the same work on numba's CUDA simulator and on Triton's interpreter.
 
@@ -15,6 +15,7 @@ import json
 import os
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import geometric_mean
@@ -37,13 +38,16 @@ TWO_THREADS_GOAL, CHECKED_MEAN_GOAL, CHECKED_WORST_GOAL, TRANSLATION_GOAL_MS = 1
 LARGEST = (TESTS / "block_sparse_attention.cu", OWN / "gemm_mma_bf16.cu")
 
 
-def rate(kernel: Prepared, options: Options, repeat: int) -> float:
-    """Thread instructions per second, the best of `repeat` launches."""
+def rate(kernel: Prepared, options: Options, repeat: int, clock: Callable[[], float] = time.process_time) -> float:
+    """Thread instructions per second, the best of `repeat` launches.
+
+    Processor time is what one host thread is measured by: a busy neighbour takes none of it. Two need the wall's.
+    """
     best = 0.0
     for _ in range(repeat):
-        start = time.perf_counter()
+        start = clock()
         result = launch(kernel.loaded, kernel.entry, kernel.spec, kernel.memory, options)
-        elapsed = time.perf_counter() - start
+        elapsed = clock() - start
         if result.fault is not None:
             raise RuntimeError(result.fault.message)
         best = max(best, result.thread_instructions / elapsed)
@@ -66,15 +70,16 @@ def measure(kernel: Kernel, repeat: int) -> dict[str, float | None]:
     before = micro_benchmark(repeat)
     one = rate(prepared, PLAIN, repeat)
     micro = max(before, micro_benchmark(repeat))
-    two = rate(prepared, replace(PLAIN, threads=2), repeat)
+    wall = rate(prepared, PLAIN, repeat, time.perf_counter)
+    two = rate(prepared, replace(PLAIN, threads=2), repeat, time.perf_counter)
     counted = rate(prepared, Options(checks=False), repeat)
     checked = rate(prepared, Options(counters=False), max(2, repeat // 4))
     return {
         "one_thread": one,
         "two_threads": two,
-        "two_threads_ratio": two / one,
+        "two_threads_ratio": two / wall,
         "fraction": one / micro,
-        "target": kernel.target,
+        "goal": kernel.goal,
         "fraction_with_counters": counted / micro,
         "checks_slowdown": one / checked,
     }
@@ -91,7 +96,11 @@ def translation(path: Path) -> dict[str, Any]:
 
     entries = parse_module(text).entries
     count = sum(len(entry.instructions) for entry in entries)
-    return {"characters": len(text), "instructions": count, "milliseconds": 1e3 * best_of(parsed_and_packed, 8)}
+    return {
+        "characters": len(text),
+        "instructions": count,
+        "milliseconds": 1e3 * best_of(parsed_and_packed, 8, time.process_time),
+    }
 
 
 def naive_seconds(size: int, checks: bool) -> float:
