@@ -15,7 +15,7 @@ from warpsmith.core.errors import SettingsError, TaskError
 from warpsmith.core.events import Budget, Event, RunSettings, RunStarted
 from warpsmith.core.summary import KernelSummary, RunSummary, WorkloadSummary
 from warpsmith.models import canonical, check_models
-from warpsmith.settings import read_settings
+from warpsmith.settings import hidden_keys, read_settings
 from warpsmith.wiring import Observe, loop_of, parts_of, replay_parts
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def optimize(options: RunOptions, *, store: Path, observe: Observe, tell: Callab
     task = app.load_task(options.task)
     coder = canonical(options.coder)
     judge = canonical(options.judge or options.coder)
-    with choose_target(options.device, options.arch, read_settings()) as target, Store.open(store) as opened:
+    place = choose_target(options.device, options.arch, read_settings())
+    with hidden_keys(), place as target, Store.open(store) as opened:
         text = app.read_text(options.seed_kernel) if options.seed_kernel else ""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         started = RunStarted(
@@ -117,7 +118,7 @@ def resume(run: str | None, *, store: Path, observe: Observe, tell: Callable[[st
     from warpsmith.gpus import choose_target
     from warpsmith.store import Store
 
-    with Store.open(store) as opened:
+    with hidden_keys(), Store.open(store) as opened:
         started, events = _recorded(opened, run, store)
         task = _same_task(started)
         finished = events[-1].kind == "RunFinished" and getattr(events[-1], "reason", "") != "interrupted"

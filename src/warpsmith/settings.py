@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +95,22 @@ def read_provider(name: str, environment: Mapping[str, str] = os.environ) -> Pro
     if api not in ("", "responses", "chat"):
         raise SettingsError(f"WARPSMITH_OPENAI_API is {api!r}.", remedy="Set it to responses or chat, or unset it.")
     variable = f"{stem}_API_KEY"
-    return Provider(environment.get(variable, "").strip(), variable, environment.get(f"{stem}_BASE_URL", ""), api)
+    key = environment.get(variable) or _hidden.get(variable, "")
+    return Provider(key.strip(), variable, environment.get(f"{stem}_BASE_URL", ""), api)
+
+
+_hidden: dict[str, str] = {}
+
+
+@contextmanager
+def hidden_keys(environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """Take the keys out of the environment for as long as children are started; `read_provider` knows them still."""
+    _hidden.update({name: environment.pop(name) for name in API_KEYS if name in environment})
+    try:
+        yield
+    finally:
+        environment.update(_hidden)
+        _hidden.clear()
 
 
 def api_keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from warpsmith.cli.program import run
+from warpsmith.settings import hidden_keys, read_provider
 
 from .loopback import KEY, Loopback, say, serve, status
 
@@ -116,3 +117,13 @@ def test_a_server_that_speaks_is_asked(capsys: Captured, server: Loopback, monke
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert 1 == run(["optimize", TASK, "--coder", "openai:m", "--rounds", "1", "--json"])
     assert ("nothing verified", 3) == (json.loads(capsys.readouterr().out)["reason"], len(server.asked))
+
+
+def test_children_of_a_run_see_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    show = [sys.executable, "-c", "import os; print(os.environ.get('OPENAI_API_KEY'))"]
+    with hidden_keys():
+        assert "None" == subprocess.check_output(show, text=True).strip()
+        assert KEY == read_provider("openai").key
+        assert KEY not in repr(read_provider("openai"))
+    assert KEY == subprocess.check_output(show, text=True).strip()
