@@ -26,6 +26,7 @@ TREE = BUILD / "tree"
 CHECKS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-omit-frame-pointer", "-g1", "-O1"]
 SUITE = (
     "test_conformance_executors.py",
+    "test_counters_of_*.py",
     "test_conformance_lanes.py",
     "test_executor*.py",
     "test_random_programs.py",
