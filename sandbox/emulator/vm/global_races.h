@@ -2,7 +2,7 @@
 //
 // Each granule (a word, or less where something narrower touched the kilobyte) remembers who wrote and who read it
 // since the last plain write. Blocks are unordered unless a flag, a lock or a grid barrier made one wait for another
-// (ledger.h), which takes a fence: in programs without any, two blocks at one granule are a race unless both read or
+// (strong.h), which takes a fence: in programs without any, two blocks at one granule are a race unless both read or
 // both use atomics of device scope. Memory that the launch may not write needs no memory of who reads it.
 #pragma once
 #include "races.h"

@@ -5,7 +5,7 @@
 // one of them to read, after all to write something else. Lanes of a warp are threads like any others: only a meeting
 // (bar.warp.sync or a barrier of the block) orders them, not that the machine runs them together.
 #pragma once
-#include "ledger.h"
+#include "strong.h"
 
 namespace WS_NS {
 namespace {
