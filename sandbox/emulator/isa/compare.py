@@ -95,13 +95,14 @@ def _float_compares() -> Iterator[LaneRow]:
             text = float_text(name, kind.read.format("a"), kind.read.format("b"))
             args = (kind.cpp_type, kind.cpp_type)
             yield LaneRow(f"setp.{name}.{form.name}", "pred", args, compare, text, Pipe.ALU)
-            if form is F32:
+            if form in (F32, F16):
 
-                def flushed(a: int, b: int, name: str = name) -> int:
-                    return float_holds(name, F32.compare(F32.flushed(a), F32.flushed(b)))
+                def flushed(a: int, b: int, form: Format = form, name: str = name) -> int:
+                    return float_holds(name, form.compare(form.flushed(a), form.flushed(b)))
 
-                text = float_text(name, "ftz(a)", "ftz(b)")
-                yield LaneRow(f"setp.{name}.ftz.f32", "pred", args, flushed, text, Pipe.ALU)
+                flush = "ftz({})" if form is F32 else "f16(ftz_f16({}))"
+                text = float_text(name, flush.format("a"), flush.format("b"))
+                yield LaneRow(f"setp.{name}.ftz.{form.name}", "pred", args, flushed, text, Pipe.ALU)
 
 
 def _pair(yes: int) -> Callable[[int, int], int]:
@@ -145,6 +146,12 @@ def _selects() -> Iterator[LaneRow]:
         yield LaneRow(f"slct.b{width}.s32", kind, args, by_sign, "c >= 0 ? a : b", Pipe.ALU)
         args = (kind, kind, "f32")
         yield LaneRow(f"slct.b{width}.f32", kind, args, by_float, "c >= 0.0f ? a : b", Pipe.ALU)
+
+        def by_flushed(a: int, b: int, c: int) -> int:
+            return a if F32.is_subnormal(c) else by_float(a, b, c)
+
+        text = "ftz(c) >= 0.0f ? a : b"
+        yield LaneRow(f"slct.ftz.b{width}.f32", kind, args, by_flushed, text, Pipe.ALU)
 
 
 ROWS: tuple[LaneRow, ...] = (

@@ -102,7 +102,7 @@ def _sign_and_extremes(form: Format) -> Iterator[LaneRow]:
 
 
 def _nan_and_magnitude_extremes() -> Iterator[LaneRow]:
-    """`min.NaN`, and `min.xorsign.abs`: the smaller magnitude with the product's sign."""
+    """`min.NaN`, and `.xorsign.abs`: the smaller magnitude with the product's sign."""
 
     def propagating(choose: Meaning) -> Meaning:
         return lambda a, b: choose(a, b, propagate_nan=True)
@@ -114,11 +114,13 @@ def _nan_and_magnitude_extremes() -> Iterator[LaneRow]:
         return chosen
 
     for name, choose in (("min", F32.smaller), ("max", F32.larger)):
-        nan_text = f"f{name}_nan(a, b)"
-        yield from _variants(f"{name}.NaN", F32, 2, propagating(choose), nan_text, Pipe.ALU, sat=False)
-        text = f"flip_sign_if(f{name}_(__builtin_fabsf(a), __builtin_fabsf(b)), (bits_of(a) ^ bits_of(b)) >> 31)"
-        kinds = ("f32", "f32")
-        yield LaneRow(f"{name}.xorsign.abs.f32", "f32", kinds, by_magnitude(choose), text, Pipe.ALU)
+        for word, meaning, function in (("", choose, f"f{name}_"), (".NaN", propagating(choose), f"f{name}_nan")):
+            if word:
+                yield from _variants(f"{name}{word}", F32, 2, meaning, f"{function}(a, b)", Pipe.ALU, sat=False)
+            magnitudes = f"{function}(__builtin_fabsf(a), __builtin_fabsf(b))"
+            text = f"flip_sign_if({magnitudes}, (bits_of(a) ^ bits_of(b)) >> 31)"
+            row = f"{name}{word}.xorsign.abs"
+            yield from _variants(row, F32, 2, by_magnitude(meaning), text, Pipe.ALU, sat=False)
 
 
 def _tests(form: Format) -> Iterator[LaneRow]:

@@ -48,8 +48,28 @@ def _arithmetic(form: Format) -> Iterator[LaneRow]:
         yield from _both(name, form, arity, meaning, cpp)
         if form is F16:
             yield from _both(f"{name}.sat", form, arity, _then(form.saturated, meaning), f"sat_{f}({cpp})")
-            yield from _both(f"{name}.ftz", form, arity, _flushing(meaning), _flushing_text(cpp, arity))
-    yield from _both("fma.rn.relu", form, 3, _then(form.rectified, form.fma), f"relu_{f}(fma_{f}({{a}}, {{b}}, {{c}}))")
+            flushed, flushed_cpp = _flushing(meaning), _flushing_text(cpp, arity)
+            yield from _both(f"{name}.ftz", form, arity, flushed, flushed_cpp)
+            yield from _both(f"{name}.ftz.sat", form, arity, _then(form.saturated, flushed), f"sat_{f}({flushed_cpp})")
+    fma = f"fma_{f}({{a}}, {{b}}, {{c}})"
+    yield from _both("fma.rn.relu", form, 3, _then(form.rectified, form.fma), f"relu_{f}({fma})")
+    if form is F16:
+        flushed, flushed_cpp = _then(form.rectified, _flushing(form.fma)), f"relu_{f}({_flushing_text(fma, 3)})"
+        yield from _both("fma.rn.ftz.relu", form, 3, flushed, flushed_cpp)
+    else:
+        yield from _directed_fma()
+
+
+def _directed_fma() -> Iterator[LaneRow]:
+    """Fma of bf16 in the other roundings."""
+    for mode in ("rz", "rm", "rp"):
+
+        def fma(a: int, b: int, c: int, mode: str = mode) -> int:
+            return BF16.fma(a, b, c, mode)
+
+        cpp = f"fma_bf16_dir({{a}}, {{b}}, {{c}}, {mode.upper()})"
+        yield from _both(f"fma.{mode}", BF16, 3, fma, cpp)
+        yield from _both(f"fma.{mode}.relu", BF16, 3, _then(BF16.rectified, fma), f"relu_bf16({cpp})")
 
 
 def _flushing(meaning: Meaning) -> Meaning:
@@ -64,15 +84,40 @@ def _flushing_text(cpp: str, arity: int) -> str:
 
 def _sign_and_extremes(form: Format) -> Iterator[LaneRow]:
     f = form.name
-    yield from _both("neg", form, 1, form.negated, "u16({a} ^ 0x8000)")
-    yield from _both("abs", form, 1, form.magnitude, "u16({a} & 0x7FFF)")
+    signs: tuple[tuple[str, Meaning, str], ...] = (
+        ("neg", form.negated, "u16({a} ^ 0x8000)"),
+        ("abs", form.magnitude, "u16({a} & 0x7FFF)"),
+    )
+    for name, meaning, cpp in signs:
+        yield from _both(name, form, 1, meaning, cpp)
+        if form is F16:
+            yield from _both(f"{name}.ftz", form, 1, _flushing(meaning), _flushing_text(cpp, 1))
     for name, choose in (("min", form.smaller), ("max", form.larger)):
 
         def propagating(a: int, b: int, choose: Meaning = choose) -> int:
             return choose(a, b, propagate_nan=True)
 
-        yield from _both(name, form, 2, choose, f"{name}_{f}({{a}}, {{b}})")
-        yield from _both(f"{name}.NaN", form, 2, propagating, f"{name}_nan_{f}({{a}}, {{b}})")
+        for word, meaning, cpp in (
+            ("", choose, f"{name}_{f}({{a}}, {{b}})"),
+            (".NaN", propagating, f"{name}_nan_{f}({{a}}, {{b}})"),
+        ):
+            flips = f"by_magnitude({name}{'_nan' * bool(word)}_{f}, {{a}}, {{b}})"
+            magnitudes = _by_magnitude(form, meaning)
+            yield from _both(f"{name}{word}", form, 2, meaning, cpp)
+            yield from _both(f"{name}{word}.xorsign.abs", form, 2, magnitudes, flips)
+            if form is F16:
+                yield from _both(f"{name}.ftz{word}", form, 2, _flushing(meaning), _flushing_text(cpp, 2))
+                flushed, flushed_cpp = _flushing(magnitudes), _flushing_text(flips, 2)
+                yield from _both(f"{name}.ftz{word}.xorsign.abs", form, 2, flushed, flushed_cpp)
+
+
+def _by_magnitude(form: Format, choose: Meaning) -> Meaning:
+    """`.xorsign.abs`: the choice between magnitudes, with the sign of the product."""
+
+    def chosen(a: int, b: int) -> int:
+        return choose(form.magnitude(a), form.magnitude(b)) ^ (a ^ b) & form.sign_bit
+
+    return chosen
 
 
 def _through_float(function: Callable[[float], float], form: Format) -> Meaning:

@@ -116,6 +116,13 @@ def _saturating() -> Iterator[LaneRow]:
     text = "clamp_s32(s64(mul_hi(a, b)) + s64(c))"
     yield LaneRow("mad.hi.sat.s32", "s32", ("s32",) * 3, high_product, text, Pipe.FMA)
 
+    def high_of_24(a: int, b: int, c: int) -> int:
+        product = signed(wrap(a, 24), 24) * signed(wrap(b, 24), 24) >> 16
+        return wrap(clamp(product + signed(c, 32), low, high), 32)
+
+    text = "clamp_s32((s64(s32(u32(a) << 8) >> 8) * s64(s32(u32(b) << 8) >> 8) >> 16) + s64(c))"
+    yield LaneRow("mad24.hi.sat.s32", "s32", ("s32",) * 3, high_of_24, text, Pipe.ALU)
+
 
 def _bytes(bits: int, kind: str, width: int) -> list[int]:
     parts = [wrap(bits >> shift, width) for shift in range(0, 32, width)]

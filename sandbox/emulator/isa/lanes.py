@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import carry, compare, convert, floating, half, integer, logic, move
+from . import carry, compare, convert, convert_bounds, floating, half, integer, logic, move, packed_integer, video
 from .row import LaneRow
+
+MODULES = (move, integer, carry, logic, compare, floating, half, convert, convert_bounds, packed_integer, video)
 
 
 @cache
 def lane_rows() -> dict[str, LaneRow]:
     """Every lane row by canonical name, in table order."""
     rows: dict[str, LaneRow] = {}
-    for module in (move, integer, carry, logic, compare, floating, half, convert):
+    for module in MODULES:
         for row in module.ROWS:
             if row.name in rows:
                 raise ValueError(f"two rows are named {row.name}")

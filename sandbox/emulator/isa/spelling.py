@@ -25,6 +25,8 @@ INTEGER_BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
 @lru_cache(maxsize=4096)
 def name_of(opcode: str, modifiers: Modifiers) -> str:
     """The canonical name of a lane instruction."""
+    if opcode == "mad" and modifiers and modifiers[-1] in FLOAT_TYPES:
+        opcode = "fma"
     rule = _RULES.get(opcode, _as_written) if len(modifiers) >= FEWEST.get(opcode, 1) else _as_written
     return ".".join((opcode, *rule(modifiers)))
 
@@ -60,7 +62,16 @@ def _rounded(modifiers: Modifiers) -> Modifiers:
     return (*(mode or ["rn"]), *rest)
 
 
+def _reciprocal(modifiers: Modifiers) -> Modifiers:
+    """`.ftz` says something of f64 only where the result is approximate."""
+    words = _rounded(modifiers)
+    exact = words[-1] == "f64" and words[0] != "approx"
+    return tuple(word for word in words if word != "ftz") if exact else words
+
+
 def _arithmetic(modifiers: Modifiers) -> Modifiers:
+    if modifiers[-1] in ("u16x2", "s16x2"):
+        return (*modifiers[:-1], "b16x2")
     if modifiers[-1] in FLOAT_TYPES:
         return _rounded(modifiers)
     return modifiers if "sat" in modifiers else _wrapping(modifiers)
@@ -81,14 +92,7 @@ def _multiply_add(modifiers: Modifiers) -> Modifiers:
 
 
 def _negation(modifiers: Modifiers) -> Modifiers:
-    return _wrapping(modifiers) if modifiers[-1] in INTEGER_TYPES else _without_half_flush(modifiers)
-
-
-def _without_half_flush(modifiers: Modifiers) -> Modifiers:
-    """Sign changes and extremes of halves keep subnormals' order: our rows have no `.ftz` for them."""
-    if modifiers[-1] in ("f16", "f16x2") and modifiers[0] != "approx":
-        return tuple(word for word in modifiers if word != "ftz")
-    return modifiers
+    return _wrapping(modifiers) if modifiers[-1] in INTEGER_TYPES else modifiers
 
 
 def _shift_right(modifiers: Modifiers) -> Modifiers:
@@ -100,7 +104,7 @@ def _comparison(modifiers: Modifiers) -> Modifiers:
     order, *middle, kind = modifiers
     if not set(middle) <= {"and", "or", "xor", "ftz"}:
         return modifiers
-    kept = [word for word in middle if word == "ftz" and kind == "f32"]
+    kept = [word for word in middle if word == "ftz" and kind in ("f32", "f16")]
     if kind in FLOAT_TYPES:
         return (order, *kept, kind)
     order = UNSIGNED_ORDERS.get(order, order)
@@ -158,7 +162,15 @@ def _space_test(modifiers: Modifiers) -> Modifiers:
 
 def _selection(modifiers: Modifiers) -> Modifiers:
     """slct.dtype.ctype."""
-    return (bits(modifiers[0]), modifiers[-1]) if len(modifiers) == 2 else modifiers
+    *flush, result, kind = modifiers
+    return (*flush, bits(result), kind)
+
+
+def _extreme(modifiers: Modifiers) -> Modifiers:
+    """Min and max: the rows of f32 have `.ftz` last, those of f16 first."""
+    if modifiers[-1] == "f32" and "ftz" in modifiers:
+        return (*(word for word in modifiers[:-1] if word != "ftz"), "ftz", "f32")
+    return modifiers
 
 
 _RULES: dict[str, Callable[[Modifiers], Modifiers]] = {
@@ -168,12 +180,11 @@ _RULES: dict[str, Callable[[Modifiers], Modifiers]] = {
     "mad": lambda m: _rounded(m) if m[-1] in FLOAT_TYPES else _multiply_add(m),
     "fma": _rounded,
     "div": lambda m: _rounded(m) if m[-1] in FLOAT_TYPES else m,
-    "rcp": _rounded,
+    "rcp": _reciprocal,
     "sqrt": _rounded,
     "neg": _negation,
-    "abs": _without_half_flush,
-    "min": _without_half_flush,
-    "max": _without_half_flush,
+    "min": _extreme,
+    "max": _extreme,
     "mov": _untyped,
     "selp": _untyped,
     "slct": _selection,

@@ -20,6 +20,8 @@ from .row import LaneRow
 from .spelling import FLOAT_TYPES, name_of
 from .step import Scratch, Source, Step, Target, row_for
 from .steps_carry import carry_steps, uses_carry
+from .steps_convert import conversion_steps
+from .video import OPCODES, code_of
 
 __all__ = ["Scratch", "Source", "Step", "Target", "is_lane_instruction", "steps"]
 
@@ -72,6 +74,12 @@ def _steps(instr: Instr) -> Iterator[Step]:
     target, *sources = instr.operands
     if uses_carry(instr):
         yield from carry_steps(instr)
+    elif instr.opcode == "cvt":
+        yield from conversion_steps(instr, target, sources)
+    elif instr.opcode in OPCODES:
+        yield from _video(instr, target, sources)
+    elif instr.opcode == "lop3" and len(instr.modifiers) == 2:
+        yield from _logic_with_predicate(instr, target, sources)
     elif instr.opcode == "setp":
         yield from _comparison(instr, target, sources)
     elif instr.opcode == "set":
@@ -82,6 +90,26 @@ def _steps(instr: Instr) -> Iterator[Step]:
         yield from _pack(instr, target, sources[0])
     else:
         yield from _keep(row_for(instr, name_of(instr.opcode, instr.modifiers)), target, sources)
+
+
+def _video(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:
+    """d, a, b{, c}: c counts for the sum alone."""
+    code = code_of(instr)
+    if code is None or len(sources) not in (2, 3):
+        raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+    addend = sources[2] if len(sources) == 3 else Immediate(0, "u64")
+    yield from _keep(row_for(instr, "video.b32"), target, [*sources[:2], addend, code])
+
+
+def _logic_with_predicate(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:
+    """lop3.BoolOp.b32 d|p, a, b, c, table, q: p is (d != 0) BoolOp q."""
+    if not isinstance(target, Pair) or instr.modifiers[0] not in ("or", "and") or len(sources) != 5:
+        raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+    yield Step(row_for(instr, "lop3.b32"), Scratch(0), tuple(sources[:4]))
+    yield Step(row_for(instr, "setp.ne.b32"), Scratch(1), (Scratch(0), Immediate(0, "u64")))
+    yield Step(row_for(instr, f"{instr.modifiers[0]}.pred"), Scratch(1), (Scratch(1), sources[4]))
+    yield from _step_keep(row_for(instr, "mov.b32"), target.first, (Scratch(0),))
+    yield from _step_keep(row_for(instr, "mov.pred"), target.second, (Scratch(1),))
 
 
 def _keep(row: LaneRow, target: Operand | Scratch, sources: list[Operand]) -> Iterator[Step]:
@@ -182,4 +210,5 @@ def _set(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step
     yield from _step_keep(spread, target, (Scratch(0),))
 
 
-_LANE_OPCODES = frozenset(name.split(".")[0] for name in lane_rows() if not name.startswith("set.")) | {"set", "madc"}
+_FIRST_WORDS = frozenset(name.split(".")[0] for name in lane_rows() if not name.startswith("set."))
+_LANE_OPCODES = _FIRST_WORDS | OPCODES | {"set", "madc"}
