@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import Constant, Draft, Flag, SlotKind, Space, Value
+from warpsmith.sandbox.emulator.isa.special import ALIASES, CLOCKS, FIXED
 from warpsmith.sandbox.emulator.isa.steps import Scratch, Source, Target
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import (
@@ -29,16 +30,6 @@ SPECIALS = (
     *("%dynamic_smem_size", "%total_smem_size"),
 )
 """In the order of `WsSpecial` in vm/interface.h."""
-
-FIXED_SPECIALS = {
-    # A launch without clusters is a grid of clusters of one block.
-    **{f"%cluster_ctaid.{axis}": 0 for axis in "xyz"},
-    **{f"%cluster_nctaid.{axis}": 1 for axis in "xyz"},
-    "%cluster_ctarank": 0,
-    "%cluster_nctarank": 1,
-    "%is_explicit_cluster": 0,
-    "%gridid": 0,
-}
 
 WORKSPACE_SPECIALS = {"%envreg1": 32, "%envreg2": 0}
 """Halves of the address of the workspace that a cooperative launch brings: `grid.sync()` of cooperative_groups.h puts
@@ -130,8 +121,14 @@ class Emitter:
     def special(self, name: str, width: int) -> Value:
         if name in WORKSPACE_SPECIALS:
             return self._constant(width, Constant(SlotKind.WORKSPACE, WORKSPACE_SPECIALS[name]))
-        if name in FIXED_SPECIALS:
-            return self.constant(FIXED_SPECIALS[name], width)
+        name = ALIASES.get(name, name)
+        if name in FIXED:
+            return self.constant(FIXED[name], width)
+        if name in CLOCKS:
+            shift, bits = CLOCKS[name]
+            value = Value(width)
+            self.emit("clock64" if width == 8 else "clock32", d=value, imm=shift, bytes=bits)
+            return value
         if name not in SPECIALS:
             raise self.refusal(name)
         return self._constant(width, Constant(SlotKind.SPECIAL, SPECIALS.index(name)))

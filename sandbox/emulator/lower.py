@@ -48,6 +48,9 @@ LOWERINGS: dict[str, Lowering] = {
     "match": warp.match,
     "redux": warp.reduction,
     "elect": warp.elect,
+    "movmatrix": warp.transpose,
+    "createpolicy": warp.policy,
+    "brkpt": warp.breakpoint_,
     "mma": matrix.multiply,
     "wmma": matrix.wmma,
     "call": warp.call,
@@ -64,7 +67,7 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 MAY_WAIT = frozenset(
-    ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "ldmatrix", "stmatrix")
+    ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "mma", "wmma", "ldmatrix", "stmatrix", "movmatrix")
 )
 """Opcodes whose handlers may hold lanes back, so that a guard must send the others past them."""
 

@@ -165,29 +165,49 @@ HANDLED_ATOMICS = frozenset(
         *(f"add.{t}" for t in ("u32", "u64", "f32", "f64", "f16", "bf16", "f16x2", "bf16x2")),
         *(f"{op}.{t}" for op in ("min", "max") for t in ("u32", "s32", "u64", "s64")),
         *(f"{op}.{t}" for op in ("and", "or", "xor", "exch", "cas") for t in ("b32", "b64")),
+        *(f"{op}.{t}" for op in ("min", "max") for t in ("f16", "bf16", "f16x2", "bf16x2")),
         *("cas.b16", "inc.u32", "dec.u32"),
     )
 )
 
 
 def atomic(emitter: Emitter) -> None:
-    """Atom and red."""
+    """Atom and red; a vector is an atomic for each of its elements."""
     instr = emitter.instr
-    operation = next((word for word in instr.modifiers if word in ATOMIC_OPERATIONS), "")
+    operands = list(instr.operands)
+    target = operands.pop(0) if instr.opcode == "atom" else Sink()
+    values = emitter.items(operands[1])
+    targets = emitter.items(target) if len(values) > 1 and not isinstance(target, Sink) else (target,) * len(values)
+    second = operands[2] if "cas" in instr.modifiers else None
     kind = instr.modifiers[-1]
+    for i, (value, kept) in enumerate(zip(values, targets, strict=True)):
+        aligned = BYTES[kind] * len(values) if i == 0 and len(values) > 1 else 0
+        _atomic(emitter, operands[0], i * BYTES[kind], value, second, kept, aligned)
+
+
+def _atomic(
+    emitter: Emitter,
+    address: Operand,
+    further: int,
+    value: Operand,
+    other: Operand | None,
+    target: Operand,
+    aligned: int,
+) -> None:
+    """One atomic `further` bytes behind the address, which is a multiple of `aligned` where that is not 0."""
+    modifiers = emitter.instr.modifiers
+    operation = next((word for word in modifiers if word in ATOMIC_OPERATIONS), "")
+    kind = modifiers[-1]
     if operation in ATOMIC_BITS:
         kind = f"b{8 * BYTES.get(kind, 0)}"
     elif operation == "add" and kind in ("s32", "s64"):
         kind = kind.replace("s", "u")
-    if f"{operation}.{kind}" not in HANDLED_ATOMICS or VECTORS.keys() & set(instr.modifiers):
+    if f"{operation}.{kind}" not in HANDLED_ATOMICS:
         raise emitter.refusal()
-    operands = list(instr.operands)
-    target = operands.pop(0) if instr.opcode == "atom" else Sink()
-    space = space_of(instr.modifiers)
-    base, offset, flags = emitter.address(operands[0], space)
+    space = space_of(modifiers)
+    base, offset, flags = emitter.address(address, space)
     width = width_of(kind)
-    first = emitter.source(operands[1], width)
-    second = emitter.source(operands[2], width) if operation == "cas" else first
+    first = emitter.source(value, width)
     keeps = not isinstance(target, Sink)
     written = emitter.target(target, kind) if keeps else None
     emitter.emit(
@@ -195,9 +215,10 @@ def atomic(emitter: Emitter) -> None:
         d=written,
         a=base,
         b=first,
-        c=second,
-        imm=offset,
-        flags=flags | Flag.SYNCHRONISES | ordering(instr.modifiers),
+        c=first if other is None else emitter.source(other, width),
+        e=aligned,
+        imm=offset + further,
+        flags=flags | Flag.SYNCHRONISES | ordering(modifiers),
         port=emitter.port(),
         bytes=int(space),
         target=int(keeps),

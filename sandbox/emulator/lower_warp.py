@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import Flag, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
+from warpsmith.sandbox.emulator.isa.spelling_warp import warp_name
 from warpsmith.sandbox.emulator.program import Not, Operand, Register, Sink, Symbol
 
 SHUFFLES = ("up", "down", "bfly", "idx")
@@ -152,6 +153,23 @@ def elect(emitter: Emitter) -> None:
     )
 
 
+def transpose(emitter: Emitter) -> None:
+    target, source = emitter.instr.operands
+    emitter.emit("movmatrix", d=emitter.target(target, "b32"), a=emitter.source(source, 4))
+
+
+def policy(emitter: Emitter) -> None:
+    """An opaque number: caches have no effect on values."""
+    written = emitter.target(emitter.instr.operands[0], "b64")
+    emitter.emit("copy64", d=written, a=emitter.constant(0, 8))
+    emitter.finish(emitter.instr.operands[0], written, "b64")
+
+
+def breakpoint_(emitter: Emitter) -> None:
+    """Without a debugger it ends the kernel."""
+    emitter.emit("trap")
+
+
 def call(emitter: Emitter) -> None:
     """Calls of the two functions the device runtime supplies."""
     *results, name, arguments = emitter.instr.operands
@@ -172,6 +190,9 @@ def call(emitter: Emitter) -> None:
 
 def memory_fence(emitter: Emitter) -> None:
     """Membar and fence: memory is sequentially consistent here, so that only the checker of races minds them."""
+    if warp_name(emitter.instr) == "fence.proxy":
+        emitter.emit("nothing")
+        return
     emitter.emit("fence", imm=int(not {"cta", "cluster"} & set(emitter.instr.modifiers)))
 
 

@@ -25,7 +25,7 @@ REPEATED = {
 }
 FORGET = (
     *("split", "bar.sync", "bar.warp.sync", "shfl", "vote", "match", "redux", "elect", "exit_if"),
-    *("mma", "wmma", "product"),
+    *("mma", "wmma", "product", "movmatrix"),
 )
 """Operations, by their name's beginning, behind which other lanes may be active."""
 

@@ -69,6 +69,8 @@ class Block:
     params: Bytes = field(init=False)
     warps: list[Warp] = field(init=False)
     barriers: dict[int, BarrierState] = field(default_factory=dict)
+    clock: int = 0
+    """Times that a clock was read."""
 
     def __post_init__(self) -> None:
         self.shared = Bytes.poisoned(self.entry.shared_bytes + self.spec.dynamic_shared)

@@ -48,7 +48,7 @@ def member_mask_operand(instr: Instr) -> int | None:
         return len(instr.operands) - 1
     if instr.opcode == "bar" and instr.modifiers[:2] == ("warp", "sync"):
         return 0
-    return -1 if instr.opcode in ("mma", "wmma", "ldmatrix", "stmatrix") else None
+    return -1 if instr.opcode in ("mma", "wmma", "ldmatrix", "stmatrix", "movmatrix") else None
 
 
 def _ignored(word: str) -> bool:
@@ -71,17 +71,19 @@ def _access(opcode: str, words: Words) -> str | None:
 
 def _atomic(opcode: str, words: Words) -> str | None:
     *middle, kind = words
-    space, operations = "generic", []
+    space, operations, vector = "generic", [], ""
     for word in middle:
         if word in SPACES:
             space = SPACES[word]
+        elif word in VECTORS:
+            vector = f"{word}."
         elif not _ignored(word) and word != "noftz":
             operations.append(word)
     if len(operations) != 1:
         return None
     operation = operations[0]
     typed = kind[0] == "f" or kind[:2] == "bf" or operation in ("min", "max", "inc", "dec")
-    return f"{opcode}.{space}.{operation}.{kind if typed else bits(kind)}"
+    return f"{opcode}.{space}.{operation}.{vector}{kind if typed else bits(kind)}"
 
 
 def _copy(opcode: str, words: Words) -> str | None:
@@ -159,6 +161,19 @@ def _barrier(opcode: str, words: Words) -> str | None:
     return ".".join((opcode, *kept))
 
 
+def _fence(opcode: str, words: Words) -> str | None:
+    """Proxies and the initialisation of mbarriers are fenced at once: all accesses here go the same way."""
+    if words[0] == "proxy":
+        return "fence.proxy" if words[1:2] in (("alias",), ("async",)) else None
+    if words[0] == "mbarrier_init":
+        return "fence.proxy"
+    return opcode if set(words) <= ORDERS | {"cluster"} else None
+
+
+def _prefetch(opcode: str, words: Words) -> str | None:
+    return None if "tensormap" in words else opcode
+
+
 def _plain(opcode: str, words: Words) -> str | None:
     return opcode
 
@@ -184,7 +199,10 @@ _RULES: dict[str, Callable[[str, Words], str | None]] = {
     "bar": _barrier,
     "barrier": _barrier,
     "membar": _plain,
-    "fence": lambda opcode, words: _plain(opcode, words) if not any("::" in w or "proxy" in w for w in words) else None,
+    "movmatrix": lambda opcode, words: opcode if words == ("sync", "aligned", "m8n8", "trans", "b16") else None,
+    "createpolicy": _plain,
+    "brkpt": _plain,
+    "fence": _fence,
     "bra": _plain,
     "brx": _barrier,
     "ret": _plain,
@@ -192,7 +210,7 @@ _RULES: dict[str, Callable[[str, Words], str | None]] = {
     "trap": _plain,
     "call": _plain,
     "nanosleep": _plain,
-    "prefetch": _plain,
+    "prefetch": _prefetch,
     "prefetchu": _plain,
     "discard": _plain,
     "applypriority": _plain,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..program import Instr
-from .address import BadAccess
+from .address import BadAccess, require_alignment
 from .block import width_of
-from .number import BF16, F16, F32, F64, packed, signed, wrap
+from .number import BF16, F16, F32, F64, Format, packed, signed, wrap
 from .row import Pipe, WarpRow
 from .state import Thread, Warp
-from .warp_memory import space_in
+from .warp_memory import items, space_in
 
 Update = Callable[[int, int, int], int]
 """(old value, operand, second operand) -> new value, all bits."""
@@ -50,6 +50,59 @@ for _width in (32, 64):
     }
 
 
+def _extremes(form: Format) -> dict[str, Update]:
+    return {
+        f"min.{form.name}": lambda old, b, c: form.smaller(old, b),
+        f"max.{form.name}": lambda old, b, c: form.larger(old, b),
+        f"min.{form.name}x2": lambda old, b, c: packed(form.smaller)(old, b),
+        f"max.{form.name}x2": lambda old, b, c: packed(form.larger)(old, b),
+    }
+
+
+VECTOR_UPDATES = UPDATES | _extremes(F16) | _extremes(BF16)
+VECTOR_ROWS = {
+    "v2": ("add.f32", *(f"{op}.{t}" for op in ("add", "min", "max") for t in ("f16", "bf16", "f16x2", "bf16x2"))),
+    "v4": ("add.f32", *(f"{op}.{t}" for op in ("add", "min", "max") for t in ("f16", "bf16", "f16x2", "bf16x2"))),
+    "v8": tuple(f"{op}.{t}" for op in ("add", "min", "max") for t in ("f16", "bf16")),
+}
+"""Operations of vectors in global memory: each element is an atomic of its own."""
+
+
+def _update_vector(warp: Warp, instr: Instr, threads: list[Thread], update: Update) -> None:
+    block, width = warp.block, width_of(instr.modifiers[-1])
+    returns = instr.opcode == "atom"
+    where, values = instr.operands[1:3] if returns else instr.operands[:2]
+    sources = items(values)
+    size = width // 8
+    for thread in threads:
+        start = block.address(thread, where, instr)
+        try:
+            require_alignment("global", start, size * len(sources))
+            places = [
+                block.place(thread, space_in(instr), start + i * size, size, write=True) for i in range(len(sources))
+            ]
+            before = [int.from_bytes(place.load(checked=block.options.checks), "little") for place in places]
+        except BadAccess as bad:
+            raise block.access_fault(bad, instr, thread) from None
+        for place, old, source in zip(places, before, sources, strict=True):
+            place.store(update(old, block.read(thread, source, width, instr), 0).to_bytes(size, "little"))
+        for target, old in zip(items(instr.operands[0]), before, strict=True) if returns else ():
+            block.write(thread, target, old, instr.modifiers[-1])
+
+
+def _vector_rows() -> Iterator[WarpRow]:
+    for space in ("generic", "global"):
+        for vector, names in VECTOR_ROWS.items():
+            for name in names:
+                operation, kind = name.split(".")
+
+                def meaning(warp: Warp, instr: Instr, threads: list[Thread], name: str = name) -> None:
+                    _update_vector(warp, instr, threads, VECTOR_UPDATES[name])
+
+                for opcode in ("atom", "red"):
+                    yield WarpRow(f"{opcode}.{space}.{operation}.{vector}.{kind}", meaning, Pipe.LSU)
+
+
 def _update(warp: Warp, instr: Instr, threads: list[Thread], update: Update) -> None:
     block, width = warp.block, width_of(instr.modifiers[-1])
     returns = instr.opcode == "atom"
@@ -79,4 +132,4 @@ def _rows() -> Iterator[WarpRow]:
                 yield WarpRow(f"red.{space}.{name}", meaning, Pipe.LSU)
 
 
-ROWS: tuple[WarpRow, ...] = tuple(_rows())
+ROWS: tuple[WarpRow, ...] = (*_rows(), *_vector_rows())

@@ -44,7 +44,13 @@ def leave(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
 
 
 def trap(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
-    raise warp.block.fault(FaultKind.TRAP, "the kernel executed trap", instr, threads[0])
+    raise warp.block.fault(FaultKind.TRAP, f"the kernel executed {instr.opcode}", instr, threads[0])
+
+
+def policy(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
+    """Createpolicy d, …: an opaque number; caches have no effect on values."""
+    for thread in threads:
+        warp.block.write(thread, instr.operands[0], 0, "b64")
 
 
 def synchronise(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
@@ -148,13 +154,15 @@ def _rows() -> tuple[WarpRow, ...]:
         for name in ("bar", "barrier")
         for op in ("popc.u32", "and.pred", "or.pred")
     )
-    quiet = ("membar", "fence", "nanosleep", "griddepcontrol", "setmaxnreg", "pmevent", "bar.warp.sync")
+    quiet = ("membar", "fence", "fence.proxy", "nanosleep", "griddepcontrol", "setmaxnreg", "pmevent", "bar.warp.sync")
     return (
         WarpRow("bra", branch, Pipe.CONTROL),
         WarpRow("brx.idx", branch_by_index, Pipe.CONTROL),
         WarpRow("ret", leave, Pipe.CONTROL),
         WarpRow("exit", leave, Pipe.CONTROL),
         WarpRow("trap", trap, Pipe.CONTROL),
+        WarpRow("brkpt", trap, Pipe.CONTROL),
+        WarpRow("createpolicy", policy, Pipe.ALU),
         WarpRow("call", call, Pipe.CONTROL),
         *waits,
         *arrivals,

@@ -114,6 +114,15 @@ def elect(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
             warp.block.write(thread, elected, int(thread.lane == leader), "pred")
 
 
+def transpose(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
+    """Movmatrix d, a: the 8x8 matrix of halves of which lane l holds (l/4, 2(l%4)) and its neighbour, transposed."""
+    held = [warp.block.read(thread, instr.operands[1], 32, instr) for thread in threads]
+    for thread in threads:
+        row, column = thread.lane // 4, thread.lane % 4 * 2
+        halves = [held[(column + e) * 4 + row // 2] >> 16 * (row % 2) & 0xFFFF for e in range(2)]
+        warp.block.write(thread, instr.operands[0], halves[0] | halves[1] << 16, "b32")
+
+
 ROWS: tuple[WarpRow, ...] = (
     *(WarpRow(f"shfl.{mode}", shuffle, Pipe.LSU) for mode in ("up", "down", "bfly", "idx")),
     *(WarpRow(f"vote.{mode}", vote, Pipe.LSU) for mode in ("all", "any", "uni", "ballot")),
@@ -122,4 +131,5 @@ ROWS: tuple[WarpRow, ...] = (
     *(WarpRow(f"redux.{op}.b32", reduce_lanes, Pipe.LSU) for op in ("and", "or", "xor")),
     WarpRow("activemask", active_mask, Pipe.LSU),
     WarpRow("elect", elect, Pipe.LSU),
+    WarpRow("movmatrix", transpose, Pipe.LSU),
 )

@@ -62,6 +62,11 @@ class CallGraph:
         """Functions that `code` reaches and that may call themselves."""
         return tuple(name for name in self._reached(code) if name in self._reached(self._functions[name].code))
 
+    def uses(self, code: Code, opcodes: frozenset[str]) -> bool:
+        """Whether `code` or what it reaches has an instruction of one of the opcodes."""
+        reached = (self._functions[name].code for name in self._reached(code))
+        return any(instr.opcode in opcodes for piece in (code, *reached) for instr in piece.instructions)
+
     def _called(self, code: Code) -> Iterator[str]:
         for instr in code.instructions:
             if instr.opcode == "call":

@@ -25,6 +25,7 @@ from warpsmith.sandbox.emulator.program import (
     Variable,
     Vector,
 )
+from warpsmith.sandbox.emulator.ptx import allocas
 from warpsmith.sandbox.emulator.ptx.assembly import Assembly, at, number
 from warpsmith.sandbox.emulator.ptx.call_graph import CallGraph, arguments_of, callee_of
 from warpsmith.sandbox.emulator.ptx.frames import Frame, FrameSlot, Stack
@@ -70,9 +71,9 @@ class Linker:
             UnsupportedInstruction: a call's arguments do not fit, or the code would be too large.
         """
         calls = (instr for instr in code.instructions if instr.opcode == "call")
-        if not any(name in self._names for name in code.used) and not any(
-            isinstance(callee_of(instr), Register) for instr in calls
-        ):
+        plain = not any(name in self._names for name in code.used)
+        plain = plain and not any(isinstance(callee_of(instr), Register) for instr in calls)
+        if plain and not any(instr.opcode in allocas.OPCODES for instr in code.instructions):
             return code
         return _Link(self._names, self._graph).run(code)
 
@@ -84,13 +85,16 @@ class _Link:
         self._names, self._graph = names, graph
         self._out = Assembly()
         self._stack = Stack(self._out)
+        self._allocas = allocas.Allocas(self._out)
         self._shared_variables: dict[str, Variable] = {}
         self._pointer_calls: list[int] = []
 
     def run(self, code: Code) -> Code:
         once = self._graph.once(code)
+        self._out.at = code.instructions[0]
+        if self._graph.uses(code, allocas.OPCODES):
+            self._allocas.begin()
         if once:
-            self._out.at = code.instructions[0]
             self._stack.begin()
             for function in once:
                 self._stack.add(function)
@@ -156,6 +160,9 @@ class _Link:
                 self._out.branch(copy.leave, guard)
         else:
             operands = tuple(self._operand(copy, instr, operand) for operand in instr.operands)
+            if instr.opcode in allocas.OPCODES:
+                self._around(guard, lambda: self._allocas.emit(instr, operands))
+                return
             target = copy.first_label + instr.target if instr.target >= 0 else -1
             targets = tuple(copy.first_label + block for block in instr.targets)
             modifiers = instr.modifiers

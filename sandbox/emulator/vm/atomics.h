@@ -20,6 +20,13 @@ struct Atomic {
     static const Operation* run(Warp* w, const Operation* op) {
         u64 address[LANES];
         widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, address);
+        // e: what a vector's address must be a multiple of, on its first element.
+        for (u32 m = op->e ? w->active : 0; m; m &= m - 1) {
+            u32 lane = first_lane(m);
+            if (!(address[lane] % op->e)) continue;
+            bad_access(w, op, WS_MISALIGNED, lane, WS_GLOBAL, address[lane], op->e);
+            return nullptr;
+        }
         if (!reach_lanes(w, op, op->bytes, address, sizeof(T), Use::UPDATE, w->active)) return nullptr;
         for (u32 m = w->active; m; m &= m - 1) {
             u32 lane = first_lane(m);
@@ -55,11 +62,23 @@ struct AddBf16x2 {
     static u32 apply(u32 x, u32 a, u32) { return pack16(add_bf16(lo(x), lo(a)), add_bf16(hi(x), hi(a))); }
 };
 
+#define HALF_EXTREME(Name, type, one)                                                                     \
+    struct Name { static u16 apply(u16 x, u16 a, u16) { return one##_##type(x, a); } };                   \
+    struct Name##x2 {                                                                                    \
+        static u32 apply(u32 x, u32 a, u32) { return pack16(one##_##type(lo(x), lo(a)), one##_##type(hi(x), hi(a))); } \
+    };
+HALF_EXTREME(MinF16, f16, min) HALF_EXTREME(MaxF16, f16, max)
+HALF_EXTREME(MinBf16, bf16, min) HALF_EXTREME(MaxBf16, bf16, max)
+
 #define ATOM(name, T, Change) SAME("atom." name, (&Atomic<T, Change>::run))
 #define ATOMICS                                                                                             \
     ATOM("add.u32", u32, Add) ATOM("add.u64", u64, Add) ATOM("add.f32", f32, Add) ATOM("add.f64", f64, Add) \
     ATOM("add.f16", u16, AddF16) ATOM("add.bf16", u16, AddBf16)                                             \
     ATOM("add.f16x2", u32, AddF16x2) ATOM("add.bf16x2", u32, AddBf16x2)                                     \
+    ATOM("min.f16", u16, MinF16) ATOM("max.f16", u16, MaxF16)                                               \
+    ATOM("min.bf16", u16, MinBf16) ATOM("max.bf16", u16, MaxBf16)                                           \
+    ATOM("min.f16x2", u32, MinF16x2) ATOM("max.f16x2", u32, MaxF16x2)                                       \
+    ATOM("min.bf16x2", u32, MinBf16x2) ATOM("max.bf16x2", u32, MaxBf16x2)                                   \
     ATOM("min.u32", u32, Min) ATOM("min.s32", s32, Min) ATOM("min.u64", u64, Min) ATOM("min.s64", s64, Min) \
     ATOM("max.u32", u32, Max) ATOM("max.s32", s32, Max) ATOM("max.u64", u64, Max) ATOM("max.s64", s64, Max) \
     ATOM("and.b32", u32, And) ATOM("and.b64", u64, And) ATOM("or.b32", u32, Or) ATOM("or.b64", u64, Or)     \

@@ -1,5 +1,6 @@
-// What is not an instruction of its own: copies between register widths, and printf.
+// What is not an instruction of its own: copies between register widths, clocks, and printf.
 #pragma once
+#include "control.h"
 #include "lanes.h"
 #include "reach.h"
 
@@ -14,6 +15,17 @@ constexpr Handler copy64 = &LaneOperation<Convert<u64, u64>, u64, u64>::run;
 constexpr Handler extend_unsigned = &LaneOperation<Convert<u64, u32>, u64, u32>::run;
 constexpr Handler extend_signed = &LaneOperation<Convert<s64, s32>, s64, s32>::run;
 constexpr Handler truncate32 = &LaneOperation<Convert<u32, u64>, u32, u64>::run;
+
+// imm: lowest bit; bytes: bits. A count that grows with the instructions this host thread executed.
+template <class T>
+static const Operation* read_clock(Warp* w, const Operation* op) {
+    Worker* k = w->worker;
+    u64 blocks = k->spent + u64(FUEL - k->fuel), count = blocks * 16 + u64(op - w->code) % 16;
+    u64 value = count >> op->imm & (op->bytes == 64 ? ~0ull : 0xFFFFFFFFull);
+    T* d = lanes<T>(w, op->d);
+    for (u32 m = w->active; m; m &= m - 1) d[first_lane(m)] = T(value);
+    return op + 1;
+}
 
 // Copies what vprintf's argument buffer holds, as far as it goes.
 static void copy_arguments(Warp* w, u32 lane, u64 address, WsPrinted& record) {

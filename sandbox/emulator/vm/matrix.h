@@ -109,6 +109,19 @@ struct StoreMatrix {
     }
 };
 
+// movmatrix: lane 4g + t holds elements (g, 2t) and (g, 2t + 1) of an 8x8 matrix of halves, and gets the transposed ones.
+static const Operation* transpose_matrix(Warp* w, const Operation* op) {
+    const Operation* next;
+    if (!everyone(w, op, next)) return next;
+    u32 held[LANES], *d = lanes<u32>(w, op->d);
+    memcpy(held, lanes<u32>(w, op->a), sizeof held);
+    for (u32 i = 0; i < LANES; i++) {
+        u32 g = i / 4, t = i % 4 * 2, shift = g % 2 * 16;
+        d[i] = (held[t * 4 + g / 2] >> shift & 0xFFFF) | (held[(t + 1) * 4 + g / 2] >> shift & 0xFFFF) << 16;
+    }
+    return next;
+}
+
 // How elements of each type are read from a register's bytes.
 struct F16 {
     using Bits = u16;
@@ -256,7 +269,7 @@ static const Operation* multiply_f64(Warp* w, const Operation* op) {
     MMA("m16n8k16.f16.f16", F16, F16, 16, true) MMA("m16n8k8.f16.f16", F16, F16, 8, true)                    \
     MMA("m16n8k8.f32.tf32", Tf32, Tf32, 8, false) MMA("m16n8k4.f32.tf32", Tf32, Tf32, 4, false)              \
     MMA_INT8("s8.s8", s8, s8) MMA_INT8("u8.u8", u8, u8) MMA_INT8("s8.u8", s8, u8) MMA_INT8("u8.s8", u8, s8)  \
-    SAME("mma.m8n8k4.f64.f64", multiply_f64)
+    SAME("mma.m8n8k4.f64.f64", multiply_f64) SAME("movmatrix", transpose_matrix)
 
 }  // namespace
 }  // namespace WS_NS
