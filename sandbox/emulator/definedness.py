@@ -9,7 +9,7 @@ written before it is read, on every path, pay nothing.
 
 from __future__ import annotations
 
-from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftBlock, DraftProgram, SlotKind, Value
+from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftBlock, DraftProgram, SlotKind, Space, Value
 
 _GUARDS = ("guarded", "split")
 _CARRIES = ("lane.", "copy", "extend64", "truncate32", "add64")
@@ -77,7 +77,9 @@ class _Marks:
         if draft.handler in _DECIDES:
             demanded = [draft.a]
         elif draft.handler.startswith(_STORES):
-            demanded = [draft.a, draft.b, draft.c, draft.e, *draft.items]
+            # A thread's own memory may hold what nobody uses: the padding of a structure.
+            own = draft.handler.startswith("st.any") and draft.bytes == Space.LOCAL
+            demanded = [draft.a] if own else [draft.a, draft.b, draft.c, draft.e, *draft.items]
         elif draft.handler.startswith(("ld.", "ldmatrix", "stmatrix", "st.")):
             demanded = [draft.a]
         known = {id(value): value for value in demanded if isinstance(value, Value) and id(value) in self.marks}

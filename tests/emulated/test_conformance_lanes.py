@@ -109,7 +109,7 @@ def test_the_compiled_rows_are_the_table(compiled: ctypes.CDLL) -> None:
     assert list(lane_rows()) == [compiled.row_name(i).decode() for i in range(compiled.row_count())]
 
 
-@pytest.mark.parametrize(("index", "row"), enumerate(lane_rows().values()), ids=lane_rows())
+@pytest.mark.parametrize(("index", "row"), list(enumerate(lane_rows().values())), ids=lane_rows())
 def test_the_cpp_text_of_a_row_gives_what_its_meaning_says(index: int, row: LaneRow, compiled: ctypes.CDLL) -> None:
     samples = operands(row)
     wrong = [

@@ -397,9 +397,9 @@ def test_an_instruction_outside_the_table_raises_before_anything_runs(ptx, fresh
     y = np.zeros(1, np.int32)
     kernel = ptx(
         """.visible .entry k(.param .u64 y) { .reg .b64 %a; .reg .b32 %r;
-        ld.param.u64 %a, [y]; st.global.u32 [%a], 7; mov.u32 %r, %clock; ret; }"""
+        ld.param.u64 %a, [y]; st.global.u32 [%a], 7; mov.u32 %r, %pm0; ret; }"""
     )
-    with pytest.raises(UnsupportedInstruction, match=r"%clock .*PTX line 5"):
+    with pytest.raises(UnsupportedInstruction, match=r"%pm0 .*PTX line 5"):
         kernel.run(1, 1, fresh(y))
     assert 0 == y[0]
 
