@@ -138,7 +138,8 @@ def test_printf_writes_what_it_was_given(on: Executor) -> None:
 
 
 def test_blocks_and_lanes_are_counted(on: Executor) -> None:
-    result = on.run(f"setp.lt.u32 %p1, %r0, 8; @%p1 bra L; mov.u32 %r1, 1; L: {STORE} ret;", threads=64)
+    body = f"mov.u32 %r1, 0; setp.lt.u32 %p1, %r0, 8; @%p1 bra L; mov.u32 %r1, 1; L: {STORE} ret;"
+    result = on.run(body, threads=64)
     assert (result.block_warps.tolist(), result.block_threads.tolist()) == ([2, 2, 2], [64, 56, 64])
     store = next(iter(result.sites.values()))
     assert 64 == result.sites[max(result.sites)].lanes == 32 * store.requests
