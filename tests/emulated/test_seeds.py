@@ -1,5 +1,6 @@
 """Every shipped seed goes through the whole gate, and seeds after the first beat it in modelled time."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,11 +72,19 @@ def test_a_seed_is_timed_at_every_bench_workload_and_beats_the_first(task: str, 
     [
         ("vectorized", {"BM": 16, "SPLIT": 1}),
         ("vectorized", {"BM": 4, "SPLIT": 16}),
-        ("tensor_core", {"MT": 1, "SPLIT": 16}),
-        ("tensor_core", {"MT": 2, "SPLIT": 1}),
+        ("tensor_core", {"MT": 1, "SPLIT": 16, "STAGES": 4}),
+        ("tensor_core", {"MT": 2, "SPLIT": 1, "STAGES": 2}),
     ],
 )
 def test_the_ends_of_the_knobs_are_right_too(name: str, knobs: dict[str, int]) -> None:
     seed = seed_named("w4a16_gemm", name)
     outcome = evaluate("w4a16_gemm", seed, knobs, profiled=False).outcome
     assert outcome.kind == "Verified", outcome
+
+
+def test_a_pipeline_that_waits_for_too_few_copies_is_caught() -> None:
+    seed = seed_named("w4a16_gemm", "tensor_core")
+    assert 1 == seed.text.count('"n"(STAGES - 1)')
+    hasty = replace(seed, text=seed.text.replace('"n"(STAGES - 1)', '"n"(STAGES)'))
+    outcome = evaluate("w4a16_gemm", hasty, profiled=False).outcome
+    assert outcome.kind in ("Uninitialised", "Racy", "Wrong"), outcome
