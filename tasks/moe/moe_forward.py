@@ -213,6 +213,7 @@ TASK = Task(
         verify("every expert", 17, 64, 4, 64, 4, "even"),
         verify("past a tile", 131, 64, 4, 40, 2, "skewed"),
         verify("whole tiles", 64, 128, 4, 128, 2, "even"),
+        verify("long rows", 32, 256, 8, 256, 2, "skewed"),
     ),
     bench=(
         bench("Granite, 8 tokens", 8, 1024, 32, 512, 8, "measured", GRANITE),
