@@ -107,7 +107,7 @@ def launch(
     _check(spec, program, options)
     placed = place(loaded.module, memory)
     slots = program.slots.copy()
-    workspace = place_workspace(placed) if spec.cooperative else 0
+    workspace = place_workspace(placed, options.seed) if spec.cooperative else 0
     for index, constant in program.variables:
         if constant.kind is SlotKind.WORKSPACE:
             slots[index]["bits"] = workspace >> constant.index & 0xFFFFFFFF

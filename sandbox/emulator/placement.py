@@ -61,12 +61,19 @@ def place(module: Module, memory: Memory) -> PlacedMemory:
 
 
 WORKSPACE_BYTES = 64
+_COUNTER_TOP = 7
+"""Most significant byte of the counter, which lies four bytes into the workspace."""
 
 
-def place_workspace(placed: PlacedMemory) -> int:
-    """Add the zeroed memory in which a grid barrier counts its blocks, and return its address."""
+def place_workspace(placed: PlacedMemory, seed: int) -> int:
+    """Add the memory in which a grid barrier counts its blocks, and return its address.
+
+    The counter's top bit turns over at every barrier, and a driver need not clear it between
+    launches: the seed sets it.
+    """
     address = ADDRESS_BASE + len(placed.allocations) * ADDRESS_STRIDE
     data = np.zeros(WORKSPACE_BYTES, np.uint8)
+    data[_COUNTER_TOP] = (seed & 1) << 7
     placed.allocations.append(Allocation("grid barrier's workspace", data, None, True, address))
     return address
 

@@ -2,7 +2,8 @@
 
 What is computed from `%envreg1` and `%envreg2` may only become the address of the barrier's counter, four bytes into
 the workspace, and only the barrier's own two instructions may use that address. The form is the one NVRTC gives
-`cooperative_groups.h`. The emulator gives every launch a workspace of zeros.
+`cooperative_groups.h`. The emulator sets the counter's top bit,
+which every barrier turns over, by the seed.
 """
 
 from __future__ import annotations

@@ -177,12 +177,14 @@ static const Past* collision(const Visitor& v, const Record& r, bool reading) {
     return found;
 }
 
+static void grow(Pasts* list) {
+    list->capacity = list->capacity ? 2 * list->capacity : 4;
+    list->items = static_cast<Past*>(realloc(list->items, list->capacity * sizeof(Past)));
+    if (!list->items) abort();
+}
+
 static void add_past(Pasts* list, const Past& past) {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? 2 * list->capacity : 4;
-        list->items = static_cast<Past*>(realloc(list->items, list->capacity * sizeof(Past)));
-        if (!list->items) abort();
-    }
+    if (list->count == list->capacity) grow(list);
     list->two_blocks |= list->count && block_of(list->items[0].who) != block_of(past.who);
     if (stamp_of(past.who) > list->newest) list->newest = stamp_of(past.who);
     list->items[list->count++] = past;
@@ -216,6 +218,8 @@ static void prune(const Visitor& v, Pasts* list) {
         if (!merged && !over_past(v, list->items[i])) list->items[kept++] = list->items[i];
     }
     list->count = kept;
+    // Asking about all of them again pays when as many have come.
+    if (2 * kept > list->capacity) grow(list);
 }
 
 static __attribute__((noinline)) void remember_more(const Visitor& v, Record& r, const Past& past) {
