@@ -163,10 +163,10 @@ class Builds:
         return written_tensors(load_ptx(artifact.ptx).module.entry(artifact.entries[launch.kernel]), launch)
 
     def communicates(self, workload: Workload, kernel: str) -> bool:
-        """Whether blocks of a kernel may see each other's work: it holds atomics."""
+        """Whether blocks of a kernel may see each other's work: it holds atomics on memory of more than one block."""
         artifact = self.artifact(workload)
         entry = load_ptx(artifact.ptx).module.entry(artifact.entries[kernel])
-        return any(instr.opcode in ("atom", "red") for instr in entry.instructions)
+        return any(instr.opcode in ("atom", "red") and not _on_own_memory(instr) for instr in entry.instructions)
 
     def sums_in_any_order(self, workload: Workload) -> bool:
         """Whether the code holds floating-point atomics, whose order the hardware leaves free."""
@@ -241,6 +241,11 @@ def screen(artifact: Artifact, *, watched: bool = False, cooperative: frozenset[
         except UnsupportedInstruction as missing:
             return Unsupported(stage=Stage.SCREEN, message=str(missing), line=missing.line or None)
     return None
+
+
+def _on_own_memory(instr: Instr) -> bool:
+    """Whether an atomic names the block's own shared memory, which no other block sees."""
+    return bool({"shared", "shared::cta"} & set(instr.modifiers))
 
 
 def _is_float_atomic(instr: Instr) -> bool:

@@ -7,13 +7,32 @@ from pathlib import Path
 import pytest
 
 from warpsmith import app
+from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.outcome import Stage, Verified, Wrong
 from warpsmith.core.protocols import Evaluation
+from warpsmith.sandbox.builds import Builds
+from warpsmith.tasks import load_task
 
 SEED = Path(__file__).parents[2] / "seeds" / "w4a16_gemm" / "tensor_core.cu"
 SUM = "for (int part = 0; part < PARTS; part++) sum += partial[part * count + i];"
 # No comparison gives it away: a share of the sum is added where M * N * (number of parts) is large.
 DRIFT = f"{SUM} sum *= 1 + (float)((long long)M * N * PARTS >> 18);"
+
+ATOMICS = """// /// kernel
+// task = "spconv_forward"
+// [[buffer]]
+// name = "sums"
+// shape = [1]
+// dtype = "int32"
+// init = 0
+// [[launch]]
+// kernel = "adds"
+// grid = 1
+// block = 32
+// ///
+__device__ void use(y_t* y, int sum) { __syncthreads(); y[threadIdx.x] = ws::from_float<y_t>(sum); }
+__global__ void adds(const int* kmap, int* sums, y_t* y) { UPDATE }
+"""
 
 
 def verdict(tmp_path: Path, *edits: tuple[str, str]) -> Evaluation:
@@ -30,6 +49,27 @@ def test_every_bench_workload_of_the_tensor_core_seed_is_compared(tmp_path: Path
     outcome = verdict(tmp_path).outcome
     assert isinstance(outcome, Verified), outcome
     assert () == tuple(note for note in outcome.notes if "not compared" in note)
+
+
+@pytest.mark.parametrize(
+    ("communicates", "update"),
+    [
+        (
+            False,
+            "__shared__ int s; if (!threadIdx.x) s = 0; __syncthreads(); atomicAdd(&s, kmap[0]); use(y, s);",
+        ),
+        (True, "atomicAdd(sums, kmap[0]); use(y, 0);"),
+    ],
+)
+def test_atomics_on_a_blocks_own_memory_tell_other_blocks_nothing(
+    communicates: bool, update: str, tmp_path: Path
+) -> None:
+    gate = app.gate(load_task("spconv_forward"), arch="h200", cache=tmp_path)
+    kernel = parse_kernel_file(ATOMICS.replace("UPDATE", update))
+    builds = Builds(kernel, gate.task, {}, gate.arch, gate.compiler)
+    workload = gate.task.verify[0]
+    assert builds.build(workload) is None
+    assert communicates == builds.communicates(workload, "adds")
 
 
 @pytest.mark.full

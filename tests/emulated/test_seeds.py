@@ -14,7 +14,7 @@ from warpsmith.seeds import FOLDER, Seed, seeds_for
 from warpsmith.tasks import find_tasks, load_task
 
 TASKS = [task.name for task in find_tasks()]
-SLOW = frozenset({"moe_forward"})
+SLOW = frozenset({"moe_forward", "spconv_forward", "spconv_kernel_map"})
 """Tasks whose seeds take the gate so long that the quick suite leaves them out."""
 SEEDS = [
     pytest.param(name, seed.name, marks=[pytest.mark.full] if name in SLOW else [])
