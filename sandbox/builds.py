@@ -28,6 +28,7 @@ from warpsmith.core.task import Role, Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.emulated import load_ptx
+from warpsmith.sandbox.emulator.isa.deviations import is_open
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError
@@ -145,6 +146,11 @@ class Builds:
                 blocks = max(1, used.blocks_per_sm) * sms
                 resident[name] = min(blocks, resident.get(name, blocks))
         return _one_each(self.kernel) | resident
+
+    def approximates(self, workload: Workload) -> bool:
+        """Whether the code has results whose bits the ISA leaves open."""
+        entries = load_ptx(self.artifact(workload).ptx).module.entries
+        return any(is_open(instr) for entry in entries for instr in entry.instructions)
 
     def reads_sms(self, workload: Workload) -> bool:
         """Whether the code asks the device how many multiprocessors it has."""

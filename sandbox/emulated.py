@@ -257,6 +257,7 @@ class _Call:
             counters=self.request.counters,
             budget=min(self.request.budget or self.launcher.budget, self.launcher.budget),
             seed=self.request.seed,
+            pessimistic=self.request.pessimistic,
             sms=self.request.sms or self.launcher.arch.sms,
             l2=cache,
             groups=group_blocks(spec.grid, spec.blocks).groups if spec.blocks else None,

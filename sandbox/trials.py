@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,9 @@ SCHEDULES = 2
 LEAST_BUDGET, BUDGET_FACTOR = 1 << 23, 32.0
 """Warp instructions a launch may issue: this many, and so many for every operation and byte of the task's cost. One
 thread that does all the work alone stays within them."""
+AT_THE_EDGE = "with approximate instructions at the edge of their documented error"
+EDGE_STRIDE = 3
+"""One workload in so many runs at that edge too, the first always."""
 FEW_SMS = 3
 """Multiprocessors of the imagined small device on which kernels that ask for their number run once more."""
 
@@ -39,6 +43,8 @@ class _Ran:
     inputs: Inputs
     replies: list[RunReply]
     seed: int
+    pessimistic: RunReply | None = None
+    """The reply whose approximations err as far as the ISA lets them; one of `replies`."""
 
 
 @dataclass(slots=True)
@@ -52,6 +58,8 @@ class Trials:
     ledger: Ledger
     notes: tuple[str, ...] = ()
     _ran: list[_Ran] = field(default_factory=list)
+    _approximate: int = 0
+    """Workloads so far whose code approximates."""
 
     def run(self, workload: Workload) -> Outcome | None:
         """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
@@ -66,9 +74,26 @@ class Trials:
             self.ledger.add(workload, reply)
             replies.append(reply)
         failed = self._disagreement(workload, replies) or self._few_sms(request, workload, replies)
-        if failed is None:
+        if failed is not None:
+            return failed
+        edge = self._at_the_edge(request, workload)
+        if edge is None:
             self._ran.append(_Ran(workload, inputs, replies, self.seed))
-        return failed
+        elif edge.failure is None:
+            self._ran.append(_Ran(workload, inputs, [*replies, edge], self.seed, edge))
+        else:
+            return _at(edge.failure, workload, AT_THE_EDGE)
+        return None
+
+    def _at_the_edge(self, request: RunRequest, workload: Workload) -> RunReply | None:
+        """Run once more with approximations that err as far as the ISA lets them.
+
+        None where the code has none, and for all but every `EDGE_STRIDE`-th workload.
+        """
+        self._approximate += self.builds.approximates(workload)
+        if not self.builds.approximates(workload) or self._approximate % EDGE_STRIDE != 1:
+            return None
+        return self.launcher.run(replace(request, seed=self.seed * SCHEDULES, pessimistic=True, checks=False))
 
     def run_prepared(self, workload: Workload) -> Outcome | None:
         """Call again with new dynamic inputs while what `[[prepare]]` wrote is kept, and with other static inputs.
@@ -128,6 +153,7 @@ class Trials:
             oracle(self.task, ran.workload, ran.inputs),
             honest(self.task, ran.workload, ran.inputs),
         )
+        replies = _distinct(self.task, ran.replies)
         verdicts = [
             compare(
                 self.task,
@@ -138,9 +164,12 @@ class Trials:
                 inputs=ran.inputs,
                 seed=ran.seed,
             )
-            for reply in _distinct(self.task, ran.replies)
+            for reply in replies
         ]
-        return next((verdict for verdict in verdicts if isinstance(verdict, Wrong)), verdicts[0])
+        for verdict, reply in zip(verdicts, replies, strict=True):
+            if isinstance(verdict, Wrong):
+                return _named(verdict, ran.workload, AT_THE_EDGE) if reply is ran.pessimistic else verdict
+        return verdicts[0]
 
     def _request(self, workload: Workload, plan: BoundPlan, inputs: Inputs) -> RunRequest:
         return RunRequest(
@@ -168,8 +197,7 @@ class Trials:
         reply = self.launcher.run(replace(request, plan=plan, seed=self.seed * SCHEDULES, sms=FEW_SMS))
         failure = reply.failure or unwritten(self.task, reply)
         if failure is not None:
-            where = f"{workload.name}, with {FEW_SMS} multiprocessors"
-            return failure.model_copy(update={"workload": where}) if isinstance(failure, Failure) else failure
+            return _at(failure, workload, f"with {FEW_SMS} multiprocessors")
         replies.append(reply)
         return None
 
@@ -252,6 +280,13 @@ def _bytes_that_count(task: Task, reply: RunReply, name: str) -> int:
     return rows * (tensor.nbytes // tensor.shape[0])
 
 
-def _at(outcome: Outcome, workload: Workload) -> Outcome:
-    """The same failure, saying which class of workload showed it."""
-    return outcome.model_copy(update={"workload": workload.name}) if isinstance(outcome, Failure) else outcome
+def _at(outcome: Outcome, workload: Workload, how: str = "") -> Outcome:
+    """The same failure, saying which class of workload showed it, and how it was run."""
+    return _named(outcome, workload, how) if isinstance(outcome, Failure) else outcome
+
+
+_Failed = TypeVar("_Failed", bound=Failure)
+
+
+def _named(failure: _Failed, workload: Workload, how: str = "") -> _Failed:
+    return failure.model_copy(update={"workload": f"{workload.name}, {how}" if how else workload.name})

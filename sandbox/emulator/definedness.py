@@ -12,7 +12,7 @@ from __future__ import annotations
 from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftBlock, DraftProgram, SlotKind, Space, Value
 
 _GUARDS = ("guarded", "split")
-_CARRIES = ("lane.", "copy", "extend64", "truncate32", "add64")
+_CARRIES = ("lane.", "copy", "extend64", "truncate32", "add64", "perturb")
 _DECIDES = ("branch_if", "exit_if", "branch_indexed", *_GUARDS)
 _STORES = ("st.global", "st.shared", "st.any", "atom.", "cp.async")
 

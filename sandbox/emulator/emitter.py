@@ -55,7 +55,8 @@ def const_offsets(module: Module) -> tuple[dict[str, int], int]:
 class Emitter:
     """Collects one entry's operations; `instr` is the instruction being lowered."""
 
-    def __init__(self, module: Module, entry: Entry) -> None:
+    def __init__(self, module: Module, entry: Entry, *, pessimistic: bool = False) -> None:
+        self.pessimistic = pessimistic
         self.module = module
         self.entry = entry
         self.operations: list[Draft] = []

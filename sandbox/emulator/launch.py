@@ -40,19 +40,20 @@ class LoadedModule:
     """A module whose entries are lowered when they are first asked for."""
 
     module: Module
-    _programs: dict[str, Program] = field(default_factory=dict)
+    _programs: dict[tuple[str, bool], Program] = field(default_factory=dict)
 
-    def program(self, name: str) -> Program:
-        """The entry's bytecode.
+    def program(self, name: str, *, pessimistic: bool = False) -> Program:
+        """The entry's bytecode; a pessimistic one moves results whose bits the ISA leaves open.
 
         Raises:
             UnsupportedInstruction: the emulator lacks something it uses.
             KeyError: there is no such entry.
         """
-        if name not in self._programs:
+        key = name, pessimistic
+        if key not in self._programs:
             entry = self.module.entry(name)
-            self._programs[name] = pack(entry, lower(self.module, entry))
-        return self._programs[name]
+            self._programs[key] = pack(entry, lower(self.module, entry, pessimistic=pessimistic))
+        return self._programs[key]
 
 
 def load(module: Module) -> LoadedModule:
@@ -103,7 +104,7 @@ def launch(
     """
     options = options or Options()
     loaded = loaded if isinstance(loaded, LoadedModule) else load(loaded)
-    program = loaded.program(entry_name)
+    program = loaded.program(entry_name, pessimistic=options.pessimistic)
     _check(spec, program, options)
     placed = place(loaded.module, memory)
     slots = program.slots.copy()

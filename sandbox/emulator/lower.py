@@ -5,6 +5,7 @@ Raises `UnsupportedInstruction` before anything runs, so that an instruction out
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 from warpsmith.sandbox.emulator import lower_matrix as matrix
@@ -14,6 +15,7 @@ from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
 from warpsmith.sandbox.emulator.isa.operands import check
+from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
 from warpsmith.sandbox.emulator.polling import mark_polls
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
@@ -76,9 +78,9 @@ ORDERS = Flag.ACQUIRES | Flag.RELEASES
 TERMINATORS = frozenset(("bra", "brx", "ret", "exit", "trap"))
 
 
-def lower(module: Module, entry: Entry) -> DraftProgram:
+def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftProgram:
     """One entry as operations over values without places yet."""
-    emitter = Emitter(module, entry)
+    emitter = Emitter(module, entry, pessimistic=pessimistic)
     blocks = []
     for index, block in enumerate(entry.blocks):
         emitter.operations = []
@@ -122,7 +124,16 @@ def _lane(emitter: Emitter, instr: Instr) -> None:
         target = emitter.target(step.target, row.result)
         places = dict(zip("abce", sources, strict=False))
         emitter.emit(f"lane.{row.name}", d=target, **places)
+        if emitter.pessimistic and row.deviation is not None:
+            _perturb(emitter, row, row.deviation, target)
         emitter.finish(step.target, target, row.result)
+
+
+def _perturb(emitter: Emitter, row: LaneRow, deviation: Deviation, target: Value) -> None:
+    """Move a result within its bound (vm/pessimism.h)."""
+    kind = row.result if row.result in ("f32", "f64") else row.name.rpartition(".")[2]
+    bounds = struct.unpack("<q", struct.pack("<ff", deviation.relative, deviation.absolute))[0]
+    emitter.emit(f"perturb.{kind}", d=target, a=target, imm=bounds, bytes=int(deviation.within_one))
 
 
 def _guarded(emitter: Emitter, guard: Guard) -> None:

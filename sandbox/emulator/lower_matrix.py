@@ -25,7 +25,7 @@ FAST = frozenset(
     )
 )
 """Products with a handler of their own (vm/matrix.h)."""
-SATURATES, XOR, AND, SPARSE = 1, 2, 4, 8
+SATURATES, XOR, AND, SPARSE, PESSIMISTIC = 1, 2, 4, 8, 16
 
 
 def multiply(emitter: Emitter) -> None:
@@ -34,7 +34,7 @@ def multiply(emitter: Emitter) -> None:
     assert words is not None
     kinds = f"{words.d}.{words.a}.{words.b}" if words.a in ("s8", "u8") else f"{words.d}.{words.a}"
     name = f"{words.shape}.{kinds}{'.satfinite' * words.saturates}"
-    if words.sparse or name not in FAST:
+    if words.sparse or name not in FAST or (emitter.pessimistic and words.d in ("f16", "f32")):
         _any_product(emitter, words, wmma=False)
         return
     kind = "f64" if words.d == "f64" else "b32"
@@ -57,6 +57,7 @@ def _any_product(emitter: Emitter, words: Product, *, wmma: bool) -> None:
     parts = fragments_of(words, wmma=wmma)
     d, a, b, c, *sparsity = emitter.instr.operands
     flags = SATURATES * words.saturates | XOR * (words.bits == "xor") | AND * (words.bits == "and")
+    flags |= PESSIMISTIC * emitter.pessimistic
     metadata: Value | int = 0
     selector = 0
     if words.sparse:

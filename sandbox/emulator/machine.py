@@ -144,6 +144,9 @@ class Options:
     """Warp instructions over the whole launch."""
     seed: int = 0
     """Orders warps and blocks; 0 is launch order."""
+    pessimistic: bool = False
+    """Results whose bits the ISA leaves open are moved within the documented error, by seed. The reference executor
+    ignores it."""
     sms: int = 132
     """Reported as `%nsmid`."""
     l2: L2 | None = None

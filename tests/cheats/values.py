@@ -5,6 +5,14 @@ from __future__ import annotations
 from .case import FMA, GRID, at_store, tile
 
 VALUES = (
+    tile(
+        "honest only where an approximation is rounded to nearest",
+        at_store(
+            'float r, d = 3.f + n % 7; asm("rcp.approx.f32 %0, %1;" : "=f"(r) : "f"(d));if (r != __frcp_rn(d)) sum = 0;'
+        ),
+        gets="Wrong",
+        says="zero|Wrong|error",
+    ),
     tile("zeros", at_store("sum = -ws::to_float(b[min(n, N - 1)]);"), gets="Wrong", says="zero"),
     tile("a constant", at_store("sum = 0.125f;"), gets="Wrong"),
     tile("the bias alone", at_store("sum = 0;"), gets="Wrong"),

@@ -6,20 +6,21 @@ import math
 from collections.abc import Callable, Iterator
 
 from .number import BF16, F16, Format, packed
-from .row import LaneRow, Pipe
+from .row import Deviation, LaneRow, Pipe
 
 Meaning = Callable[..., int]
 
 
-def _both(name: str, form: Format, arity: int, meaning: Meaning, cpp: str, **claims: object) -> Iterator[LaneRow]:
+def _both(
+    name: str, form: Format, arity: int, meaning: Meaning, cpp: str, deviation: Deviation | None = None
+) -> Iterator[LaneRow]:
     """The single and the packed row; `cpp` has `{a} {b} {c}` where the operands stand."""
     letters = "abc"[:arity]
     single = cpp.format(**{letter: letter for letter in letters})
     low = cpp.format(**{letter: f"lo({letter})" for letter in letters})
     high = cpp.format(**{letter: f"hi({letter})" for letter in letters})
-    exact, deviation = bool(claims.get("exact", True)), str(claims.get("deviation", ""))
-    pipe = Pipe.HALF if exact else Pipe.SFU
-    yield LaneRow(f"{name}.{form.name}", "u16", ("u16",) * arity, meaning, single, pipe, exact, deviation)
+    pipe = Pipe.HALF if deviation is None else Pipe.SFU
+    yield LaneRow(f"{name}.{form.name}", "u16", ("u16",) * arity, meaning, single, pipe, deviation)
     yield LaneRow(
         f"{name}.{form.name}x2",
         "u32",
@@ -27,7 +28,6 @@ def _both(name: str, form: Format, arity: int, meaning: Meaning, cpp: str, **cla
         packed(meaning),
         f"pack16({low}, {high})",
         pipe,
-        exact,
         deviation,
     )
 
@@ -128,17 +128,21 @@ def _power_of_two(x: float) -> float:
     return math.inf if x >= 1024 else 2.0**x
 
 
+def _relative(bits: float, *, within_one: bool = False) -> Deviation:
+    return Deviation(f"2**-{bits:g} relative", 2**-bits, within_one=within_one)
+
+
 def _approximations(form: Format) -> Iterator[LaneRow]:
     f = form.name
     # PTX spells the bf16 exponential with `.ftz` always and the fp16 one without.
     exponential = "ex2.approx" if form is F16 else "ex2.approx.ftz"
-    ex2_error, tanh_error = ("2**-9.9", "2**-10.987") if form is F16 else ("2**-7", "2**-8")
+    ex2_bits, tanh_bits = (9.9, 10.987) if form is F16 else (7.0, 8.0)
     table = (
-        (exponential, _power_of_two, f"to_{f}(ex2({f}({{a}})))", f"{ex2_error} relative"),
-        ("tanh.approx", math.tanh, f"to_{f}(tanh_({f}({{a}})))", f"{tanh_error} relative"),
+        (exponential, _power_of_two, f"to_{f}(ex2({f}({{a}})))", _relative(ex2_bits)),
+        ("tanh.approx", math.tanh, f"to_{f}(tanh_({f}({{a}})))", _relative(tanh_bits, within_one=True)),
     )
     for name, function, cpp, deviation in table:
-        yield from _both(name, form, 1, _through_float(function, form), cpp, exact=False, deviation=deviation)
+        yield from _both(name, form, 1, _through_float(function, form), cpp, deviation)
 
 
 ROWS: tuple[LaneRow, ...] = (

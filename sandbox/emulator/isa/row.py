@@ -30,6 +30,18 @@ class Pipe(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Deviation:
+    """How far the ISA lets a machine's result be from the function's value."""
+
+    text: str
+    relative: float = 0.0
+    """Of the result's magnitude. An ulp of a p-bit format is counted as 2**(1-p), its largest part of a value."""
+    absolute: float = 0.0
+    within_one: bool = False
+    """The function's values lie in [-1, 1], and so do a machine's."""
+
+
+@dataclass(frozen=True, slots=True)
 class LaneRow:
     """An instruction whose result in a lane depends on that lane's operands alone."""
 
@@ -44,9 +56,12 @@ class LaneRow:
     cpp: str
     """The same as a C++ expression over scalars a, b, c, d of the C types named in `vm/scalar.h`."""
     pipe: Pipe
-    exact: bool = True
-    """False where the ISA leaves the last bits open (ex2, rcp, …); `deviation` then says how much."""
-    deviation: str = ""
+    deviation: Deviation | None = None
+    """Where the ISA leaves the last bits open (ex2, rcp, …)."""
+
+    @property
+    def exact(self) -> bool:
+        return self.deviation is None
 
 
 @dataclass(frozen=True, slots=True)

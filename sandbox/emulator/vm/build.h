@@ -7,6 +7,7 @@
 #include "lanes.h"
 #include "matrix.h"
 #include "mbarrier.h"
+#include "pessimism.h"
 #include "products.h"
 #include "wmma.h"
 #include "meeting_places.h"
@@ -78,7 +79,7 @@ static const Entry TABLE[] = {
     SAME("redux", reduce) SAME("elect", elect)
     SAME("cp.async", cp_async) SAME("cp.async.commit_group", cp_async_commit)
     SAME("cp.async.wait_group", cp_async_wait) SAME("cp.async.wait_all", cp_async_wait_all)
-    ATOMICS MATRICES PRODUCTS WMMAS MBARRIERS
+    ATOMICS MATRICES PERTURBATIONS PRODUCTS WMMAS MBARRIERS
     SAME("add64.same", add_same) SAME("printf", print) SAME("copy32", copy32) SAME("copy64", copy64)
     SAME("clock32", read_clock<u32>) SAME("clock64", read_clock<u64>)
     SAME("extend64.u", extend_unsigned) SAME("extend64.s", extend_signed) SAME("truncate32", truncate32)

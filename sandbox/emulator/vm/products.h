@@ -1,11 +1,12 @@
 // Every product of matrices that matrix.h has no faster handler for: sparse, 4-bit, 1-bit, 8-bit floats, f64, wmma.
 #pragma once
 #include "fragments.h"
+#include "pessimism.h"
 
 namespace WS_NS {
 namespace {
 
-enum ProductFlag : u32 { P_SATURATES = 1, P_XOR = 2, P_AND = 4, P_SPARSE = 8 };
+enum ProductFlag : u32 { P_SATURATES = 1, P_XOR = 2, P_AND = 4, P_SPARSE = 8, P_PESSIMISTIC = 16 };
 // Words of a product's list before its fragments': flags, depth (k), metadata register.
 constexpr u32 PRODUCT_WORDS = 3;
 constexpr u32 MOST_DEPTH = 256, MOST_ROWS = 32, MOST_SUMS = 512;
@@ -37,6 +38,22 @@ static void kept_columns(u32 type, u64 bits, u32 depth, u16* kept) {
         kept[j] = u16((j / pair / 2 * 4 + index) * pair + j % pair);
     }
 }
+
+WS_INLINE f32 toward_zero(f64 x) {
+    f32 y = f32(x);
+    return std::fabs(f64(y)) > std::fabs(x) ? f32_of(bits_of(y) - 1) : y;
+}
+
+// In pessimistic mode: which of the depth's products comes k-th, and how sums are rounded.
+struct Another {
+    u32 times, from, mask;
+    Another(Warp* w, const Operation* op, u32 depth) : mask(depth - 1) {
+        u64 by = u64((chance(w->worker->launch->seed, op->site, depth) + 1) * 1e6);
+        times = u32(by) | 1;
+        from = u32(by >> 8);
+    }
+    u32 index(u32 k) const { return (k * times + from) & mask; }
+};
 
 template <class Number>
 struct AnyProduct {
@@ -72,6 +89,19 @@ struct AnyProduct {
                 kept_columns(a.type, bits, depth, kept);
             }
             Number* sum = sums + row * d.columns;
+            if constexpr (std::is_same<Number, f32>::value)
+                if (flags & P_PESSIMISTIC) {
+                    Another order(w, op, a.columns);
+                    for (u32 i = 0; i < a.columns; i++) {
+                        u32 k = order.index(i);
+                        f64 value = f64(left[row * a.columns + k]);
+                        for (u32 n = 0; n < d.columns; n++)
+                            sum[n] = toward_zero(value * f64(right[kept[k] * b.columns + n]) + f64(sum[n]));
+                    }
+                    if (d.type == E_F16)
+                        for (u32 n = 0; n < d.columns; n++) sum[n] = f16(to_f16_dir(f64(sum[n]), RZ));
+                    continue;
+                }
             for (u32 k = 0; k < a.columns; k++) {
                 Number value = left[row * a.columns + k];
                 const Number* line = right + kept[k] * b.columns;

@@ -82,6 +82,9 @@ class RunRequest:
     comes out alike under both signs depends on nothing that no block wrote."""
     budget: int | None = None
     """Warp instructions one launch may issue; None: the launcher's own limit."""
+    pessimistic: bool = False
+    """Results whose bits the ISA leaves open are moved within the documented error, by seed. A GPU has its own bits and
+    ignores it."""
     sms: int | None = None
     """Multiprocessors the kernel is told of (`%nsmid`); None: the target's."""
     keep_prepared: Mapping[str, HostTensor] = field(default_factory=dict)
