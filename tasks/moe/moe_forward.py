@@ -214,6 +214,7 @@ TASK = Task(
         verify("past a tile", 131, 64, 4, 40, 2, "skewed"),
         verify("whole tiles", 64, 128, 4, 128, 2, "even"),
         verify("long rows", 32, 256, 8, 256, 2, "skewed"),
+        verify("a full tile", 80, 256, 2, 128, 1, "one"),
     ),
     bench=(
         bench("Granite, 8 tokens", 8, 1024, 32, 512, 8, "measured", GRANITE),
