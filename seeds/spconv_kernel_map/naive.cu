@@ -1,6 +1,6 @@
 // /// kernel
 // task = "spconv_kernel_map"
-// tags = ["naive", "hash"]
+// tags = ["naive"]
 // constants = ["KS", "STRIDE"]
 //
 // [let]
