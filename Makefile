@@ -17,7 +17,7 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: gpu help setup demo test test-full sanitize fuzz lint clean
+.PHONY: help setup demo demo-replay test test-full fuzz sanitize gpu lint clean
 
 help:  ## Show this text
 	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"

@@ -45,7 +45,8 @@ def test_mypy_checks_every_source_file() -> None:
     sources, _ = process_options(["--config-file", str(ROOT / "pyproject.toml")], fscache=None)
     checked = {Path(source.path).resolve() for source in sources if source.path}
     folders = (*(f"{name}/*.py" for name in sorted(root_packages())), "src/*.py")
-    expected = {(ROOT / name).resolve() for name in listed(*folders)}
+    # Triton seeds are kernels: data in Python's syntax, without types.
+    expected = {(ROOT / name).resolve() for name in listed(*folders) if not re.match(r"seeds/[a-z0-9_]+/", name)}
     assert set() == {str(path.relative_to(ROOT)) for path in expected - checked}
 
 
