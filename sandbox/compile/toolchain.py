@@ -8,7 +8,6 @@ import json
 import platform
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,9 +114,11 @@ def _missing(headers: Path, release: str) -> str:
 
 def _version(library: Path) -> str:
     """The release: a wheel's version, else what a toolkit's file is called or its `version.json` says."""
-    if library.is_relative_to(Path(sys.prefix)):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version("nvidia-cuda-nvrtc")
+    with suppress(importlib.metadata.PackageNotFoundError):
+        wheel = importlib.metadata.distribution("nvidia-cuda-nvrtc")
+        # Where the wheel lies, which need not be this interpreter's own folder: a venv may see another's packages.
+        if library.resolve().is_relative_to(Path(str(wheel.locate_file(""))).resolve()):
+            return wheel.version
     named = re.search(r"\.so\.(\d+\.\d+\.\d+)$", library.resolve().name)
     if named:
         return named.group(1)
