@@ -1,7 +1,8 @@
-"""`warpsmith tasks list | show | check`."""
+"""`warpsmith tasks list | show | new | check`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from warpsmith.core.task import Output, Task, Tensor, Workload
 
 program = typer.Typer(
-    help="List, show and check tasks: what kernels have to compute.",
+    help="List, show, write and check tasks: what kernels have to compute.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -44,6 +45,32 @@ def show_task(task: TaskName, as_json: Json = False) -> int:
         emit(described)
     else:
         _print(described)
+    return GOOD
+
+
+@program.command("new")
+def new_task(
+    name: Annotated[str, typer.Argument(help="Name of the task: lower-case letters, digits, _.", metavar="NAME")],
+    folder: Annotated[Path, typer.Option("--folder", help="Where to write.", metavar="DIR")] = Path(),
+    as_json: Json = False,
+) -> int:
+    """Write a task file to begin with, NAME.py, and a first kernel for it, NAME.cu."""
+    from warpsmith.tasks.new import new_task as write
+
+    files = write(name, folder)
+    following = [
+        f"warpsmith tasks check {files.task}",
+        f"warpsmith verify {files.kernel} --task {files.task}",
+        f"warpsmith optimize {files.task} --seed-kernel {files.kernel}",
+    ]
+    if as_json:
+        emit({"task": str(files.task), "kernel": str(files.kernel), "next": following})
+        return GOOD
+    out = console()
+    out.print(f"wrote {files.task} and {files.kernel}, which work as they are", markup=False)
+    out.print(f"Change the seven marked places of {files.task} into your problem, and the kernel with it. Then:")
+    for command in following:
+        out.print(f"  {command}", markup=False)
     return GOOD
 
 
