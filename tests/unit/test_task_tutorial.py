@@ -1,4 +1,4 @@
-"""docs/writing-a-task.md, typed word by word: what it has saved is saved, what it has typed is run, what it shows comes."""
+"""docs/writing-a-task.md, typed word by word: what it has saved is saved, what it has typed runs as it says."""
 
 import re
 from pathlib import Path
