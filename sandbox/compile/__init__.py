@@ -12,6 +12,7 @@ from warpsmith.sandbox.compile.cache import CompileCache
 from warpsmith.sandbox.compile.jail import CompileLimits
 from warpsmith.sandbox.compile.nvrtc import ARCHITECTURES, compile_cuda
 from warpsmith.sandbox.compile.triton_compile import compile_triton
+from warpsmith.sandbox.jail.levels import Level
 
 __all__ = ["ARCHITECTURES", "CompileCache", "CompileLimits", "Unit", "compile_cuda", "compile_triton", "compile_unit"]
 
@@ -20,7 +21,11 @@ Unit: TypeAlias = TranslationUnit | TritonUnit
 
 
 def compile_unit(
-    unit: Unit, arch: str, cache: CompileCache | None = None, limits: CompileLimits | None = None
+    unit: Unit,
+    arch: str,
+    cache: CompileCache | None = None,
+    limits: CompileLimits | None = None,
+    level: Level | None = None,
 ) -> Artifact | CompileFailed:
     """Compile for `arch` (`sm_90a`) with the unit's own compiler.
 
@@ -30,4 +35,4 @@ def compile_unit(
     """
     if isinstance(unit, TritonUnit):
         return compile_triton(unit, arch, cache, limits)
-    return compile_cuda(unit, arch, cache, limits)
+    return compile_cuda(unit, arch, cache, limits, level)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Mapping
-from pathlib import PurePath
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 from warpsmith.core.artifact import Artifact, Toolchain
@@ -13,13 +12,17 @@ from warpsmith.core.candidate import TranslationUnit
 from warpsmith.core.digest import digest_json
 from warpsmith.core.errors import ToolchainError
 from warpsmith.core.outcome import CompileFailed, Stage
+from warpsmith.core.record import Record
 from warpsmith.sandbox.compile import diagnostics
 from warpsmith.sandbox.compile.cache import CompileCache
 from warpsmith.sandbox.compile.diagnostics import CANDIDATE, PLAN, PREAMBLE
-from warpsmith.sandbox.compile.jail import CompileLimits, Died, TimedOut, call
+from warpsmith.sandbox.compile.jail import CompileLimits, call
 from warpsmith.sandbox.compile.resource_report import parse_resources
 from warpsmith.sandbox.compile.toolchain import CudaToolchain, find_toolchain
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.jail.levels import Level
+from warpsmith.sandbox.jail.reply import checked
+from warpsmith.sandbox.jail.worker import Died, Program, TimedOut
 from warpsmith.sandbox.screen.source import check_source, includes
 
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100a", "sm_120a")
@@ -33,7 +36,9 @@ OPTIONS = (
     "--pre-include=ws_prelude.cuh",
 )
 _UNDEFINED_MACRO = 193
+_CHILD = Path(__file__).parent / "nvrtc_child.py"
 _MAX_HEADLINES = 3
+_ELF = b"\x7fELF"
 _SUCCESS, _OUT_OF_MEMORY, _COMPILATION_ERROR = 0, 1, 6
 _NAME = re.compile(r"[A-Za-z_][\w:<>, ()+\-*/%&|!=.]{0,399}", re.ASCII)
 _FILE = re.compile(r'^(\s*\.file\s+\d+\s+)"([^"]*)"', re.MULTILINE)
@@ -44,8 +49,9 @@ def compile_cuda(
     arch: str,
     cache: CompileCache | None = None,
     limits: CompileLimits | None = None,
+    level: Level | None = None,
 ) -> Artifact | CompileFailed:
-    """Compile for `arch` (`sm_90a`) in a jailed child.
+    """Compile for `arch` (`sm_90a`) in a jailed child, at the best level this machine has or at `level`.
 
     The texts are screened first (`screen/source.py`). Line numbers of a failure are the kernel file's own.
 
@@ -74,7 +80,7 @@ def compile_cuda(
     stored = cache.get(key) if cache is not None else None
     if stored is not None:
         return stored
-    result = _compile(source, unit.names, arch, toolchain, limits)
+    result = _Compilation(source, unit.names, arch, toolchain, limits, level).result()
     if cache is not None and isinstance(result, Artifact):
         cache.put(key, result)
     return result
@@ -110,92 +116,122 @@ def _refused(unit: TranslationUnit) -> CompileFailed | None:
     return None
 
 
-def _compile(
-    source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain, limits: CompileLimits
-) -> Artifact | CompileFailed:
-    reply = call(request_for(source, names, arch, toolchain), limits)
-    if isinstance(reply, TimedOut):
-        return _failed(
-            f"compiling takes more than {reply.seconds} seconds. Unroll less, or instantiate fewer templates."
+class Compiled(Record):
+    """What the child says, whatever it is that speaks there."""
+
+    status: int
+    """`nvrtcResult`."""
+    log: str
+    ptx: str
+    names: dict[str, str]
+    """Name expression -> mangled name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compilation:
+    source: str
+    names: tuple[str, ...]
+    arch: str
+    toolchain: CudaToolchain
+    limits: CompileLimits
+    level: Level | None
+
+    def result(self) -> Artifact | CompileFailed:
+        reply = self.asked(self.source, self.names)
+        if isinstance(reply, TimedOut):
+            return _failed(
+                f"compiling takes more than {reply.seconds:g} seconds. Unroll less, or instantiate fewer templates."
+            )
+        if isinstance(reply, Died):
+            self._prove_the_compiler_works()
+            return _failed(
+                f"the compiler ended with {reply.reason} (its memory limit is {self.limits.memory_bytes >> 30} GiB). "
+                "Unroll less, or simplify the templates and inline assembly."
+            )
+        compiled, cubin = reply
+        if compiled.status == _COMPILATION_ERROR:
+            return _explained(compiled, self.toolchain)
+        if compiled.status == _OUT_OF_MEMORY:
+            return _failed("the compiler ran out of memory. Unroll less, or instantiate fewer templates.")
+        if compiled.status != _SUCCESS:
+            self._prove_the_compiler_works()
+            return _failed(f"the compiler gave up with NVRTC status {compiled.status}.")
+        return self._artifact(compiled, cubin)
+
+    def asked(self, source: str, names: tuple[str, ...]) -> tuple[Compiled, bytes] | TimedOut | Died:
+        request = request_for(source, names, self.arch, self.toolchain)
+        reply = checked(call(program(self.toolchain), request, self.limits, self.level), Compiled, blobs=1)
+        if isinstance(reply, TimedOut | Died):
+            return reply
+        compiled, (cubin,) = reply
+        if compiled.status == _SUCCESS and not (cubin.startswith(_ELF) and {*compiled.names} == {*names}):
+            return Died("a reply that is no compiled code")
+        return compiled, cubin
+
+    def _prove_the_compiler_works(self) -> None:
+        """Tell a candidate that breaks the compiler from a compiler that is broken."""
+        reply = self.asked("__global__ void k() {}\n", ("k",))
+        if isinstance(reply, TimedOut | Died) or reply[0].status != _SUCCESS:
+            said = reply if isinstance(reply, TimedOut | Died) else reply[0].log.strip()[:400]
+            raise ToolchainError(
+                f"{self.toolchain.name} cannot compile an empty kernel for {self.arch}: {said}",
+                remedy="Run `warpsmith doctor`.",
+            )
+
+    def _artifact(self, reply: Compiled, cubin: bytes) -> Artifact | CompileFailed:
+        found = diagnostics.parse_log(reply.log, self.toolchain.include)
+        for warning in found:
+            if warning.number == _UNDEFINED_MACRO and warning.file == CANDIDATE:
+                return _failed(
+                    f"{warning.headline}. Knobs, constants and dimensions are not macros: "
+                    "use `if constexpr` or a template argument instead of #if.",
+                    warning.candidate_line,
+                    diagnostics.rendered([warning]),
+                )
+        most = self.limits.ptx_bytes
+        if len(reply.ptx) > most:
+            return _failed(f"the compiled code has {len(reply.ptx)} characters of PTX, of at most {most}.")
+        ptx = _FILE.sub(lambda file: f'{file.group(1)}"{_short(file.group(2), self.toolchain)}"', reply.ptx)
+        return Artifact(
+            architecture=self.arch,
+            ptx=ptx,
+            cubin=cubin,
+            entries=reply.names,
+            resources=parse_resources(reply.log, _max_threads(ptx)),
+            toolchain=Toolchain(compiler=self.toolchain.name, options=(f"--gpu-architecture={self.arch}", *OPTIONS)),
+            warnings=tuple(warning.headline for warning in found if warning.file in (CANDIDATE, PLAN)),
         )
-    if isinstance(reply, Died):
-        _prove_the_compiler_works(arch, toolchain, limits)
-        return _failed(
-            f"the compiler ended with {reply.reason} (its memory limit is {limits.memory_bytes >> 30} GiB). "
-            "Unroll less, or simplify the templates and inline assembly."
-        )
-    if reply["status"] == _COMPILATION_ERROR:
-        return _explained(reply, toolchain)
-    if reply["status"] == _OUT_OF_MEMORY:
-        return _failed("the compiler ran out of memory. Unroll less, or instantiate fewer templates.")
-    if reply["status"] != _SUCCESS:
-        _prove_the_compiler_works(arch, toolchain, limits)
-        return _failed(f"the compiler gave up with NVRTC status {reply['status']}.")
-    return _artifact(reply, arch, toolchain, limits)
+
+
+def program(toolchain: CudaToolchain) -> Program:
+    """The child with this compiler loaded. With a candidate's text in hand it reads headers, and nothing else."""
+    setup = {"library": str(toolchain.library), "preload": [str(library) for library in toolchain.builtins]}
+    include = [str(folder) for folder in toolchain.include]
+    return Program.of(_CHILD, setup, loads=[str(toolchain.library.parent)], readable=include)
 
 
 def request_for(source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain) -> dict[str, Any]:
-    """What the child is asked, limits apart."""
+    """What the child is asked."""
     return {
-        "library": str(toolchain.library),
-        "preload": [str(library) for library in toolchain.builtins],
         "source": source,
         "names": list(names),
         "arch": arch,
         "virtual": arch.replace("sm_", "compute_"),
         "options": [*OPTIONS, *(f"-I{folder}" for folder in toolchain.include)],
-        "readable": [str(toolchain.library.parent), *(str(folder) for folder in toolchain.include)],
     }
-
-
-def _prove_the_compiler_works(arch: str, toolchain: CudaToolchain, limits: CompileLimits) -> None:
-    """Tell a candidate that breaks the compiler from a compiler that is broken."""
-    reply = call(request_for("__global__ void k() {}\n", ("k",), arch, toolchain), limits)
-    if isinstance(reply, TimedOut | Died) or reply["status"] != _SUCCESS:
-        raise ToolchainError(
-            f"{toolchain.name} cannot compile an empty kernel for {arch}: "
-            f"{reply['log'].strip()[:400] if isinstance(reply, dict) else reply}",
-            remedy="Run `warpsmith doctor`.",
-        )
 
 
 def _failed(message: str, line: int | None = None, details: tuple[str, ...] = ()) -> CompileFailed:
     return CompileFailed(stage=Stage.COMPILE, message=message, line=line, details=details)
 
 
-def _explained(reply: Mapping[str, Any], toolchain: CudaToolchain) -> CompileFailed:
-    found = diagnostics.parse_log(reply["log"], toolchain.include, reply["ptx"])
+def _explained(reply: Compiled, toolchain: CudaToolchain) -> CompileFailed:
+    found = diagnostics.parse_log(reply.log, toolchain.include, reply.ptx)
     errors = [diagnostic for diagnostic in found if diagnostic.is_error]
     if not errors:
         return _failed("the text does not compile, and the compiler does not say where.")
     headlines = list(dict.fromkeys(error.headline for error in errors))[:_MAX_HEADLINES]
     return _failed("\n".join(headlines), errors[0].candidate_line, diagnostics.rendered(errors))
-
-
-def _artifact(
-    reply: Mapping[str, Any], arch: str, toolchain: CudaToolchain, limits: CompileLimits
-) -> Artifact | CompileFailed:
-    found = diagnostics.parse_log(reply["log"], toolchain.include)
-    for warning in found:
-        if warning.number == _UNDEFINED_MACRO and warning.file == CANDIDATE:
-            return _failed(
-                f"{warning.headline}. Knobs, constants and dimensions are not macros: "
-                "use `if constexpr` or a template argument instead of #if.",
-                warning.candidate_line,
-                diagnostics.rendered([warning]),
-            )
-    if len(reply["ptx"]) > limits.ptx_bytes:
-        return _failed(f"the compiled code has {len(reply['ptx'])} characters of PTX, of at most {limits.ptx_bytes}.")
-    ptx = _FILE.sub(lambda file: f'{file.group(1)}"{_short(file.group(2), toolchain)}"', reply["ptx"])
-    return Artifact(
-        architecture=arch,
-        ptx=ptx,
-        cubin=base64.b64decode(reply["cubin"]),
-        entries=reply["names"],
-        resources=parse_resources(reply["log"], _max_threads(ptx)),
-        toolchain=Toolchain(compiler=toolchain.name, options=(f"--gpu-architecture={arch}", *OPTIONS)),
-        warnings=tuple(warning.headline for warning in found if warning.file in (CANDIDATE, PLAN)),
-    )
 
 
 def _short(path: str, toolchain: CudaToolchain) -> str:

@@ -1,24 +1,12 @@
-"""The program that runs NVRTC: a request from stdin, a reply to stdout, confined (`confinement.py`).
+"""The jailed program that runs NVRTC (`jail/child.py` runs it).
 
-Run by path under `python -I -S`, so it imports the standard library alone. The NVRTC interface is that of nvrtc.h,
-CUDA 13.
+It imports the standard library alone. The NVRTC interface is that of nvrtc.h, CUDA 13.
 """
 
 from __future__ import annotations
 
-import base64
 import ctypes
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from warpsmith.sandbox.compile.confinement import serve
-else:
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    from confinement import serve
-
-    del sys.path[0]
+from typing import Any
 
 _SUCCESS, _COMPILATION_ERROR = 0, 6
 
@@ -64,26 +52,29 @@ class _Program:
         return found
 
 
-def _compile(request: dict[str, Any]) -> dict[str, Any]:
-    for dependency in request["preload"]:
-        # NVRTC opens its builtins by bare name; one that is loaded already is found.
-        ctypes.CDLL(dependency)
-    library = ctypes.CDLL(request["library"])
+_loaded: list[ctypes.CDLL] = []
+
+
+def prepare(setup: dict[str, Any]) -> None:
+    """Load the compiler."""
+    # NVRTC opens its builtins by bare name; one that is loaded already is found.
+    _loaded.extend(ctypes.CDLL(library) for library in (*setup["preload"], setup["library"]))
+
+
+def work(request: dict[str, Any], blobs: list[bytearray]) -> tuple[dict[str, Any], list[bytes]]:
+    """Compile one translation unit; the cubin is the reply's blob."""
+    library, cubin = _loaded[-1], b""
     source = request["source"].encode()
     program = _Program(library, source, request["names"])
     status = program.compile([f"--gpu-architecture={request['arch']}", *request["options"]])
-    reply: dict[str, Any] = {"status": status, "log": program.text("ProgramLog"), "ptx": "", "cubin": "", "names": {}}
+    reply: dict[str, Any] = {"status": status, "log": program.text("ProgramLog"), "ptx": "", "names": {}}
     if status == _SUCCESS:
         reply["ptx"] = program.text("PTX")
-        reply["cubin"] = base64.b64encode(program.cubin()).decode()
+        cubin = program.cubin()
         reply["names"] = program.lowered()
     elif status == _COMPILATION_ERROR and "ptxas" in reply["log"]:
         # The assembler names PTX lines; the PTX alone, for a virtual architecture, leads back to the source.
         virtual = _Program(library, source, request["names"])
         if virtual.compile([f"--gpu-architecture={request['virtual']}", *request["options"]]) == _SUCCESS:
             reply["ptx"] = virtual.text("PTX")
-    return reply
-
-
-if __name__ == "__main__":
-    serve(_compile)
+    return reply, [cubin]

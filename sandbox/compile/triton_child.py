@@ -1,42 +1,32 @@
-"""The program that runs Triton's compiler: a request from stdin, a reply to stdout, confined (`confinement.py`).
+"""The jailed program that turns a Triton text into PTX (`jail/child.py` runs it).
 
-Run by path under `python -I -S`. The text was screened (`screen/triton.py`) before it came here; what Triton reads
-of it is proved equal to the screened syntax tree, and it is never imported: its functions are defined in a namespace
-that holds Triton and three type names.
+The text was screened (`screen/triton.py`) before it came here; what Triton reads of it is proved equal to the screened
+syntax tree, and it is never imported: its functions are defined in a namespace that holds Triton and three type names.
+No assembler runs here, so this process starts no other (`ptxas_child.py` does).
 """
 
 from __future__ import annotations
 
 import ast
-import base64
 import importlib
 import io
 import linecache
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from warpsmith.sandbox.compile.confinement import serve
+if TYPE_CHECKING or __package__:
     from warpsmith.sandbox.compile.triton_ptx import SOURCE, merge
 else:
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    from confinement import serve
     from triton_ptx import SOURCE, merge
-
-    del sys.path[0]
 
 _METADATA = ("shared", "num_warps", "num_ctas", "global_scratch_size", "global_scratch_align", "profile_scratch_size")
 _REPORTED = re.compile(re.escape(SOURCE) + r"\W{1,3}(\d+):\d+\W{1,3}(error: .*)")
-_ASSEMBLED = re.compile(r"line (\d+); (?:error|fatal)\s*: (.*)")
 _MOST_TEXT = 800
 _REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError, ArithmeticError)
 """What Triton raises about a text where it raises no CompilationError; anything else ends the process."""
-_PTXAS_OPTIONS = ("-lineinfo", "-v", "--regAllocOptLevel=2")
-"""As Triton 3.7 calls it."""
 
 
 class _Folder:
@@ -71,23 +61,34 @@ class _Failed(Exception):  # noqa: N818 - the candidate's failure, a value in th
         self.message, self.line, self.build = message, line, build
 
 
-def work(request: dict[str, Any]) -> dict[str, Any]:
-    """Compile every build of a request into one module."""
+def prepare(setup: dict[str, Any]) -> None:
+    """Import Triton, and let it ask its assembler for its version while processes may still be started."""
     scratch = os.environ["TMPDIR"]
     os.environ.update(HOME=scratch, TRITON_HOME=scratch, PATH="/usr/bin:/bin")
-    errors = os.open(f"{scratch}/errors", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    sys.path.append(setup["packages"])
+    triton = importlib.import_module("triton")
+    importlib.import_module("triton.language.extra.libdevice")
+    importlib.import_module("triton.compiler")
+    nvidia = importlib.import_module("triton.backends.nvidia.compiler")
+    nvidia.get_ptxas_version(setup["capability"])
+    triton.knobs.cache.manager_class = _Folder
+    triton.knobs.runtime.add_stages_inspection_hook = _without_assembler
+
+
+def work(request: dict[str, Any], blobs: list[bytearray]) -> tuple[dict[str, Any], list[bytes]]:
+    """Compile every build of a request into one module."""
+    errors = os.open(f"{os.environ['TMPDIR']}/errors", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(errors, 2)
-    sys.path.append(request["packages"])
-    reply: dict[str, Any] = {"error": None, "version": importlib.import_module("triton").__version__}
+    reply: dict[str, Any] = {"message": "", "line": 0, "build": "", "ptx": "", "metadata": []}
+    reply["version"] = importlib.import_module("triton").__version__
     try:
         functions, tree = _define(request["text"])
         made = [_build(build, functions, tree, request["capability"], errors) for build in request["builds"]]
-        ptx = merge([text for text, _ in made], request["names"])
-        reply |= {"ptx": ptx, "metadata": [metadata for _, metadata in made]}
-        reply["cubin"], reply["log"] = _assemble(ptx, request["capability"], request["arch"], scratch)
+        reply["ptx"] = merge([text for text, _ in made], request["names"])
+        reply["metadata"] = [metadata for _, metadata in made]
     except _Failed as failed:
-        reply["error"] = {"message": failed.message, "line": failed.line, "build": failed.build}
-    return reply
+        reply |= {"message": failed.message, "line": failed.line, "build": failed.build}
+    return reply, []
 
 
 def _define(text: str) -> tuple[dict[str, Any], ast.Module]:
@@ -132,8 +133,6 @@ def _build(
     triton = importlib.import_module("triton")
     compiler = importlib.import_module("triton.compiler")
     backend = importlib.import_module("triton.backends.compiler")
-    triton.knobs.cache.manager_class = _Folder
-    triton.knobs.runtime.add_stages_inspection_hook = _without_assembler
     names = list(build["types"])
     attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in build["divisible_by_16"]}
     source = compiler.ASTSource(functions[build["function"]], build["types"], build["constants"], attributes)
@@ -177,42 +176,3 @@ def _reported(errors: int) -> tuple[str, int]:
     os.lseek(errors, 0, os.SEEK_SET)
     found = _REPORTED.search(os.read(errors, 1 << 20).decode("utf-8", "replace"))
     return (found.group(2)[:_MOST_TEXT], int(found.group(1))) if found else ("", 0)
-
-
-def _assemble(ptx: str, capability: int, arch: str, scratch: str) -> tuple[str, str]:
-    """Cubin (base64) and the assembler's log."""
-    nvidia = importlib.import_module("triton.backends.nvidia.compiler")
-    source, cubin = Path(scratch, "module.ptx"), Path(scratch, "module.cubin")
-    source.write_text(ptx)
-    ended = subprocess.run(
-        [nvidia.get_ptxas(capability).path, *_PTXAS_OPTIONS, f"--gpu-name={arch}", source, "-o", cubin],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=scratch,
-        check=False,
-    )
-    log = ended.stdout.decode("utf-8", "replace")
-    if ended.returncode:
-        found = _ASSEMBLED.search(log)
-        said = (
-            found.group(2) if found else log.strip().splitlines()[-1] if log.strip() else f"status {ended.returncode}"
-        )
-        raise _Failed(
-            f"the assembler says: {said}"[:_MOST_TEXT], _source_line(ptx, int(found.group(1)) if found else 0)
-        )
-    return base64.b64encode(cubin.read_bytes()).decode(), log
-
-
-def _source_line(ptx: str, line: int) -> int:
-    """Candidate's line that a PTX line comes from; 0 where unknown."""
-    for text in reversed(ptx.splitlines()[:line]):
-        if ".entry" in text:
-            return 0
-        found = re.match(r"\s*\.loc\s+1\s+(\d+)", text)
-        if found is not None:
-            return int(found.group(1))
-    return 0
-
-
-if __name__ == "__main__":
-    serve(work)

@@ -1,14 +1,13 @@
 """CUDA text through the real compiler: artifacts, failures at the author's own lines, the jail and the cache."""
 
 import hashlib
+import json
 import multiprocessing
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,10 +17,14 @@ from warpsmith.core.errors import ToolchainError
 from warpsmith.core.outcome import CompileFailed, Stage
 from warpsmith.sandbox.compile import CompileCache, CompileLimits, compile_cuda
 from warpsmith.sandbox.compile.jail import call
-from warpsmith.sandbox.compile.nvrtc import request_for
+from warpsmith.sandbox.compile.nvrtc import program, request_for
 from warpsmith.sandbox.compile.toolchain import find_toolchain
 from warpsmith.sandbox.emulator.ptx import parse_module
+from warpsmith.sandbox.jail.levels import Level, survey
+from warpsmith.sandbox.jail.wire import Packet
 from warpsmith.sandbox.screen.ptx import screen_ptx
+
+from ..jail.processes import alive, command, descendants, wait_for
 
 
 def unit(text: str, *names: str, preamble: str = "", appendix: str = "") -> TranslationUnit:
@@ -212,15 +215,18 @@ def test_a_screened_text_never_reaches_the_compiler() -> None:
     assert (found.stage, found.line) == (Stage.SCREEN, 2)
 
 
-def test_the_jail_itself_cannot_read_other_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", [Level.BUBBLEWRAP, Level.LANDLOCK])
+def test_the_jail_itself_cannot_read_other_files(tmp_path: Path, level: Level) -> None:
+    if not survey()[level].works:
+        pytest.skip(survey()[level].why)
     secret = tmp_path / "secret.h"
     secret.write_text("the secret words\n")
     source = f'#include "{secret}"\n__global__ void k() {{}}\n'
-    reply = call(request_for(source, ("k",), "sm_90a", find_toolchain()), CompileLimits())
-    assert isinstance(reply, dict)
-    if not reply["confined"]:
-        pytest.skip("this kernel has no Landlock")
-    assert "secret words" not in reply["log"]
+    toolchain = find_toolchain()
+    reply = call(program(toolchain), request_for(source, ("k",), "sm_90a", toolchain), CompileLimits(), level)
+    assert isinstance(reply, Packet)
+    assert "secret words" not in json.dumps(reply.message)
+    assert 6 == reply.message["status"], "NVRTC_ERROR_COMPILATION"
 
 
 def test_a_compilation_bomb_is_stopped_and_named() -> None:
@@ -246,33 +252,19 @@ def test_the_compiler_dies_with_its_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", program, BOMB], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"started\n"
-    children = _wait_for(lambda: _children(parent.pid))
+    children = wait_for(lambda: _compilers(parent.pid))
+    time.sleep(0.5)
+    children = _compilers(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
     assert children
-    assert _wait_for(lambda: not any(_alive(child) for child in children))
+    assert wait_for(lambda: not any(alive(child) for child in children))
 
 
-def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 10
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return value
-
-
-def _children(process: int) -> list[int]:
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    # Past its start-up, when the request for the signal has taken hold.
-    return [int(child) for child in listed if "nvrtc" in Path(f"/proc/{child}/maps").read_text()]
-
-
-def _alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+def _compilers(process: int) -> list[int]:
+    """Its compilers past their start-up, when the request for the signal has taken hold."""
+    return [child for child in descendants(process) if "nvrtc_child" in command(child)]
 
 
 def test_equal_texts_give_equal_bytes_whatever_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

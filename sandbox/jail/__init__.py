@@ -1,0 +1,1 @@
+"""Runs what reads a candidate's text in processes of its own, behind limits that the operating system holds."""

@@ -1,0 +1,383 @@
+"""A jailed process seen from this side: started, asked over pipes, ended with all it started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from warpsmith.core.errors import ToolchainError
+from warpsmith.sandbox.jail.levels import Level, program
+from warpsmith.sandbox.jail.scratch import ScratchRoot
+from warpsmith.sandbox.jail.wire import Blob, Channel, ChannelClosed, Packet, TooLate
+
+_FOLDER = Path(__file__).parent
+_START_SECONDS = 120.0
+"""A start takes a second at most; under a machine's full load a hundred times that."""
+_KILL_SECONDS = 30.0
+_LEAVE_SECONDS = 1.0
+_LAST_WORDS = 2000
+_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+_TMPFS = "/scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may take."""
+
+    seconds: float = 60.0
+    """Wall-clock time of one request."""
+    cpu_seconds: int = 3600
+    """Processor time of its whole life."""
+    memory_bytes: int = 4 << 30
+    """Address space."""
+    output_bytes: int = 64 << 20
+    """One reply."""
+    file_bytes: int = 64 << 20
+    """One file."""
+    processes: int = 64
+    """Threads of the user; not held for root, who gets no further process at all where system calls are filtered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a child runs: a Python file of the standard library alone, with `prepare` and `work` (`child.py`)."""
+
+    path: Path
+    setup: str = "{}"
+    """JSON for its `prepare`."""
+    loads: tuple[str, ...] = ()
+    """Files and folders that `prepare` reads."""
+    readable: tuple[str, ...] = ()
+    """Files and folders that it may go on reading with a candidate's text in hand."""
+    executable: str = ""
+    """The only program it may start; empty: it starts no process at all, where system calls are filtered."""
+    scratch: bool = False
+    """Whether it gets a folder to write in, its TMPDIR."""
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        setup: dict[str, Any],
+        *,
+        loads: Sequence[str] = (),
+        readable: Sequence[str] = (),
+        executable: str = "",
+        scratch: bool = False,
+    ) -> Program:
+        """With `setup` still in Python's words."""
+        return cls(path, json.dumps(setup, sort_keys=True), tuple(loads), tuple(readable), executable, scratch)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Was ended because it did not answer in time, or used up its processor time."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """Ended without a reply: crashed, was stopped by a limit, or answered what is no answer."""
+
+    reason: str
+    signal: int = 0
+    """That ended it; 0 where none did."""
+    words: str = ""
+    """The last it wrote to standard error. It may hold anything that the candidate put there."""
+
+
+Answer: TypeAlias = Packet | TimedOut | Died
+
+_SCRATCH = ScratchRoot()
+
+
+@dataclass(slots=True)
+class Worker:
+    """One child. Whoever holds it asks one thing at a time; after a fault it is gone."""
+
+    program: Program
+    limits: Limits
+    level: Level
+    pass_fds: tuple[int, ...] = ()
+    held: frozenset[str] = frozenset()
+    """What of the confinement took hold, once it is ready."""
+    _process: subprocess.Popen[bytes] | None = None
+    _channel: Channel | None = None
+    _errors: int = -1
+    _scratch: Path | None = None
+    _closing: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self) -> None:
+        """Spawn it and send its orders; `ready` waits for it.
+
+        Raises:
+            ToolchainError: no process can be started.
+        """
+        if self.program.scratch and self.level is not Level.BUBBLEWRAP:
+            self._scratch = _SCRATCH.folder()
+        self._errors = os.memfd_create("errors")
+        try:
+            self._process = _on_lasting_thread(self._spawn)
+        except OSError as error:
+            self.close()
+            raise ToolchainError(f"A jailed process cannot be started: {error}.") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        incoming, outgoing = self._process.stdout.fileno(), self._process.stdin.fileno()
+        self._channel = Channel(incoming, outgoing, self.limits.output_bytes)
+        orders = {
+            "parent": 0 if self.level is Level.BUBBLEWRAP else os.getpid(),
+            "level": self.level.value,
+            "program": json.loads(self.program.setup),
+            "limits": {
+                "memory_bytes": self.limits.memory_bytes,
+                "cpu_seconds": self.limits.cpu_seconds,
+                "file_bytes": self.limits.file_bytes,
+                "processes": self.limits.processes,
+            },
+            "readable": [os.devnull, "/dev/urandom", *self.program.readable],
+            "executable": _executables(self.program.executable),
+            "writable": [os.devnull, *([self._tmpdir] if self.program.scratch else [])],
+        }
+        try:
+            self._channel.send(orders, until=time.monotonic() + _START_SECONDS)
+        except (ChannelClosed, TooLate):
+            # `ready` says why.
+            return
+
+    def ready(self) -> None:
+        """Wait until its jail has closed on it.
+
+        Raises:
+            ToolchainError: it did not get that far.
+        """
+        assert self._channel is not None, "started before"
+        try:
+            packet = self._channel.receive(time.monotonic() + _START_SECONDS)
+        except (ChannelClosed, TooLate) as error:
+            died = self._end()
+            raise ToolchainError(
+                f"The jailed {self.program.path.stem} does not start at level {self.level}: {error}, "
+                f"{died.reason}. {died.words}".strip(),
+                remedy="Run `warpsmith doctor`.",
+            ) from error
+        refused = packet.message.get("refused")
+        if refused is not None:
+            self.close()
+            raise ToolchainError(f"The jailed {self.program.path.stem} cannot load what it needs: {refused}.")
+        self.held = frozenset(packet.message["held"])
+        lacking = _NEEDED[self.level] - self.held
+        if lacking:
+            self.close()
+            raise ToolchainError(f"The jail {self.level} did not hold: {', '.join(sorted(lacking))} stayed open.")
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def ask(self, message: dict[str, Any], blobs: Sequence[Blob] = (), seconds: float | None = None) -> Answer:
+        """Send a request and wait for its reply, for the limit's time or `seconds`. Anything but a Packet ended it."""
+        assert self._channel is not None, "started before"
+        patience = self.limits.seconds if seconds is None else seconds
+        until = time.monotonic() + patience
+        try:
+            self._channel.send(message, blobs, until)
+            return self._channel.receive(until)
+        except TooLate:
+            self.close()
+            return TimedOut(patience)
+        except ChannelClosed as closed:
+            died = self._end()
+            if died.signal == signal.SIGXCPU:
+                return TimedOut(patience)
+            return died if died.reason else Died(str(closed), 0, died.words)
+        except BaseException:
+            # An interrupt leaves a request half answered.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End it and all it started, at once, and remove what it wrote."""
+        self._end()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        inside = [os.path.realpath(sys.executable), "-I", "-S", str(_FOLDER / "child.py"), str(self.program.path)]
+        environment = {"TMPDIR": self._tmpdir} if self.program.scratch else {}
+        return subprocess.Popen(
+            inside if self.level is not Level.BUBBLEWRAP else self._wrapped(inside),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            # NVRTC writes its working directory into the cubin: a fixed one makes equal builds equal bytes.
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+            pass_fds=self.pass_fds,
+        )
+
+    @property
+    def _tmpdir(self) -> str:
+        return str(self._scratch) if self._scratch is not None else _TMPFS
+
+    def _wrapped(self, command: Sequence[str]) -> list[str]:
+        """The command under bubblewrap: only what it needs is bound, and only to be read."""
+        bubblewrap = program()
+        assert bubblewrap is not None, "chosen because it is there"
+        words = [bubblewrap, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+        words += ["--hostname", "jail"]
+        for path in _distinct((*_SYSTEM, *_interpreter(), str(_FOLDER), str(self.program.path.parent))):
+            words += _bound(path)
+        for path in _distinct((*self.program.loads, *self.program.readable, *_named(self.program.executable))):
+            words += _bound(path)
+        words += ["--dev", "/dev"]
+        if self.program.scratch:
+            words += ["--size", str(self.limits.file_bytes), "--tmpfs", _TMPFS, "--setenv", "TMPDIR", _TMPFS]
+        return [*words, "--remount-ro", "/", "--chdir", "/", "--", *command]
+
+    def _end(self) -> Died:
+        """Kill it where it still runs, and say how it ended."""
+        with self._closing:
+            process, killed = self._process, False
+            code: int | None = None
+            if process is not None:
+                code, killed = _killed(process)
+                for stream in (process.stdin, process.stdout):
+                    if stream is not None and not stream.closed:
+                        stream.close()
+            words = ""
+            if self._errors >= 0:
+                words = _tail(self._errors)
+                os.close(self._errors)
+                self._errors = -1
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch = None
+            return _how(code, words, wrapped=self.level is Level.BUBBLEWRAP, killed=killed)
+
+
+_NEEDED: dict[Level, frozenset[str]] = {
+    Level.BUBBLEWRAP: frozenset(("limits",)),
+    Level.LANDLOCK: frozenset(("limits", "files", "calls")),
+    Level.RLIMITS: frozenset(("limits",)),
+}
+
+
+def _killed(process: subprocess.Popen[bytes]) -> tuple[int | None, bool]:
+    """Its exit status, None where it cannot be waited for, and whether it had to be killed."""
+    if process.poll() is not None:
+        return process.returncode, False
+    if process.stdout is not None and _hung_up(process.stdout.fileno()):
+        # A process that closed its pipe is about to leave by itself, and its own status tells more.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_LEAVE_SECONDS), False
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        return process.wait(_KILL_SECONDS), True
+    except subprocess.TimeoutExpired:
+        return None, True
+
+
+def _hung_up(handle: int) -> bool:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+def _how(code: int | None, words: str, *, wrapped: bool, killed: bool) -> Died:
+    if killed or code is None:
+        return Died("", 0, words)
+    if wrapped and code > 128:
+        # Bubblewrap hands on the status of what it ran as a shell does.
+        code = 128 - code
+    if code < 0:
+        return Died(f"signal {signal.Signals(-code).name}", -code, words)
+    return Died(f"exit status {code}", 0, words)
+
+
+def _tail(handle: int) -> str:
+    size = os.fstat(handle).st_size
+    return os.pread(handle, _LAST_WORDS, max(0, size - _LAST_WORDS)).decode("utf-8", "replace").strip()
+
+
+def _bound(path: str) -> list[str]:
+    if not os.path.lexists(path):
+        return []
+    if Path(path).is_symlink() and path in _SYSTEM:
+        return ["--symlink", str(Path(path).readlink()), path]
+    real = os.path.realpath(path)
+    return ["--ro-bind", real, path]
+
+
+def _named(path: str) -> tuple[str, ...]:
+    return (path,) if path else ()
+
+
+def _executables(path: str) -> list[str]:
+    """The program and the system's libraries, whose loader the kernel starts first."""
+    return [path, *_SYSTEM] if path else []
+
+
+def _distinct(paths: Sequence[str]) -> list[str]:
+    """Without what lies inside another one, outer folders first."""
+    found = sorted({*paths}, key=lambda path: (path.count("/"), path))
+    return [path for path in found if not any(path != other and path.startswith(f"{other}/") for other in found)]
+
+
+@cache
+def _interpreter() -> tuple[str, ...]:
+    """What Python itself needs: its program, its standard library, its shared library."""
+    places = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.realpath(sys.executable)}
+    shared = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
+    if all(shared) and str(shared[0]).startswith("libpython") and ".so" in str(shared[0]):
+        places.add(str(Path(shared[1], shared[0])))
+    return tuple(sorted(place for place in places if place and Path(place).exists()))
+
+
+_jobs: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]] = queue.SimpleQueue()
+_starter: threading.Thread | None = None
+_starting = threading.Lock()
+
+
+def _on_lasting_thread(spawn: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Spawn on a thread that lives as long as this process.
+
+    A child dies with the *thread* that started it (`PR_SET_PDEATHSIG`), and callers' threads come and go.
+    """
+    global _starter
+    with _starting:
+        if _starter is None or not _starter.is_alive():
+            _starter = threading.Thread(target=_spawn_for_others, name="warpsmith-jail", daemon=True)
+            _starter.start()
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    _jobs.put((spawn, answer))
+    found = answer.get()
+    if isinstance(found, BaseException):
+        raise found
+    assert isinstance(found, subprocess.Popen)
+    return found
+
+
+def _spawn_for_others() -> None:
+    while True:
+        spawn, answer = _jobs.get()
+        try:
+            answer.put(spawn())
+        except OSError as error:
+            answer.put(error)
