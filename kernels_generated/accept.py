@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import LibraryError
-from warpsmith.core.outcome import Verified
+from warpsmith.core.outcome import Stage, Verified
 from warpsmith.core.protocols import Evaluation
+from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
-from warpsmith.kernels_generated.library import FOLDER_DIGITS, KERNEL_FILES, MANIFEST, read_entry
-from warpsmith.kernels_generated.manifest import Lineage, Manifest, figures
+from warpsmith.kernels_generated.library import EVALUATION, FOLDER_DIGITS, KERNEL_FILES, MANIFEST, read_entry
+from warpsmith.kernels_generated.manifest import Evidence, Lineage, Manifest, figures
 
 
 def write_kernel(
@@ -44,7 +46,7 @@ def write_kernel(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as scratch:
             fresh = Path(scratch) / "new"
-            _write(fresh, candidate, manifest)
+            _write(fresh, candidate, manifest, evaluation)
             _put(fresh, folder, manifest)
     except OSError as error:
         raise LibraryError(
@@ -83,13 +85,45 @@ def make_manifest(
         knobs=candidate.knobs,
         target=profile.target,
         toolchain=evaluation.toolchain,
+        circumstances=evaluation.circumstances,
         evidence=outcome,
+        proofs=proofs(evaluation),
+        evaluation_digest=digest_text(_text(evaluation)),
+        verdict_digest=outcome.digest(),
+        profile_digest=profile.digest(),
         source=profile.source,
         workloads=figures(profile),
         speedup_over_seed=speedup_over_seed,
         lineage=lineage,
         created=created or datetime.now(UTC),
     )
+
+
+def proofs(evaluation: Evaluation) -> tuple[Evidence, ...]:
+    """What a verified and profiled candidate was shown to be, by source, in the words of the gate's stages."""
+    profile, met = evaluation.profile, evaluation.circumstances
+    if profile is None:
+        return ()
+    emulator = f"emulator of {profile.target}"
+    gpu = ", ".join(filter(None, [met.device or profile.target, met.driver and f"driver {met.driver}"]))
+    said = [
+        ("verdict", Source.EMULATED, emulator, _said(evaluation, Stage.EMULATE, Stage.COMPARE)),
+        ("counters", Source.EMULATED, emulator, _said(evaluation, Stage.PROFILE)),
+    ]
+    if profile.source is Source.MEASURED:
+        said.append(("verdict", Source.MEASURED, gpu, _said(evaluation, Stage.DEVICE)))
+        if any(launch.hardware for item in profile.workloads for launch in item.launches):
+            said.append(("counters", Source.MEASURED, gpu, "Nsight Compute"))
+    where = gpu if profile.source is Source.MEASURED else f"time model of {profile.target}"
+    said.append(("times", profile.source, where, f"{len(profile.workloads)} bench workloads"))
+    return tuple(
+        Evidence.model_validate({"what": what, "source": source, "where": where, "detail": detail})
+        for what, source, where, detail in said
+    )
+
+
+def _said(evaluation: Evaluation, *stages: Stage) -> str:
+    return "; ".join(report.detail for report in evaluation.stages if report.stage in stages and report.detail)
 
 
 def _ships(path: Path) -> bool:
@@ -101,17 +135,23 @@ def _ships(path: Path) -> bool:
 def _holds(folder: Path, manifest: Manifest) -> bool:
     """Whether the folder already holds this kernel, unharmed."""
     try:
-        return read_entry(folder).digest == manifest.kernel
+        entry = read_entry(folder)
+        return entry.digest == manifest.kernel and entry.evaluation() is not None
     except LibraryError:
         return False
 
 
-def _write(folder: Path, candidate: Candidate, manifest: Manifest) -> None:
-    """Both files, on the disk before the folder gets its name."""
+def _text(evaluation: Evaluation) -> str:
+    return evaluation.model_dump_json() + "\n"
+
+
+def _write(folder: Path, candidate: Candidate, manifest: Manifest, evaluation: Evaluation) -> None:
+    """All files, on the disk before the folder gets its name."""
     folder.mkdir()
     sealed = {"digest": manifest.digest(), "manifest": manifest.model_dump(mode="json")}
     texts = {
         KERNEL_FILES[candidate.language]: candidate.text,
+        EVALUATION: _text(evaluation),
         MANIFEST: json.dumps(sealed, indent=2, ensure_ascii=False) + "\n",
     }
     for name, text in texts.items():

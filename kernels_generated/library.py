@@ -10,13 +10,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.digest import digest_bytes, digest_json
 from warpsmith.core.errors import LibraryError
+from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Source
-from warpsmith.kernels_generated.manifest import SCHEMA, Manifest
+from warpsmith.kernels_generated.manifest import SCHEMA, Manifest, migrated
 
 SHIPPED = Path(__file__).resolve().parent
 """Kernels that come with warpsmith."""
 MANIFEST = "kernel.json"
+EVALUATION = "evaluation.json"
+"""The gate's whole answer: every check, stage and counter. Read only where it is asked for."""
 KERNEL_FILES = {"cuda": "kernel.cu", "triton": "kernel.py"}
 """Language -> name of the kernel file."""
 FOLDER_DIGITS = 12
@@ -45,6 +49,26 @@ class Entry:
         """The candidate that was accepted."""
         manifest = self.manifest
         return Candidate(task=manifest.task, language=manifest.language, text=self.text, knobs=manifest.knobs)
+
+    def evaluation(self) -> Evaluation | None:
+        """The whole evaluation it was accepted by; None where an older warpsmith kept none.
+
+        Raises:
+            LibraryError: it is missing or was changed.
+        """
+        if not self.manifest.evaluation_digest:
+            return None
+        path = self.folder / EVALUATION
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise LibraryError(f"{path} cannot be read: {error.strerror}.", remedy=_JUDGE_AGAIN) from error
+        if digest_bytes(data) != self.manifest.evaluation_digest:
+            raise _edited(path)
+        try:
+            return Evaluation.model_validate_json(data)
+        except ValidationError as error:
+            raise LibraryError(f"{path} was written by another warpsmith.", remedy=_JUDGE_AGAIN) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +135,29 @@ def read_entry(folder: Path) -> Entry:
 def _read_manifest(path: Path) -> Manifest:
     try:
         sealed = json.loads(path.read_bytes())
-        version, digest, content = sealed["manifest"]["schema_version"], sealed["digest"], sealed["manifest"]
+        digest, content = str(sealed["digest"]), sealed["manifest"]
+        found = migrated(content)
     except OSError as error:
         raise LibraryError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except json.JSONDecodeError as error:
         raise LibraryError(f"{path} is no kernel manifest.", remedy="Remove its folder.") from error
-    if version != SCHEMA:
-        raise LibraryError(f"{path} has schema {version}; this warpsmith reads {SCHEMA}.", remedy="Upgrade warpsmith.")
+    except ValueError as error:
+        raise LibraryError(
+            f"{path} has {error}; this warpsmith reads {SCHEMA}.", remedy="Upgrade warpsmith."
+        ) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LibraryError(f"{path} is no kernel manifest.", remedy="Remove its folder.") from error
+    if digest_json(content) != digest:
+        raise _edited(path)
     try:
-        manifest = Manifest.model_validate_json(json.dumps(content))
+        return Manifest.model_validate_json(json.dumps(found))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise LibraryError(f"{path}: {place}: {first['msg']}.", remedy="Remove its folder.") from error
-    if manifest.digest() != digest:
-        raise _edited(path)
-    return manifest
+
+
+_JUDGE_AGAIN = "Judge it again: warpsmith library verify."
 
 
 def _edited(path: Path) -> LibraryError:

@@ -18,6 +18,7 @@ from warpsmith.core.task import Role, Task, Workload
 from warpsmith.kernels_generated.dims import solve_dims
 from warpsmith.kernels_generated.library import Entry, best_entries, list_entries, search_path
 from warpsmith.kernels_generated.manifest import Manifest
+from warpsmith.kernels_generated.standing import REJUDGE, staleness, task_of
 
 if TYPE_CHECKING:
     import torch
@@ -85,15 +86,11 @@ def find(task: str, arch: str | None, folders: tuple[Path, ...], *, prefer: str 
         manifest = entry.manifest
         if chosen not in (manifest.task, manifest.task_path) or wanted not in (None, manifest.target):
             continue
-        try:
-            loaded = _task_of(manifest)
-        except TaskError as error:
-            refused.append(f"{entry.folder}: {error.message}")
-            continue
-        if loaded.source_digest == manifest.task_digest:
-            fitting.append((entry, loaded))
+        why = staleness(manifest)
+        if why:
+            refused.append(f"{entry.folder} is stale: {why}. {REJUDGE} {entry.digest[:12]}.")
         else:
-            refused.append(f"{entry.folder}: the task {manifest.task} has changed since it was accepted.")
+            fitting.append((entry, task_of(manifest)))
     if not fitting:
         where = ", ".join(str(folder) for folder in folders)
         why = f" Refused: {' '.join(refused)}" if refused else ""
@@ -108,12 +105,6 @@ def _preference(manifest: Manifest, prefer: str) -> tuple[bool, bool, bool, floa
     """Sorts first: the preferred target, the default one, measured before modelled, the fraction of the bound."""
     measured = manifest.source is Source.MEASURED
     return manifest.target != prefer, manifest.target != DEFAULT_TARGET, not measured, -manifest.fraction
-
-
-def _task_of(manifest: Manifest) -> Task:
-    from warpsmith.tasks.load import load_task
-
-    return load_task(manifest.task_path or manifest.task)
 
 
 class Kernel:
@@ -261,7 +252,7 @@ def _kernel(digest: str, folder: Path, threads: int) -> Kernel:
     from warpsmith.kernels_generated.library import read_entry
 
     entry = read_entry(folder)
-    return Kernel(entry, _task_of(entry.manifest), threads=threads)
+    return Kernel(entry, task_of(entry.manifest), threads=threads)
 
 
 def _builds(entry: Entry, task: Task) -> Builds:

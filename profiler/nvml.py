@@ -112,3 +112,17 @@ class NvmlSensor:
             return float(question())
         except self._nvml.NVMLError:
             return None
+
+
+def driver_version() -> str:
+    """The driver's version, `580.95.05`; empty where NVML does not say."""
+    try:
+        import pynvml
+    except ImportError:
+        return ""
+    try:
+        pynvml.nvmlInit()
+        found = pynvml.nvmlSystemGetDriverVersion()
+    except pynvml.NVMLError:
+        return ""
+    return found.decode() if isinstance(found, bytes) else str(found)

@@ -18,11 +18,12 @@ from warpsmith.core.errors import KernelFileError, TaskError
 from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
 from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import Profile
-from warpsmith.core.protocols import Evaluation, Launcher, RunReply, StageReport
+from warpsmith.core.protocols import Circumstances, Evaluation, Launcher, RunReply, StageReport
 from warpsmith.core.task import Task, Workload
 from warpsmith.sandbox.bench import CACHE, Bench
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.coverage import Ledger
+from warpsmith.sandbox.edition import EDITION
 from warpsmith.sandbox.hardware import Gpu, Hardware
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
@@ -56,6 +57,8 @@ class Gate:
     """What the emulator passed has to pass there, too, and times are measured."""
     remark: str = ""
     """Goes with every verdict."""
+    jail: str = ""
+    """How well compilers are confined here; goes with every verdict, too."""
     observe: Callable[[StageReport], None] = field(default=lambda report: None)
 
     def evaluate(self, candidate: Candidate, *, seed: int) -> Evaluation:
@@ -107,7 +110,13 @@ class _Evaluation:
             stages=tuple(self.reports),
             profile=profile if isinstance(outcome, Verified) else None,
             toolchain=self.builds.toolchain,
+            circumstances=self._circumstances(),
         )
+
+    def _circumstances(self) -> Circumstances:
+        gpu = self.gate.gpu
+        device, driver = (gpu.name, gpu.driver) if gpu else ("", "")
+        return Circumstances(gate=EDITION, jail=self.gate.jail, device=device, driver=driver)
 
     @contextmanager
     def _stage(self, stage: Stage) -> Iterator[list[str]]:

@@ -18,6 +18,7 @@ from warpsmith.core.protocols import Launcher, RunRequest
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.measured import measured_profile
+from warpsmith.profiler.nvml import driver_version
 from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.coverage import Ledger
@@ -39,12 +40,15 @@ class Gpu:
     launcher: Launcher
     timer: DeviceTimer
     tools: Tools
+    name: str = ""
+    driver: str = ""
+    """The driver's version; empty where NVML does not say."""
 
     @classmethod
     def of(cls, pool: Pool) -> Gpu:
         """For GPUs of one architecture."""
         tools = Tools(pool.devices[0].uuid, environment=pool.command.environment)
-        return cls(DeviceLauncher(pool), DeviceTimer(pool), tools)
+        return cls(DeviceLauncher(pool), DeviceTimer(pool), tools, pool.devices[0].name, driver_version())
 
 
 @dataclass(slots=True)

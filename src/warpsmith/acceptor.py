@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from warpsmith.agents.ledger import ledger
 from warpsmith.agents.protocols import Acceptance
 from warpsmith.agents.state import Attempt, RunState, fold
 from warpsmith.core.acceptance import Verdict, better
@@ -15,7 +16,7 @@ from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.library import read_entry
-from warpsmith.kernels_generated.manifest import Ancestor, Lineage
+from warpsmith.kernels_generated.manifest import Ancestor, Cost, Lineage
 from warpsmith.profiler.duel import Duel, decide
 from warpsmith.store import Incumbent, Store
 
@@ -122,4 +123,16 @@ class LibraryAcceptor:
             strategy=settings.strategy,
             rounds=len(state.attempts),
             ancestors=tuple(line),
+            cost=_cost(state),
         )
+
+
+def _cost(state: RunState) -> Cost:
+    spent = ledger(state)
+    return Cost(
+        calls=len(state.calls),
+        tokens=spent.tokens,
+        dollars=None if spent.unpriced else spent.dollars,
+        evaluations=sum(line.times for line in spent.lines if line.what == "gate"),
+        seconds=sum(line.seconds for line in spent.lines),
+    )

@@ -14,18 +14,21 @@ from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.errors import LibraryError, TaskError
 from warpsmith.core.outcome import Verified, WorkloadCheck
 from warpsmith.core.profile import LaunchProfile, Occupancy, Profile, WorkloadProfile
-from warpsmith.core.protocols import Evaluation
+from warpsmith.core.protocols import Circumstances, Evaluation
 from warpsmith.core.quantity import Bound, Duration, Source
 from warpsmith.kernels_generated import Kernel, OutsideDomainWarning, load
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.manifest import Lineage
+from warpsmith.sandbox.compile.present import present_compiler
+from warpsmith.sandbox.edition import EDITION
 from warpsmith.seeds import seeds_for
 from warpsmith.tasks.load import load_task
 
 MODELLED = Source.MODELLED
+LINEAGE = Lineage(run="r", coder="builtin", judge="builtin", strategy="refine", rounds=1)
 
 
-def evaluation(of: Candidate) -> Evaluation:
+def evaluation(of: Candidate, toolchain: str = "", gate: str = EDITION) -> Evaluation:
     """Evidence as the gate would give it, at one workload."""
     launch = LaunchProfile(
         kernel="gemm",
@@ -58,7 +61,8 @@ def evaluation(of: Candidate) -> Evaluation:
         ),
         stages=(),
         profile=Profile(candidate=of.identity, target="h200", source=MODELLED, workloads=(workload,)),
-        toolchain="nvrtc",
+        toolchain=toolchain or present_compiler("cuda"),
+        circumstances=Circumstances(gate=gate),
     )
 
 
@@ -70,8 +74,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '// task = "w4a16_gemm"', '// task = "w4a16_gemm"\n// requires = "N % 2 == 0"'
     )
     kernel = Candidate(task="w4a16_gemm", language="cuda", text=text)
-    lineage = Lineage(run="r", coder="builtin", judge="builtin", strategy="refine", rounds=1)
-    write_kernel(folder, kernel, evaluation(kernel), task=load_task("w4a16_gemm"), lineage=lineage)
+    write_kernel(folder, kernel, evaluation(kernel), task=load_task("w4a16_gemm"), lineage=LINEAGE)
     return folder
 
 
@@ -150,6 +153,38 @@ def test_what_is_not_there_or_not_to_be_trusted_is_not_served(library: Path, tmp
     (copy / "kernel.cu").write_text("// something else\n")
     with pytest.raises(LibraryError, match="was changed after it was accepted"):
         load("w4a16_gemm", library=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stale", "reason"),
+    [
+        ({"toolchain": "nvrtc 12.9.1"}, "judged as nvrtc 12.9.1 compiles it; here is nvrtc 13"),
+        ({"gate": "0"}, "judged by the gate's edition 0; now it is"),
+        ({"gate": ""}, "edition of before editions were told apart"),
+    ],
+)
+def test_a_kernel_whose_ground_moved_is_not_served(tmp_path: Path, stale: dict[str, str], reason: str) -> None:
+    kernel = Candidate(task="w4a16_gemm", language="cuda", text=seeds_for("w4a16_gemm")[0].text)
+    task = load_task("w4a16_gemm")
+    write_kernel(tmp_path, kernel, evaluation(kernel, **stale), task=task, lineage=LINEAGE)
+    with pytest.raises(LibraryError, match=reason) as refused:
+        load("w4a16_gemm", library=tmp_path)
+    assert "warpsmith library verify" in str(refused.value)
+
+
+def test_a_kernel_of_a_task_that_was_edited_is_not_served(tmp_path: Path) -> None:
+    tiny = Path(__file__).parent / "tiny"
+    file = tmp_path / "scaled_sum.py"
+    file.write_text((tiny / "scaled_sum.py").read_text())
+    kernel = Candidate(task="scaled_sum", language="cuda", text=(tiny / "scaled_sum.cu").read_text())
+    write_kernel(tmp_path / "library", kernel, evaluation(kernel), task=load_task(file), lineage=LINEAGE)
+    assert load(str(file), library=tmp_path / "library").manifest.task == "scaled_sum"
+    file.write_text(file.read_text() + "# another comment\n")
+    with pytest.raises(LibraryError, match="the task scaled_sum has changed"):
+        load(str(file), library=tmp_path / "library")
+    file.unlink()
+    with pytest.raises(LibraryError, match="no such task file"):
+        load(str(file), library=tmp_path / "library")
 
 
 @pytest.mark.gpu

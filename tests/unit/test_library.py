@@ -12,10 +12,11 @@ import pytest
 from warpsmith.core.artifact import Resources
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.counters import LaunchCounters
+from warpsmith.core.digest import digest_json
 from warpsmith.core.errors import LibraryError
 from warpsmith.core.outcome import Outcome, Stage, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import LaunchProfile, Occupancy, Profile, WorkloadProfile
-from warpsmith.core.protocols import Evaluation
+from warpsmith.core.protocols import Circumstances, Evaluation
 from warpsmith.core.quantity import Bound, Duration, Source
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import write_kernel
@@ -178,6 +179,68 @@ def age_manifest(folder: Path) -> None:
 
 def empty_manifest(folder: Path) -> None:
     (folder / "kernel.json").write_text("[]")
+
+
+def as_schema_1(folder: Path) -> None:
+    """The manifest as the first schema had it: sealed over its own words."""
+    content = json.loads((folder / "kernel.json").read_text())["manifest"]
+    newer = {"circumstances", "proofs", "evaluation_digest", "verdict_digest", "profile_digest", "certified"}
+    older = {name: value for name, value in content.items() if name not in newer} | {"schema_version": 1}
+    del older["lineage"]["cost"]
+    (folder / "kernel.json").write_text(json.dumps({"digest": digest_json(older), "manifest": older}))
+    (folder / "evaluation.json").unlink()
+
+
+def test_a_manifest_of_the_first_schema_is_read_and_tells_no_more_than_it_knew(tmp_path: Path, task: Task) -> None:
+    folder = accept(tmp_path, task, candidate(BM=8), 4.0, 8.0)
+    newer = read_entry(folder)
+    as_schema_1(folder)
+    older = read_entry(folder)
+    assert (newer.digest, newer.manifest.workloads) == (older.digest, older.manifest.workloads)
+    assert (older.manifest.circumstances.gate, older.manifest.lineage.cost) == ("", None)
+    assert older.manifest.verdict_digest == newer.manifest.verdict_digest
+    assert older.evaluation() is None
+    edit_time(folder)
+    with pytest.raises(LibraryError, match="was changed after it was accepted"):
+        read_entry(folder)
+
+
+def test_the_whole_evaluation_lies_beside_the_kernel(tmp_path: Path, task: Task) -> None:
+    of = candidate()
+    entry = read_entry(accept(tmp_path, task, of))
+    found = entry.evaluation()
+    assert found == evaluation(of)
+    assert found is not None
+    assert found.profile is not None
+    assert found.profile.digest() == entry.manifest.profile_digest
+    assert found.outcome.digest() == entry.manifest.verdict_digest
+
+
+def test_an_evaluation_that_was_edited_or_lost_is_refused_and_written_anew(tmp_path: Path, task: Task) -> None:
+    folder = accept(tmp_path, task, candidate())
+    path = folder / "evaluation.json"
+    sound = path.read_text()
+    for damage in (sound.replace("4.0", "0.4"), None):
+        path.unlink() if damage is None else path.write_text(damage)
+        with pytest.raises(LibraryError, match=r"was changed after|cannot be read"):
+            read_entry(folder).evaluation()
+        assert folder == accept(tmp_path, task, candidate())
+        assert sound == path.read_text()
+
+
+def test_a_manifest_names_its_proofs_by_source(tmp_path: Path, task: Task) -> None:
+    modelled = read_entry(accept(tmp_path, task, candidate())).manifest
+    assert [("verdict", "emulated"), ("counters", "emulated"), ("times", "modelled")] == [
+        (proof.what, proof.source.value) for proof in modelled.proofs
+    ]
+    of = candidate("// on a GPU\n")
+    seen = evaluation(of, 3.0, source=Source.MEASURED).model_copy(
+        update={"circumstances": Circumstances(gate="1", device="NVIDIA H200", driver="580.95.05")}
+    )
+    measured = read_entry(write_kernel(tmp_path, of, seen, task=task, lineage=LINEAGE)).manifest
+    assert [("verdict", "NVIDIA H200, driver 580.95.05"), ("times", "NVIDIA H200, driver 580.95.05")] == [
+        (proof.what, proof.where) for proof in measured.proofs if proof.source is Source.MEASURED
+    ]
 
 
 @pytest.mark.parametrize(

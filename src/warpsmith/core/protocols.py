@@ -29,6 +29,19 @@ class StageReport(Record):
     detail: str = ""
 
 
+class Circumstances(Record):
+    """What a verdict was given under besides its toolchain; empty: not known."""
+
+    gate: str = ""
+    """Edition of the gate's rules (`sandbox/edition.py`)."""
+    jail: str = ""
+    """How well the compiler and the candidate were confined."""
+    device: str = ""
+    """The GPU's name; empty where only the emulator ran."""
+    driver: str = ""
+    """Version of the GPU's driver."""
+
+
 class Evaluation(Record):
     """What the gate says of one candidate."""
 
@@ -39,6 +52,7 @@ class Evaluation(Record):
     profile: Profile | None = None
     """Present only where the outcome is Verified."""
     toolchain: str = ""
+    circumstances: Circumstances = Circumstances()
 
 
 class Evaluator(Protocol):
