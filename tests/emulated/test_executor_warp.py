@@ -43,6 +43,36 @@ def test_match_any_groups_equal_lanes(on: Executor) -> None:
 
 
 @pytest.mark.parametrize(
+    "instruction",
+    [
+        "shfl.sync.idx.b32 %r1, %r0, 3, 31, -1;",
+        "vote.sync.ballot.b32 %r1, %p3, -1;",
+        "match.any.sync.b32 %r1, %r0, -1;",
+        "redux.sync.add.u32 %r1, %r0, -1;",
+        "elect.sync %r1|%p2, -1;",
+        "movmatrix.sync.aligned.m8n8.trans.b16 %r1, %r0;",
+        "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r1}, [%r2];",
+    ],
+)
+def test_lanes_right_behind_an_instruction_do_not_execute_it_for_those_that_wait_there(
+    on: Executor, instruction: str
+) -> None:
+    """Lanes 0 to 15 wait for the others, which never come that way but go on at the very next instruction."""
+    body = f"""mov.u32 %r1, 77; mov.u32 %r2, 0; setp.ge.u32 %p1, %r0, 16; setp.ne.u32 %p3, %r0, 99; @%p1 bra BEHIND;
+    {instruction}
+    BEHIND: @!%p1 st.global.u32 [%rd3], 55; @%p1 st.global.u32 [%rd3], %r1; ret;"""
+    aligned = instruction.startswith(("movmatrix", "ldmatrix"))
+    result = on.run(body, zeroed=True, shared=128)
+    assert [77] * 16 == on.out[16:32].tolist()
+    if aligned:
+        assert result.fault is not None
+        assert FaultKind.BARRIER == result.fault.kind
+    else:
+        assert result.fault is None
+        assert [55] * 16 == on.out[:16].tolist()
+
+
+@pytest.mark.parametrize(
     ("operation", "start", "expected"),
     [
         ("add.u32 [%rd1], %r0", 0, 496),

@@ -190,33 +190,41 @@ WS_INLINE bool one_mask(const Warp* w, const u32* mask, u32 members) {
 }
 
 // The active lanes name different members: those with the first lane's mask go first, the others stay where they are.
-WS_COLD const Operation* meet_apart(Warp* w, const Operation* op, const u32* mask) {
+WS_COLD bool meet_apart(Warp* w, const Operation* op, const u32* mask, const Operation*& next) {
     u32 members = mask[first_lane(w->active)], group = 0, at = position_of(w, op);
     separate(w);
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m);
-        if (!(mask[lane] >> lane & 1)) return fail(w, op, WS_BARRIER, lane, WS_LANE_NOT_IN_MASK);
+        if (!(mask[lane] >> lane & 1)) {
+            next = fail(w, op, WS_BARRIER, lane, WS_LANE_NOT_IN_MASK);
+            return false;
+        }
         if (mask[lane] == members) group |= 1u << lane;
         w->position[lane] = at;
     }
     w->pending |= w->active & ~group;
     w->min_pending = at < w->min_pending ? at : w->min_pending;
     set_active(w, group);
-    return all_here(w, members) ? op + 1 : wait_for_members(w, op, members);
+    if (all_here(w, members)) return true;
+    next = wait_for_members(w, op, members);
+    return false;
 }
 
-// b: member mask.
-WS_INLINE const Operation* meeting_point(Warp* w, const Operation* op, u32 offset) {
+// Whether the lanes named by the member mask at `offset` are here, so that the instruction acts for the active ones;
+// else `next` is what the warp does instead, which may be the operation behind it for other lanes.
+WS_INLINE bool assembled(Warp* w, const Operation* op, u32 offset, const Operation*& next) {
     u32 members = lanes<u32>(w, offset)[first_lane(w->active)];
+    next = op + 1;
     if (__builtin_expect(w->active & ~members || !one_mask(w, lanes<u32>(w, offset), members), 0))
-        return meet_apart(w, op, lanes<u32>(w, offset));
-    if (__builtin_expect(all_here(w, members), 1)) return op + 1;
-    return wait_for_members(w, op, members);
+        return meet_apart(w, op, lanes<u32>(w, offset), next);
+    if (__builtin_expect(all_here(w, members), 1)) return true;
+    next = wait_for_members(w, op, members);
+    return false;
 }
 
 static const Operation* bar_warp_sync(Warp* w, const Operation* op) {
-    const Operation* next = meeting_point(w, op, op->a);
-    if (next != op + 1) return next;
+    const Operation* next;
+    if (!assembled(w, op, op->a, next)) return next;
     lanes_met(w, w->active);
     return rejoin(w, next);
 }

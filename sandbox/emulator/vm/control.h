@@ -1,7 +1,8 @@
 // Control flow: every lane has a position, and the lanes at the lowest one run first.
 //
 // Operations lie in layout order, so lanes that fell behind catch up before the others go on, and lanes that meet
-// continue together. While all live lanes are together nothing is kept per lane.
+// continue together. While all live lanes are together nothing is kept per lane. A schedule's seed sometimes holds the
+// lower side of a diverged branch back, so that the other runs first and goes on alone where the two would meet.
 #pragma once
 #include "machine.h"
 
@@ -12,6 +13,10 @@ namespace {
 constexpr u32 TURN = 1024;
 // Warp instructions a host thread takes from the shared budget at once.
 constexpr s64 FUEL = 1 << 12;
+// Of its first divergences a warp draws for each, and later as many for every doubling or so: a schedule costs little.
+constexpr u32 DRAWN = 4;
+// Backward branches for which lanes are held back at most.
+constexpr u32 HELD = 8;
 
 WS_COLD bool refuel(Worker* k) {
     s64 used = FUEL - k->fuel;
@@ -66,7 +71,7 @@ WS_INLINE u32 lowest_position(const Warp* w, u32 mask) {
     least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_i64x2(0xFF, least, least, 0xB1));
     least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_epi32(0xFFFF, least, _MM_PERM_ENUM(0x4E)));
     least = _mm512_maskz_min_epu32(0xFFFF, least, _mm512_maskz_shuffle_epi32(0xFFFF, least, _MM_PERM_ENUM(0xB1)));
-    return u32(_mm_cvtsi128_si32(_mm512_castsi512_si128(least)));
+    return u32(_mm_cvtsi128_si32(_mm512_maskz_extracti32x4_epi32(0xF, least, 0)));
 #else
     u32 lowest = ALL;
     for (u32 i = 0; i < LANES; i++) {
@@ -161,6 +166,21 @@ WS_INLINE const Operation* rejoin(Warp* w, const Operation* op) {
 
 static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, op->target); }
 
+// Where a group has just separated: the lanes at its lowest position may have to let the others go first, until those
+// wait, exit or have turned in loops for a while. Counts do not depend on the seed, so what counts keeps to the text.
+WS_COLD void draw_order(Warp* w, u32 group) {
+    const Worker* k = w->worker;
+    u32 number = ++w->divergences;
+    u64 draw = shuffled(k->launch->seed * 0x9E3779B97F4A7C15ull + u64(k->block_index) * 977 + (u64(w->index) << 32) + number);
+    if (draw >> 63 || (draw >> 16 & 0xFFFFFF) % number >= DRAWN) return;
+    u32 behind = lanes_at(w, lowest_position(w, group)) & group;
+    if (behind == group) return;
+    w->yielded |= behind;
+    w->turns = TURN - 1 - u32(draw >> 48) % HELD;
+}
+
+WS_INLINE bool draws_order(const Worker* k) { return k->launch->seed && !k->count; }
+
 static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
     const BlockCount* counts = w->worker->counts;
     w->worker->divergent[op->site]++;
@@ -174,6 +194,7 @@ static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operati
         u32 next = taken >> i & 1 ? there : here;
         w->position[i] = group >> i & 1 ? next : w->position[i];
     }
+    if (draws_order(w->worker)) draw_order(w, group);
     return dispatch(w);
 }
 
@@ -237,6 +258,7 @@ static const Operation* branch_indexed(Warp* w, const Operation* op) {
         w->turns = 0;
         w->yielded = w->pending ? w->active : 0;
     }
+    if (others && draws_order(w->worker)) draw_order(w, w->active);
     return dispatch(w);
 }
 
@@ -267,6 +289,7 @@ static const Operation* split(Warp* w, const Operation* op) {
         u32 lane = first_lane(m);
         w->position[lane] = position_of(w, op) + (mask >> lane & 1 ? 1 : 2);
     }
+    if (draws_order(w->worker)) draw_order(w, group);
     return dispatch(w);
 }
 

@@ -5,12 +5,6 @@
 namespace WS_NS {
 namespace {
 
-// True when the lanes named at `offset` are here; else `next` is what the warp does instead.
-WS_INLINE bool assembled(Warp* w, const Operation* op, u32 offset, const Operation*& next) {
-    next = meeting_point(w, op, offset);
-    return next == op + 1;
-}
-
 // value[i] = a[source[i]].
 WS_INLINE void take_lanes(const u32* a, const u32* source, u32* value) {
 #if defined(__AVX512F__)

@@ -60,6 +60,7 @@ struct alignas(64) Warp {
     u32 together;      // every live lane stands at `resume`; position[] is stale
     u32 resume;
     u32 turns;         // backward branches in this turn
+    u32 divergences;   // in this block, where the schedule draws what they lead to
     u32 polled;        // the turn ended in a loop that waits for others
     u32 index;
     Status status;
@@ -193,6 +194,20 @@ WS_INLINE u32 mask_of(const u32* predicate) {
 WS_INLINE u32 guard_mask(Warp* w, const Operation* op) {
     u32 mask = mask_of(lanes<u32>(w, op->a));
     return op->flags & WS_NEGATED ? ~mask : mask;
+}
+
+// Lanes of a warp that have a thread at all.
+WS_INLINE u32 lanes_begun(const Worker* k, u32 warp) {
+    u32 threads = k->threads - warp * LANES;
+    return threads >= LANES ? ALL : (1u << threads) - 1;
+}
+
+// A number that looks random.
+static u64 shuffled(u64 x) {
+    x ^= x >> 33;
+    x *= 0xFF51AFD7ED558CCDull;
+    x ^= x >> 33;
+    return x * 0xC4CEB9FE1A85EC53ull;
 }
 
 WS_INLINE u32 thread_of(const Warp* w, u32 lane) { return w->index * LANES + lane; }

@@ -86,9 +86,10 @@ static LaneClock& lane_clock(Order* r, u32 w) {
     return known;
 }
 
-// Lanes of one warp met, of those in `alive`: what they did so far is over for each other.
-static void order_lanes(Order* r, u32 w, u32 met, u32 alive) {
-    if (!(alive & ~met)) {
+// Lanes of one warp met, of the `begun` ones it has: what they did so far is over for each other. Lanes that have exited
+// met nobody.
+static void order_lanes(Order* r, u32 w, u32 met, u32 begun) {
+    if (!(begun & ~met)) {
         r->clock[w][w] = r->stamp[w] + 1;
         r->partial &= ~(1u << w);
         set_floor(r, w);

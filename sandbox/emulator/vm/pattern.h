@@ -222,7 +222,7 @@ WS_INLINE Reached reach_global_again(Warp* w, const Operation* op, u32 bytes, Us
 
 static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 bytes, Use use, StoredBytes stored) {
     Worker* k = w->worker;
-    Toucher toucher = {k->races, w->index, 0, op->site, false, w, op, stored, nullptr, 0};
+    Toucher toucher = {k->races, w->index, 0, op->site, false, w, op, stored, nullptr, 0, false};
     bool write = use != Use::READ;
     k->storing_shared = address;
     k->storing = nullptr;

@@ -10,18 +10,25 @@
 namespace WS_NS {
 namespace {
 
+// Reads that no write lies between.
+struct Readers {
+    u32 stamp, site;  // of the last
+    u32 warps;        // all at `stamp` unless `set`
+    u32 set;          // index + 1 of stamps by warp, where they differ
+    u32 lanes;        // of the last reader's warp, at its stamp
+    u16 thread;       // the last
+    u8 weak;          // one was neither volatile nor atomic
+};
+
 struct Cell {
     u32 write_stamp, write_site;
-    u32 read_stamp, read_site;
-    u32 read_warps;  // warps that read since the last write, all at read_stamp unless read_set
-    u32 read_set;    // index + 1 of stamps by warp, where readers' stamps differ
-    u32 write_set;   // index + 1 of stamps by warp, where several wrote the same bytes unordered
-    u32 before_stamp, before_site;  // a read of what the last ordered write replaced
-    u32 write_lanes, read_lanes;    // of the last writer's and the last reader's warp, at those stamps
-    u16 write_thread, read_thread, before_thread;
-    u8 atomic;       // the last write was one
-    u8 split;        // the word's bytes have cells of their own
-    u8 weak_read;    // a read since the last write was neither volatile nor atomic
+    u32 write_set;    // index + 1 of stamps by warp, where several wrote the same bytes unordered
+    u32 write_lanes;  // of the last writer's warp, at its stamp
+    Readers read;     // since the last write
+    Readers before;   // those whose value the last ordered writes replaced
+    u16 write_thread;
+    u8 atomic;        // the last write was one
+    u8 split;         // the word's bytes have cells of their own
 };
 
 struct Races : Order {
@@ -100,8 +107,8 @@ WS_COLD bool writes_the_same(const Toucher& t, u32 at, u32 size, u32 other) {
     return !memcmp(memory, mine, size) || stored_alike(t.running, t.op, t.stored, at, size, mine, t.thread, other);
 }
 
-WS_INLINE u32 stamp_of_reader(const Races* r, const Cell& cell, u32 v) {
-    return cell.read_set ? r->sets[cell.read_set - 1][v] : cell.read_stamp;
+WS_INLINE u32 stamp_of_reader(const Races* r, const Readers& readers, u32 v) {
+    return readers.set ? r->sets[readers.set - 1][v] : readers.stamp;
 }
 
 // Null, or the kind of fault; `other` gets the access it collides with.
@@ -192,97 +199,91 @@ WS_COLD void add_writer(const Toucher& t, Cell& cell) {
     cell.atomic = 0;
 }
 
+// Whether one of the reads is not over for the toucher, who writes; two strong accesses need no order.
+WS_INLINE bool still_reading(const Toucher& t, const Readers& readers, Collision& found) {
+    const Races* r = t.races;
+    if (!readers.warps || readers.stamp <= r->base || (t.atomic && !readers.weak)) return false;
+    if (!readers.set && readers.stamp < r->floor[t.warp]) return false;
+    for (u32 m = readers.warps; m; m &= m - 1) {
+        u32 v = first_lane(m), lanes = lanes_of(t, v, readers.thread, readers.lanes);
+        if (lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, readers, v), lanes, true)) continue;
+        u32 thread = readers.thread / LANES == v ? readers.thread : v * LANES;
+        found = {WS_RACE, readers.site, thread};
+        return true;
+    }
+    return false;
+}
+
 // A write of what is there already, unordered with the one before: benign, unless somebody may still be reading what
 // was there before both.
 WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
-    Races* r = t.races;
-    Worker* k = t.running->worker;
-    if (cell.before_stamp > r->base && !over(k, r, t.thread, cell.before_thread, cell.before_stamp)) {
-        found = {WS_RACE, cell.before_site, cell.before_thread};
-        return false;
-    }
+    if (still_reading(t, cell.before, found)) return false;
     add_writer(t, cell);
     return true;
 }
 
-static void remember_read_again(const Toucher& t, Cell& cell) {
+static void remember_read_again(const Toucher& t, Readers& read) {
     Races* r = t.races;
     u32 bit = 1u << t.warp, stamp = r->stamp[t.warp], lane = 1u << t.thread % LANES;
-    bool stale = cell.read_stamp <= r->base || !cell.read_warps;
-    if (stale) cell.weak_read = 0;
-    bool again = !stale && cell.read_thread / LANES == t.warp && stamp_of_reader(r, cell, t.warp) == stamp;
-    if (!stale && !cell.read_set && cell.read_stamp == stamp) {
-        cell.read_warps |= bit;
+    bool stale = read.stamp <= r->base || !read.warps;
+    if (stale) read.weak = 0;
+    bool again = !stale && read.thread / LANES == t.warp && stamp_of_reader(r, read, t.warp) == stamp;
+    if (!stale && !read.set && read.stamp == stamp) {
+        read.warps |= bit;
     } else {
         bool replaces = true;
-        for (u32 m = stale ? 0 : cell.read_warps; m && replaces; m &= m - 1) {
-            u32 v = first_lane(m), lanes = lanes_of(t, v, cell.read_thread, cell.read_lanes);
-            replaces = lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, cell, v), lanes, true);
+        for (u32 m = stale ? 0 : read.warps; m && replaces; m &= m - 1) {
+            u32 v = first_lane(m), lanes = lanes_of(t, v, read.thread, read.lanes);
+            replaces = lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, read, v), lanes, true);
         }
         if (replaces) {
-            cell.weak_read = 0;
-            cell.read_warps = bit;
-            cell.read_set = 0;
+            read.weak = 0;
+            read.warps = bit;
+            read.set = 0;
             again = false;
         } else {
-            if (!cell.read_set) {
+            if (!read.set) {
                 u32 set = new_set(r);
-                for (u32 m = cell.read_warps; m; m &= m - 1) r->sets[set - 1][first_lane(m)] = cell.read_stamp;
-                cell.read_set = set;
+                for (u32 m = read.warps; m; m &= m - 1) r->sets[set - 1][first_lane(m)] = read.stamp;
+                read.set = set;
             }
             // Lanes that read at an earlier stamp without having met since stay among the readers.
-            again = again || (cell.read_thread / LANES == t.warp && r->sets[cell.read_set - 1][t.warp]);
-            r->sets[cell.read_set - 1][t.warp] = stamp;
-            cell.read_warps |= bit;
+            again = again || (read.thread / LANES == t.warp && r->sets[read.set - 1][t.warp]);
+            r->sets[read.set - 1][t.warp] = stamp;
+            read.warps |= bit;
         }
-        cell.read_stamp = stamp;
+        read.stamp = stamp;
     }
-    cell.read_lanes = again ? cell.read_lanes | lane : lane;
-    cell.weak_read |= !t.atomic;
-    cell.read_site = t.site;
-    cell.read_thread = u16(t.thread);
+    read.lanes = again ? read.lanes | lane : lane;
+    read.weak |= !t.atomic;
+    read.site = t.site;
+    read.thread = u16(t.thread);
 }
 
-WS_INLINE void remember_read(const Toucher& t, Cell& cell) {
+WS_INLINE void remember_read(const Toucher& t, Readers& read) {
     // The usual case: warps read what a barrier made visible to all of them.
-    if (__builtin_expect(cell.read_stamp == t.races->stamp[t.warp] && cell.read_warps && !cell.read_set, 1)) {
-        cell.read_warps |= 1u << t.warp;
-        u32 before = cell.read_thread / LANES == t.warp ? cell.read_lanes : 0;
-        cell.read_lanes = before | 1u << t.thread % LANES;
-        cell.weak_read |= !t.atomic;
-        cell.read_site = t.site;
-        cell.read_thread = u16(t.thread);
+    if (__builtin_expect(read.stamp == t.races->stamp[t.warp] && read.warps && !read.set, 1)) {
+        read.warps |= 1u << t.warp;
+        u32 others = read.thread / LANES == t.warp ? read.lanes : 0;
+        read.lanes = others | 1u << t.thread % LANES;
+        read.weak |= !t.atomic;
+        read.site = t.site;
+        read.thread = u16(t.thread);
         return;
     }
-    remember_read_again(t, cell);
+    remember_read_again(t, read);
 }
 
 WS_INLINE bool touch_read(const Toucher& t, Cell& cell, u32 at, Collision& found) {
     if (cell.write_stamp <= t.races->base) {
-        remember_read(t, cell);
+        remember_read(t, cell.read);
         if (known_written(t.races->epoch, at / 4)) return true;
         found = {WS_UNINITIALISED, t.site, t.thread};
         return false;
     }
     if (collides_with_write(t, cell, false, found)) return false;
-    remember_read(t, cell);
+    remember_read(t, cell.read);
     return true;
-}
-
-// Whether a read since the last write is not over for the toucher; two strong accesses need no order.
-WS_INLINE bool weakly_read_by_others(const Toucher& t, const Cell& cell, Collision& found) {
-    const Races* r = t.races;
-    if (!cell.read_warps || cell.read_stamp <= r->base || (t.atomic && !cell.weak_read)) return false;
-    if (!cell.read_set && cell.read_stamp < r->floor[t.warp]) return false;
-    for (u32 m = cell.read_warps; m; m &= m - 1) {
-        u32 v = first_lane(m), lanes = lanes_of(t, v, cell.read_thread, cell.read_lanes);
-        u32 stamp = stamp_of_reader(r, cell, v);
-        if (lanes_over(t.running->worker, r, t.thread, v, stamp, lanes, true)) continue;
-        u32 thread = cell.read_thread / LANES == v ? cell.read_thread : v * LANES;
-        found = {WS_RACE, cell.read_site, thread};
-        return true;
-    }
-    return false;
 }
 
 // `at`, `size`: the bytes of the cell.
@@ -293,29 +294,21 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
     if (t.atomic && cell.atomic && cell.write_stamp > r->base && !writers_over(t, cell, true)) {
         add_writer(t, cell);
         cell.atomic = 1;
-        return !weakly_read_by_others(t, cell, found);
+        return !still_reading(t, cell.read, found) && !still_reading(t, cell.before, found);
     }
     if (__builtin_expect(cell.write_set != 0, 0)) {
         if (cell.write_stamp > r->base) drop_write_set(r, cell);
         cell.write_set = 0;
     }
-    if (weakly_read_by_others(t, cell, found)) return false;
-    bool read = cell.read_warps && cell.read_stamp > r->base;
-    if (read) {
-        cell.before_stamp = cell.read_stamp;
-        cell.before_site = cell.read_site;
-        cell.before_thread = cell.read_thread;
-    } else if (cell.write_stamp != r->stamp[t.warp] || cell.write_thread / LANES != t.warp) {
-        // Other lanes' writes by the same instruction keep it.
-        cell.before_stamp = 0;
-    }
+    if (still_reading(t, cell.read, found)) return false;
+    // Who read a value came after its writer, and so after who read the value before that.
+    if (cell.read.warps && cell.read.stamp > r->base) cell.before = cell.read;
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
     cell.write_thread = u16(t.thread);
     cell.write_lanes = 1u << t.thread % LANES;
     cell.atomic = t.atomic;
-    cell.read_warps = cell.read_set = 0;
-    cell.read_stamp = 0;
+    cell.read = {};
     if (t.issues) cell.write_stamp = 0;
     return true;
 }

@@ -139,7 +139,7 @@ static bool inspect(Warp* w, const Operation* op, u32 lane, const Place& place, 
         u32 at = u32(place.offset);
         k->storing_from = at - address;
         Toucher toucher = {k->races, w->index, thread_of(w, lane), op->site, use == Use::UPDATE,
-                           w, op, stored, nullptr, at};
+                           w, op, stored, nullptr, at, false};
         Collision found;
         if (op->flags & WS_SYNCHRONISES || use == Use::UPDATE) {
             begin_strong(w, op, lane, block_number(k), at, use);

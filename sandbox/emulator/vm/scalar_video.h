@@ -16,7 +16,7 @@ static inline s32 video_result(u32 operation, s32 x, s32 y) {
         case V_ADD: return x + y;
         case V_SUB: return x - y;
         // Halves are rounded away from zero.
-        case V_AVERAGE: return x + y + (x + y >= 0) >> 1;
+        case V_AVERAGE: return (x + y + (x + y >= 0)) >> 1;
         case V_DIFFERENCE: return x < y ? y - x : x - y;
         case V_MIN: return x < y ? x : y;
         case V_MAX: return x > y ? x : y;

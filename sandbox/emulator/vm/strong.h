@@ -183,7 +183,7 @@ static void lanes_met(Warp* w, u32 mask) {
     if (!k->order) return;
     Epoch& epoch = k->order->epoch;
     if (epoch.calm && epoch.touched >> w->index & 1) tell(k);
-    order_lanes(k->order, w->index, mask, w->alive);
+    order_lanes(k->order, w->index, mask, lanes_begun(k, w->index));
     if (!k->views || k->views_alike) return;
     Shared s = {};
     bring_all(w, s, mask, false);

@@ -90,28 +90,19 @@ static void begin_block(Worker* k) {
     if (k->local_valid) memset(k->local_valid, 0, size_t(k->warp_count) * LANES * launch->local_bytes);
     for (u32 i = 0; i < k->warp_count; i++) {
         Warp* w = &k->warps[i];
-        u32 threads = k->threads - i * LANES;
         for (u32 s = 0; s < launch->slot_count; s++)
             if (launch->slots[s].kind == WS_SPECIAL && changes_with_block(launch->slots[s].index))
                 fill_special(k, w, launch->slots[s]);
-        w->alive = threads >= LANES ? ALL : (1u << threads) - 1;
+        w->alive = lanes_begun(k, i);
         w->active = 0;
         w->pending = w->waiting = w->meeting = w->yielded = 0;
         w->together = 1;
         w->resume = launch->blocks[0].first;
-        w->turns = 0;
+        w->turns = w->divergences = 0;
         w->status = Status::READY;
         w->copies->count = 0;
         memset(w->copies->groups, 0, sizeof w->copies->groups);
     }
-}
-
-// A number for shuffling that depends on the seed, the block and the round.
-static u64 mix(u64 x) {
-    x ^= x >> 33;
-    x *= 0xFF51AFD7ED558CCDull;
-    x ^= x >> 33;
-    return x * 0xC4CEB9FE1A85EC53ull;
 }
 
 static void run_warp(Warp* w) {
@@ -134,7 +125,7 @@ static Ended run_warps(Worker* k) {
     for (;; k->round++) {
         u32 done = 0, ran = 0, polled = 0;
         u64 changes = k->changes;
-        u32 start = seed ? u32(mix(seed + u64(k->block_index) * 977 + k->round) % k->warp_count) : 0;
+        u32 start = seed ? u32(shuffled(seed + u64(k->block_index) * 977 + k->round) % k->warp_count) : 0;
         for (u32 i = 0; i < k->warp_count; i++) {
             Warp* w = &k->warps[(start + i) % k->warp_count];
             if (w->status == Status::DONE) {

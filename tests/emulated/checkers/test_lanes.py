@@ -245,3 +245,90 @@ def test_an_asynchronous_copy_of_what_another_block_writes_is_a_race(bench):
     x = np.arange(160, dtype=np.int32)
     bench.good(source.replace("WRITE", "x[128 + i] = 1"), 2, 32, ints(32), x)
     assert FaultKind.RACE == bench.bad(source.replace("WRITE", "x[i] = 1"), 2, 32, ints(32), x).kind
+
+
+def test_lanes_that_have_left_met_nobody_behind_them(bench):
+    """A lane's exit is no meeting: what it stored is there for the others only where they met before."""
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[32]; int i = threadIdx.x;
+        s[i] = i; BEFORE if (i >= 16) return; __syncwarp(0xFFFF); y[i] = s[i + 16 * FAR]; }"""
+    expected = np.arange(16, dtype=np.int32)
+    bench.good(source.replace("BEFORE", "").replace("FAR", "0"), 1, 32, ints(16), expected=expected)
+    met = source.replace("BEFORE", "__syncwarp();").replace("FAR", "1")
+    bench.good(met, 1, 32, ints(16), expected=expected + 16)
+    assert FaultKind.RACE == bench.bad(source.replace("BEFORE", "").replace("FAR", "1"), 1, 32, ints(16)).kind
+
+
+PAIR = """
+#define MEET(number) asm volatile("bar.sync " #number ", 64;" ::: "memory")
+extern "C" __global__ void k(int* y) {
+    __shared__ int s[1];
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32, got = 0;
+    if (threadIdx.x == 0) s[0] = 1;
+    __syncthreads();
+    // Warps 0 and 1 read what the writers replace; the first writer meets both of them.
+    unsigned at = unsigned(__cvta_generic_to_shared(s));
+    if (warp < 2 && lane == 0) asm volatile("ld.shared.u32 %0, [%1];" : "=r"(got) : "r"(at) : "memory");
+    if (warp == 0 || warp == 2) MEET(1);
+    if (warp == 1 || warp == 2) MEET(2);
+    if (warp == 2 && lane == 0) s[0] = 5;
+    // The second writer stores the same value.
+    LAST
+    if (warp == 3 && lane == 0) s[0] = SECOND;
+    if (lane == 0) y[warp] = got;
+}
+"""
+
+
+def test_stores_of_one_value_hide_no_reader_of_the_value_before(bench):
+    """Two warps may store the same bytes, but each of them only when everyone has read what was there."""
+    both = "if (warp == 0 || warp == 3) MEET(3); if (warp == 1 || warp == 3) MEET(4);"
+    expected = np.array([1, 1, 0, 0], np.int32)
+    bench.good(PAIR.replace("LAST", both).replace("SECOND", "5"), 1, 128, ints(4), expected=expected)
+    # Warp 1 met the first writer after that had met warp 0, so that whoever meets warp 1 comes behind both.
+    through = "if (warp == 1 || warp == 3) MEET(4);"
+    bench.good(PAIR.replace("LAST", through).replace("SECOND", "5"), 1, 128, ints(4), expected=expected)
+    for one in ("", "if (warp == 0 || warp == 3) MEET(3);"):
+        assert FaultKind.RACE == bench.bad(PAIR.replace("LAST", one).replace("SECOND", "5"), 1, 128, ints(4)).kind
+    assert FaultKind.RACE == bench.bad(PAIR.replace("LAST", both).replace("SECOND", "6"), 1, 128, ints(4)).kind
+
+
+def test_a_value_stored_twice_hides_no_reader_either(bench):
+    source = PAIR.replace("s[0] = 5;", "{ s[0] = 4; *(volatile int*)s = 5; }")
+    both = "if (warp == 0 || warp == 3) MEET(3); if (warp == 1 || warp == 3) MEET(4);"
+    bench.good(source.replace("LAST", both).replace("SECOND", "5"), 1, 128, ints(4))
+    none = source.replace("LAST", "").replace("SECOND", "5")
+    assert FaultKind.RACE == bench.bad(none, 1, 128, ints(4)).kind
+
+
+def test_atomics_hide_no_reader_of_what_was_there_before_the_first(bench):
+    source = PAIR.replace("s[0] = 5;", "atomicAdd(s, 1);").replace("s[0] = SECOND;", "atomicAdd(s, 1);")
+    both = "if (warp == 0 || warp == 3) MEET(3); if (warp == 1 || warp == 3) MEET(4);"
+    bench.good(source.replace("LAST", both), 1, 128, ints(4), expected=np.array([1, 1, 0, 0], np.int32))
+    assert FaultKind.RACE == bench.bad(source.replace("LAST", ""), 1, 128, ints(4)).kind
+
+
+SIDES = """.visible .entry k(.param .u64 y) { .reg .b64 %a; .reg .b32 %t, %n; .reg .pred %p;
+    ld.param.u64 %a, [y]; mov.u32 %t, %laneid; setp.lt.u32 %p, %t, 16; @%p bra LOW;
+    atom.global.add.u32 %n, [%a], 1; bra END;
+    LOW: atom.global.add.u32 %n, [%a], 1;
+    END: mul.wide.u32 %a2, %t, 4; add.u64 %a, %a, %a2; st.global.u32 [%a+4], %n; ret; }""".replace("%a;", "%a, %a2;")
+
+
+def test_either_side_of_a_branch_may_run_first(ptx, written):
+    kernel, first = ptx(SIDES), set()
+    for seed in range(8):
+        y = np.zeros(33, np.int32)
+        assert kernel.run(1, 32, written(y), seed=seed, counters=False).fault is None
+        first.add(int(y[1:].argmin()) // 16)
+    assert {0, 1} == first
+
+
+def test_lanes_that_took_different_sides_need_not_go_on_together(ptx, written):
+    """`activemask` behind a branch may name one side alone: nothing there makes lanes meet."""
+    text = SIDES.replace("END: ", "END: activemask.b32 %n; ")
+    kernel, masks = ptx(text), set()
+    for seed in range(8):
+        y = np.zeros(33, np.uint32)
+        assert kernel.run(1, 32, written(y), seed=seed, counters=False).fault is None
+        masks |= set(y[1:].tolist())
+    assert {0xFFFFFFFF, 0x0000FFFF, 0xFFFF0000} <= masks
