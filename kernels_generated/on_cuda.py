@@ -16,6 +16,7 @@ from warpsmith.sandbox.builds import Builds
 if TYPE_CHECKING:
     import torch
 
+    from warpsmith.core.arch import Architecture
     from warpsmith.sandbox.device.session import Session
     from warpsmith.sandbox.device.streamed import StreamedPlan
 
@@ -26,8 +27,8 @@ _KEPT_PLANS, _KEPT_PREPARED = 64, 8
 V = TypeVar("V")
 
 
-def fits(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Why a kernel cannot take these CUDA tensors as they are; empty where it can.
+def fits(tensors: Mapping[str, torch.Tensor], arch: Architecture) -> str:
+    """Why a kernel for `arch` cannot take these CUDA tensors as they are; empty where it can.
 
     Raises:
         DeviceError: they lie on different devices.
@@ -39,7 +40,19 @@ def fits(tensors: Mapping[str, torch.Tensor]) -> str:
         return "a tensor is not contiguous"
     if any(tensor.data_ptr() % ALIGNMENT for tensor in tensors.values()):
         return f"a tensor does not begin at a multiple of {ALIGNMENT} bytes"
-    return ""
+    return _other_architecture(next(iter(tensors.values())).device.index or 0, arch)
+
+
+@cache
+def _other_architecture(ordinal: int, arch: Architecture) -> str:
+    """A verdict belongs to an architecture: why this GPU's code is not the kernel's; empty where it is."""
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(ordinal)
+    if arch.runs_on((major, minor)):
+        return ""
+    name = torch.cuda.get_device_name(ordinal)
+    return f"the kernel was accepted for {arch.name} ({arch.target}), and {name} is {major}.{minor}"
 
 
 class CudaCalls:
@@ -56,7 +69,7 @@ class CudaCalls:
 
         Raises:
             LibraryError: a launch is refused.
-            DeviceError: the GPU is of another architecture, or the driver fails.
+            DeviceError: the driver fails.
         """
         import torch
 
@@ -86,7 +99,6 @@ class CudaCalls:
         if key not in self._plans:
             self._not_captured()
             session = _session(device.index or 0)
-            self._check(session)
             problem = self.builds.build(workload)
             if problem is not None:
                 raise LibraryError(f"{self.task.name}: {getattr(problem, 'message', problem.kind)}")
@@ -102,16 +114,6 @@ class CudaCalls:
             raise LibraryError(
                 f"{self.task.name} is called with these sizes and static inputs for the first time in a graph capture.",
                 remedy="Call it once on this stream before capturing.",
-            )
-
-    def _check(self, session: Session) -> None:
-        """A verdict belongs to an architecture."""
-        arch, device = self.builds.arch, session.device
-        if not arch.runs_on(device.capability):
-            major, minor = device.capability
-            raise DeviceError(
-                f"this kernel was accepted for {arch.name} ({arch.target}); {device.name} is {major}.{minor}.",
-                remedy=f"Load one for it, or make one: warpsmith optimize {self.task.name}.",
             )
 
     def _outputs(self, workload: Workload, device: torch.device) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from warpsmith.kernels_generated.dims import needed_keywords, read_off, solve_di
 if TYPE_CHECKING:
     import torch
 
-    from warpsmith.kernels_generated.serving import Kernel
+    from warpsmith.kernels_generated.kernel import Kernel
 
 NAMESPACE = "warpsmith"
 _DIGITS = 12
@@ -22,14 +22,14 @@ _registered: dict[str, Any] = {}
 
 
 def register(kernel: Kernel) -> Callable[..., Any]:
-    """The operator `warpsmith::<task>_<digest>`, made once in a process and kept.
+    """The operator `warpsmith::<task>_<digest>`, `…_strict` for a strict kernel, made once in a process and kept.
 
     In-place inputs are declared mutated. The operator has no gradient: training through it raises.
     """
     import torch
 
     task = kernel.task
-    name = f"{NAMESPACE}::{task.name}_{kernel.entry.digest[:_DIGITS]}"
+    name = f"{NAMESPACE}::{task.name}_{kernel.digest[:_DIGITS]}{'_strict' if kernel.strict else ''}"
     if name not in _registered:
         mutated = tuple(item.name for item in task.inputs if item.role is Role.INPLACE)
         operator = torch.library.custom_op(

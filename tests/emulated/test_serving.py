@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from warpsmith.core.outcome import Verified, WorkloadCheck
 from warpsmith.core.profile import LaunchProfile, Occupancy, Profile, WorkloadProfile
 from warpsmith.core.protocols import Circumstances, Evaluation
 from warpsmith.core.quantity import Bound, Duration, Source
-from warpsmith.kernels_generated import Kernel, OutsideDomainWarning, load
+from warpsmith.core.task import Workload
+from warpsmith.kernels_generated import Kernel, OutsideDomainError, OutsideDomainWarning, load
 from warpsmith.kernels_generated.accept import write_kernel
+from warpsmith.kernels_generated.library import list_entries, read_entry
 from warpsmith.kernels_generated.manifest import Lineage
 from warpsmith.sandbox.compile.present import present_compiler
 from warpsmith.sandbox.edition import EDITION
@@ -28,8 +32,10 @@ MODELLED = Source.MODELLED
 LINEAGE = Lineage(run="r", coder="builtin", judge="builtin", strategy="refine", rounds=1)
 
 
-def evaluation(of: Candidate, toolchain: str = "", gate: str = EDITION) -> Evaluation:
-    """Evidence as the gate would give it, at one workload."""
+def evaluation(
+    of: Candidate, toolchain: str = "", gate: str = EDITION, at: Mapping[str, float] | None = None
+) -> Evaluation:
+    """Evidence as the gate would give it, at one workload or at those named, in microseconds."""
     launch = LaunchProfile(
         kernel="gemm",
         duration=Duration(us=4.0, source=MODELLED),
@@ -48,11 +54,14 @@ def evaluation(of: Candidate, toolchain: str = "", gate: str = EDITION) -> Evalu
             thread_instructions=32.0,
         ),
     )
-    workload = WorkloadProfile(
-        workload="one",
-        duration=Duration(us=4.0, source=MODELLED),
-        bound=Bound(us=2.0, limit="dram", flops=1.0, bytes=1.0),
-        launches=(launch,),
+    workloads = tuple(
+        WorkloadProfile(
+            workload=name,
+            duration=Duration(us=us, source=MODELLED),
+            bound=Bound(us=2.0, limit="dram", flops=1.0, bytes=1.0),
+            launches=(launch,),
+        )
+        for name, us in (at or {"one": 4.0}).items()
     )
     return Evaluation(
         candidate=of.identity,
@@ -60,7 +69,7 @@ def evaluation(of: Candidate, toolchain: str = "", gate: str = EDITION) -> Evalu
             checks=(WorkloadCheck(workload="one", seed=1, error=0.5, relative_l2=0.0, largest=0.0),), schedules=2
         ),
         stages=(),
-        profile=Profile(candidate=of.identity, target="h200", source=MODELLED, workloads=(workload,)),
+        profile=Profile(candidate=of.identity, target="h200", source=MODELLED, workloads=workloads),
         toolchain=toolchain or present_compiler("cuda"),
         circumstances=Circumstances(gate=gate),
     )
@@ -116,6 +125,77 @@ def test_outside_its_domain_the_reference_serves_with_one_warning(library: Path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_right(kernel(*given), *given)
+
+
+def test_a_strict_kernel_refuses_what_the_reference_would_serve(library: Path) -> None:
+    kernel = load("w4a16_gemm", strict=True, library=library)
+    given = inputs(3, 40, 128, 32)
+    assert_right(kernel(*given), *given)
+    with pytest.raises(OutsideDomainError, match=r"N=3, K=64, G=32 is outside the kernel's `requires`"):
+        kernel(*inputs(2, 3, 64, 32))
+    x, codes, scales = given
+    with pytest.raises(OutsideDomainError, match="a tensor is not contiguous"):
+        kernel(x.t().contiguous().t(), codes, scales)
+
+
+def test_a_view_with_strides_goes_to_the_reference(library: Path) -> None:
+    kernel = load("w4a16_gemm", library=library)
+    kernel._warned = False
+    x, codes, scales = inputs(3, 40, 128, 32)
+    with pytest.warns(OutsideDomainWarning, match="a tensor is not contiguous"):
+        assert_right(kernel(x.t().contiguous().t(), codes, scales), x, codes, scales)
+
+
+def test_each_call_goes_to_the_kernel_that_is_fastest_at_sizes_like_its_own(tmp_path: Path) -> None:
+    """One kernel is the faster at few rows, one at many; the task says which bench sizes are near."""
+    task = load_task("w4a16_gemm")
+    seed = seeds_for("w4a16_gemm")[0].text
+    few, many = (Candidate(task="w4a16_gemm", language="cuda", text=seed + f"// for {who} rows\n") for who in "fm")
+    for kernel, times in ((few, lambda m: 4.0 + m / 8), (many, lambda m: 9.0 + m / 64)):
+        seen = evaluation(kernel, at={item.name: times(item.dims["M"]) for item in task.bench})
+        write_kernel(tmp_path, kernel, seen, task=task, lineage=LINEAGE)
+    loaded = load("w4a16_gemm", library=tmp_path)
+    chosen = {}
+    for rows in (1, 600):
+        entry = loaded.choose(Workload("call", {"M": rows, "N": 4096, "K": 4096, "G": 128}, ""))
+        chosen[rows] = entry.text if entry else ""
+    assert {1: few.text, 600: many.text} == chosen
+    given = inputs(2, 8, 64, 32)
+    assert_right(loaded(*given), *given)
+
+
+def test_a_kernel_that_does_not_admit_a_call_leaves_it_to_one_that_does(tmp_path: Path, library: Path) -> None:
+    (entry,) = list_entries(library).entries
+    write_kernel(tmp_path, entry.candidate, evaluation(entry.candidate), task=load_task("w4a16_gemm"), lineage=LINEAGE)
+    odd = Candidate(task="w4a16_gemm", language="cuda", text=seeds_for("w4a16_gemm")[0].text)
+    write_kernel(tmp_path, odd, evaluation(odd), task=load_task("w4a16_gemm"), lineage=LINEAGE)
+    loaded = load("w4a16_gemm", strict=True, library=tmp_path)
+    chosen = loaded.choose(Workload("call", {"M": 2, "N": 3, "K": 64, "G": 32}, ""))
+    assert chosen is not None
+    assert odd.identity == chosen.manifest.candidate
+    given = inputs(2, 3, 64, 32)
+    assert_right(loaded(*given), *given)
+
+
+def test_a_dtype_that_no_workload_binds_is_not_given_to_a_kernel(tmp_path: Path) -> None:
+    tiny = Path(__file__).parent / "tiny"
+    text = (tiny / "scaled_sum.py").read_text()
+    file = tmp_path / "scaled_sum.py"
+    file.write_text(text)
+    task = load_task(file)
+    open_dtype = replace(
+        task,
+        inputs=tuple(replace(item, dtype="T") for item in task.inputs),
+        outputs=tuple(replace(item, dtype="T") for item in task.outputs),
+        verify=tuple(replace(item, dtypes={"T": "float32"}) for item in task.verify),
+        bench=tuple(replace(item, dtypes={"T": "float32"}) for item in task.bench),
+    )
+    kernel = Candidate(task="scaled_sum", language="cuda", text=(tiny / "scaled_sum.cu").read_text())
+    folder = write_kernel(tmp_path / "library", kernel, evaluation(kernel), task=task, lineage=LINEAGE)
+    loaded = Kernel([read_entry(folder)], open_dtype)
+    sizes = dict.fromkeys(task.dims, 4)
+    assert loaded.choose(Workload("call", sizes, "", dtypes={"T": "float32"})) is not None
+    assert loaded.choose(Workload("call", sizes, "", dtypes={"T": "float64"})) is None
 
 
 def test_a_tensor_that_does_not_fit_is_named(kernel: Kernel) -> None:

@@ -1,0 +1,87 @@
+"""One accepted kernel as it is launched: on the emulator for CPU tensors, through the driver for CUDA ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from warpsmith.core.errors import LibraryError
+from warpsmith.core.task import Role, Task, Workload
+from warpsmith.kernels_generated.library import Entry
+
+if TYPE_CHECKING:
+    import torch
+
+    from warpsmith.core.arch import Architecture
+    from warpsmith.core.protocols import Launcher
+    from warpsmith.core.tensor import HostTensor
+    from warpsmith.sandbox.builds import Builds
+
+
+class Variant:
+    """Compiled forms of one kernel, made on demand and kept."""
+
+    def __init__(self, entry: Entry, task: Task, arch: Architecture, launcher: Launcher) -> None:
+        from warpsmith.kernels_generated.on_cuda import CudaCalls
+
+        self.entry, self.task = entry, task
+        self._launcher = launcher
+        self._builds = _builds(entry, task, arch)
+        self._cuda = CudaCalls(task, self._builds)
+        self._times = {item.workload: item.time_us for item in entry.manifest.workloads}
+        self._lock = Lock()
+
+    def inside(self, workload: Workload) -> bool:
+        """Whether the kernel's `requires` admits a call."""
+        return self._builds.inside(workload)
+
+    def time_at(self, workload: Workload) -> float:
+        """Microseconds at a bench workload, of the manifest's source; infinite where it was not timed."""
+        return self._times.get(workload.name, float("inf"))
+
+    def launch(self, workload: Workload, inputs: Mapping[str, HostTensor]) -> dict[str, HostTensor]:
+        """Outputs and new values of in-place inputs, by name, from the emulator.
+
+        Raises:
+            LibraryError: the kernel failed; its verdict does not hold here.
+        """
+        from warpsmith.core.protocols import RunRequest
+        from warpsmith.tasks.sample import empty_outputs
+
+        with self._lock:
+            failure = self._builds.build(workload)
+            if failure is not None:
+                raise self._broken(failure)
+            artifact, plan = self._builds.artifact(workload), self._builds.plan(workload)
+        outputs = empty_outputs(self.task, workload)
+        outputs |= {item.name: inputs[item.name] for item in self.task.inputs if item.role is Role.INPLACE}
+        reply = self._launcher.run(RunRequest(artifact, plan, inputs, outputs, checks=False, counters=False))
+        if reply.failure is not None:
+            raise self._broken(reply.failure)
+        return dict(reply.outputs)
+
+    def launch_on_cuda(self, workload: Workload, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Outputs by name, on the current stream; in-place inputs are overwritten.
+
+        Raises:
+            DeviceError: the driver fails.
+            LibraryError: the driver refuses a launch.
+        """
+        return self._cuda.call(workload, tensors)
+
+    def _broken(self, failure: Any) -> LibraryError:
+        message = f"{self.entry.folder} failed: {failure.kind}: {getattr(failure, 'message', '')}"
+        return LibraryError(message, remedy=f"Judge it again: warpsmith verify {self.entry.kernel}")
+
+
+def _builds(entry: Entry, task: Task, arch: Architecture) -> Builds:
+    from warpsmith.core.kernel_file import parse_kernel_file
+    from warpsmith.sandbox.builds import Builds
+    from warpsmith.sandbox.compile import CompileCache, compile_unit
+    from warpsmith.settings import read_settings
+
+    cache = CompileCache(read_settings().cache / "compiled")
+    kernel = parse_kernel_file(entry.text, file=str(entry.kernel))
+    knobs = dict(entry.manifest.knobs)
+    return Builds(kernel, task, knobs, arch, lambda unit, target: compile_unit(unit, target, cache=cache))
