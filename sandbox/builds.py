@@ -22,7 +22,7 @@ from warpsmith.core.kernel_file import (
     triton_unit,
 )
 from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected, Stage, Unsupported
-from warpsmith.core.plan import BoundLaunch, BoundPlan
+from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
@@ -33,6 +33,8 @@ from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError
 from warpsmith.sandbox.hidden_arguments import complete
+from warpsmith.sandbox.parameters import matched
+from warpsmith.sandbox.screen.addresses import check_addresses
 from warpsmith.sandbox.screen.ptx import screen_ptx
 from warpsmith.sandbox.stores import written_tensors
 
@@ -55,6 +57,8 @@ class Builds:
     watched: bool = False
     """A person looks at one run: the code may print."""
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
+    _cleared: set[tuple[str, str, tuple[tuple[int, str], ...]]] = field(default_factory=set)
+    """Kernels found to depend on no address, by code, name and pointers."""
 
     @property
     def count(self) -> int:
@@ -190,10 +194,26 @@ class Builds:
         if too_much is not None:
             return too_much
         for launch in plan.launches:
+            looks = None if self.watched else self._looks_at_addresses(artifact, launch)
+            if looks is not None:
+                return looks
             used = self._occupancy(artifact, launch)
             if isinstance(used, ResourceExceeded):
                 message = f"{launch.kernel} cannot launch on {self.arch.name}: {used.reason}"
                 return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
+        return None
+
+    def _looks_at_addresses(self, artifact: Artifact, launch: BoundLaunch) -> Outcome | None:
+        """A refusal of code that depends on where its buffers lie: on another device it is other code."""
+        name = artifact.entries[launch.kernel]
+        entry = load_ptx(artifact.ptx).module.entry(name)
+        pointers = {param.offset: arg.name for param, arg in matched(entry, launch) if isinstance(arg, TensorArg)}
+        key = (artifact.ptx, name, tuple(sorted(pointers.items())))
+        if key not in self._cleared:
+            problem = check_addresses(entry, pointers, typed=self.kernel.language == "triton")
+            if problem is not None:
+                return Rejected(stage=Stage.SCREEN, message=problem.message, line=problem.line or None)
+            self._cleared.add(key)
         return None
 
     def _prepared_too_large(self, workload: Workload, plan: BoundPlan) -> OverBudget | None:

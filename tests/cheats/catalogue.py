@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .honest import HONEST
+from .addresses import ADDRESSES, ALIGNED
+from .honest import HONEST as PLAIN
 from .memory import MEMORY, ORDER
 from .plans import PLAN
 from .screen import SCREEN
 from .sizes import SIZES
 from .values import VALUES
 
-CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN)
+CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES)
+HONEST = (*PLAIN, *ALIGNED)
 
 __all__ = ["CHEATS", "HONEST"]
