@@ -12,7 +12,7 @@
 // [let]
 // PARTS = "max(1, SPLIT * (M <= 64))"
 // SPAN = "align(cdiv(K, PARTS), 128)"     # k of one part; the last may be short, or empty
-// STAGE_BYTES = "128 * (64 + 8 * (1 + 3 * (G % 128 != 0)))"  # a stage: 64 bytes of weights a thread, and its scales
+// STAGE_BYTES = "128 * (64 + 12 * (1 + 3 * (G % 128 != 0)))"  # a stage: 64 bytes of weights a thread, scales, zeros
 // X_BYTES = "2 * 16 * (128 + 32) * 2"     # two buffers of a 16-row tile of x
 //
 // [[buffer]]
@@ -68,8 +68,8 @@
 // neighbouring columns: 8t + j in [0], 8t + 4 + j in [1].
 //
 // Unpacking: codes under the exponent of 1024 are the halves 1024 + code, or 1024 + 16 * code one nibble higher;
-// subtracting (or one fma) gives code - 8 exactly, and one multiplication by the scale rounds once. What is copied from
-// outside the matrix is zeros: weights of code 0 meet x and scales of 0.
+// subtracting (or one fma) gives code - zero exactly, and one multiplication by the scale rounds once. The zero point is 8
+// where none are given. What is copied from outside the matrix is zeros: weights of code 0 meet x and scales of 0.
 
 #include <cuda_fp16.h>
 
@@ -90,6 +90,13 @@ static_assert(DEPTH / 8 * WIDTH == STEPS * THREADS * 4, "every thread copies 16 
 struct Stage {
     uint4 words[STEPS][THREADS];
     uint2 scales[SCALES][THREADS];
+    unsigned zeros[SCALES][THREADS];
+};
+static_assert(sizeof(Stage) == STAGE_BYTES, "the plan asks for as much shared memory as a stage takes");
+
+// What unpacking takes of one column's group: its scale, -(1024 + zero) and -(64 + zero), each twice.
+struct Group {
+    __half2 scale, bias, bias16;
 };
 
 template <int TILES>
@@ -114,15 +121,21 @@ __device__ unsigned scaled(__half2 codes, __half2 scale)
     return *reinterpret_cast<const unsigned*>(&weights);
 }
 
-// The pairs (0,4) (1,5) (2,6) (3,7) of a word's weights.
-__device__ void unpack(unsigned word, __half2 scale, unsigned (&b)[4])
+// Halves of 1024 to 2047 are a whole apart, those of 64 to 127 a sixteenth: a zero point is added to their bits.
+__device__ Group group_of(__half scale, unsigned zero)
 {
-    const __half2 bias = both(0xE408), sixteenth = both(0x2C00), bias16 = both(0xD480);  // -1032, 1/16, -72
+    return {__half2half2(scale), both(0xE400 + zero), both(0xD400 + 16 * zero)};
+}
+
+// The pairs (0,4) (1,5) (2,6) (3,7) of a word's weights.
+__device__ void unpack(unsigned word, const Group& group, unsigned (&b)[4])
+{
+    const __half2 sixteenth = both(0x2C00);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const unsigned low = masked(word, 0x000f000fu), high = masked(word, 0x00f000f0u);
-        b[2 * i] = scaled(__hadd2(*reinterpret_cast<const __half2*>(&low), bias), scale);
-        b[2 * i + 1] = scaled(__hfma2(*reinterpret_cast<const __half2*>(&high), sixteenth, bias16), scale);
+        b[2 * i] = scaled(__hadd2(*reinterpret_cast<const __half2*>(&low), group.bias), group.scale);
+        b[2 * i + 1] = scaled(__hfma2(*reinterpret_cast<const __half2*>(&high), sixteenth, group.bias16), group.scale);
         word >>= 8;
     }
 }
@@ -135,7 +148,7 @@ __device__ void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsign
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// Asynchronous copies of 16 and 8 bytes; zeros where there is nothing to copy.
+// Asynchronous copies of 16, 8 and 4 bytes; zeros where there is nothing to copy.
 __device__ void copy(uint4* to, const void* from, bool there)
 {
     const unsigned place = static_cast<unsigned>(__cvta_generic_to_shared(to));
@@ -148,9 +161,15 @@ __device__ void copy(uint2* to, const void* from, bool there)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(place), "l"(from), "r"(there ? 8 : 0) : "memory");
 }
 
-// This thread's weights and scales of the tile at k0, as one group of copies; an empty one behind the last tile.
-__device__ void fill(Stage& stage, const qweight_t* __restrict__ qweight, const scales_t* __restrict__ scales, int k0,
-                     int k_end, int n, int N)
+__device__ void copy(unsigned* to, const void* from, bool there)
+{
+    const unsigned place = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(place), "l"(from), "r"(there ? 4 : 0) : "memory");
+}
+
+// This thread's weights, scales and zero points of the tile at k0, as one group of copies; an empty one behind the last tile.
+__device__ void fill(Stage& stage, const qweight_t* __restrict__ qweight, const scales_t* __restrict__ scales,
+                     const zeros_t* __restrict__ zeros, int k0, int k_end, int n, int N)
 {
     const int k = k0 + 8 * (threadIdx.x % 4);
     const qweight_t* from = qweight + (size_t)(k / 8) * N + n;
@@ -160,8 +179,9 @@ __device__ void fill(Stage& stage, const qweight_t* __restrict__ qweight, const 
             const bool there = k + 32 * step < k_end && n < N;
             copy(&stage.words[step][threadIdx.x], there ? from + (size_t)(4 * step) * N : qweight, there);
             if (step < SCALES) {
-                const scales_t* scale = scales + (size_t)((k + 32 * step) / G) * N + n;
-                copy(&stage.scales[step][threadIdx.x], there ? scale : scales, there);
+                const size_t at = there ? (size_t)((k + 32 * step) / G) * N + n : 0;
+                copy(&stage.scales[step][threadIdx.x], scales + at, there);
+                if (zeros) copy(&stage.zeros[step][threadIdx.x], zeros + at, there);
             }
         }
     }
@@ -196,7 +216,7 @@ __device__ void place_x(const uint4 (&part)[2 * TILES], Rows<TILES>& rows)
 
 // One step: 32 k of 32 columns against every row tile.
 template <int TILES>
-__device__ void multiply(const uint4& words, const __half2 (&scale)[4], const Rows<TILES>& rows, int k,
+__device__ void multiply(const uint4& words, const Group (&group)[4], const Rows<TILES>& rows, int k,
                          float (&sum)[TILES][4][4])
 {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
@@ -210,7 +230,7 @@ __device__ void multiply(const uint4& words, const __half2 (&scale)[4], const Ro
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         unsigned b[4];
-        unpack(word[j], scale[j], b);
+        unpack(word[j], group[j], b);
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
             mma(sum[tile][j], upper[tile].x, lower[tile].x, upper[tile].y, lower[tile].y, b[0], b[1]);
@@ -221,18 +241,19 @@ __device__ void multiply(const uint4& words, const __half2 (&scale)[4], const Ro
 
 // A tile: this thread's stage against a buffer of x.
 template <int TILES>
-__device__ void multiply_tile(const Stage& stage, const Rows<TILES>& rows, float (&sum)[TILES][4][4])
+__device__ void multiply_tile(const Stage& stage, bool has_zeros, const Rows<TILES>& rows, float (&sum)[TILES][4][4])
 {
-    __half2 scale[4];
+    Group group[4];
 #pragma unroll
     for (int step = 0; step < STEPS; step++) {
         if (step < SCALES) {
             const uint2 packed = stage.scales[step][threadIdx.x];
             const __half* values = reinterpret_cast<const __half*>(&packed);
+            const unsigned zero = has_zeros ? stage.zeros[step][threadIdx.x] : 0x08080808u;
 #pragma unroll
-            for (int j = 0; j < 4; j++) scale[j] = __half2half2(values[j]);
+            for (int j = 0; j < 4; j++) group[j] = group_of(values[j], zero >> 8 * j & 15u);
         }
-        multiply<TILES>(stage.words[step][threadIdx.x], scale, rows, 32 * step, sum);
+        multiply<TILES>(stage.words[step][threadIdx.x], group, rows, 32 * step, sum);
     }
 }
 
@@ -253,7 +274,8 @@ __device__ void store(float a, float b, float c, float d, float* __restrict__ pa
 template <int TILES>
 __global__ void __launch_bounds__(THREADS)
 gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qweight, const scales_t* __restrict__ scales,
-     float* __restrict__ partial, y_t* __restrict__ y, int M, int N, int K, int PARTS, int SPAN)
+     const zeros_t* __restrict__ zeros, float* __restrict__ partial, y_t* __restrict__ y, int M, int N, int K, int PARTS,
+     int SPAN)
 {
     extern __shared__ __align__(16) unsigned char memory[];
     Stage* stages = reinterpret_cast<Stage*>(memory);
@@ -266,16 +288,16 @@ gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qweight, const sca
         uint4 part[2 * TILES];
 #pragma unroll
         for (int stage = 0; stage < STAGES - 1; stage++)
-            fill(stages[stage], qweight, scales, k_begin + stage * DEPTH, k_end, n, N);
+            fill(stages[stage], qweight, scales, zeros, k_begin + stage * DEPTH, k_end, n, N);
         fetch_x<TILES>(x, part, m0, k_begin, k_end, M, K);
         place_x<TILES>(part, rows[0]);
         __syncthreads();
         int used = 0, filled = STAGES - 1, buffer = 0;
         for (int k0 = k_begin; k0 < k_end; k0 += DEPTH) {
-            fill(stages[filled], qweight, scales, k0 + (STAGES - 1) * DEPTH, k_end, n, N);
+            fill(stages[filled], qweight, scales, zeros, k0 + (STAGES - 1) * DEPTH, k_end, n, N);
             fetch_x<TILES>(x, part, m0, k0 + DEPTH, k_end, M, K);
             asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 1) : "memory");
-            multiply_tile<TILES>(stages[used], rows[buffer], sum);
+            multiply_tile<TILES>(stages[used], zeros, rows[buffer], sum);
             buffer ^= 1;
             place_x<TILES>(part, rows[buffer]);
             __syncthreads();

@@ -52,8 +52,8 @@
 // stored to `partial` and `reduce` adds the parts. All lanes of a warp read the same x, which shared memory broadcasts.
 //
 // Unpacking: a code in bits p to p + 3 under the exponent of 2^(23 - p) is the float 2^(23 - p) + code, so one lop3 and
-// one fma with -(2^(23 - p) + 8) * scale give (code - 8) * scale, exactly for p of 8, 12 and 16. Two shifts bring all
-// eight codes of a word to those places.
+// one fma with -(2^(23 - p) + zero) * scale give (code - zero) * scale, exactly for p of 12 and 16: 12 bits times a
+// half's 11. Four shifts bring all eight codes of a word to those places. The zero point is 8 where none are given.
 
 constexpr int COLUMNS = 4;   // of a lane
 constexpr int WIDTH = 128;   // columns of a block
@@ -67,13 +67,13 @@ static_assert(G % 8 == 0, "the eight codes of a word belong to one group");
 static_assert(DEPTH % (8 * WORDS * WARPS) == 0, "every warp takes the same number of turns at a whole tile");
 
 struct Scale {
-    float value, bias8, bias12, bias16;  // scale, and -(2^(23 - p) + 8) * scale
+    float value, bias12, bias16;  // scale, and -(2^(23 - p) + zero) * scale
 };
 
-__device__ Scale scale_of(scales_t value)
+__device__ Scale scale_of(scales_t value, int zero)
 {
     const float s = ws::to_float(value);
-    return {s, -32776.f * s, -2056.f * s, -136.f * s};
+    return {s, (-2048.f - zero) * s, (-128.f - zero) * s};
 }
 
 template <int P>
@@ -86,24 +86,24 @@ __device__ float code_at(unsigned word)
 
 __device__ void unpack(unsigned word, const Scale& s, float (&w)[8])
 {
-    const unsigned low = word << 8, high = word >> 12;
-    w[0] = fmaf(code_at<8>(low), s.value, s.bias8);
-    w[1] = fmaf(code_at<12>(low), s.value, s.bias12);
-    w[2] = fmaf(code_at<8>(word), s.value, s.bias8);
-    w[3] = fmaf(code_at<12>(word), s.value, s.bias12);
-    w[4] = fmaf(code_at<16>(word), s.value, s.bias16);
-    w[5] = fmaf(code_at<8>(high), s.value, s.bias8);
-    w[6] = fmaf(code_at<12>(high), s.value, s.bias12);
-    w[7] = fmaf(code_at<16>(high), s.value, s.bias16);
+    const unsigned moved[4] = {word << 12, word << 4, word >> 4, word >> 12};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        w[2 * i] = fmaf(code_at<12>(moved[i]), s.value, s.bias12);
+        w[2 * i + 1] = fmaf(code_at<16>(moved[i]), s.value, s.bias16);
+    }
 }
 
-// The four scales of this lane's columns in the group of row k.
-__device__ void load_scales(const scales_t* __restrict__ scales, int k, int n, int N, Scale (&s)[COLUMNS])
+// The four scales and zero points of this lane's columns in the group of row k.
+__device__ void load_scales(const scales_t* __restrict__ scales, const zeros_t* __restrict__ zeros, int k, int n, int N,
+                            Scale (&s)[COLUMNS])
 {
-    const uint2 packed = *reinterpret_cast<const uint2*>(scales + (size_t)(k / G) * N + n);
+    const size_t at = (size_t)(k / G) * N + n;
+    const uint2 packed = *reinterpret_cast<const uint2*>(scales + at);
+    const unsigned middle = zeros ? *reinterpret_cast<const unsigned*>(zeros + at) : 0x08080808u;
     const scales_t* values = reinterpret_cast<const scales_t*>(&packed);
 #pragma unroll
-    for (int c = 0; c < COLUMNS; c++) s[c] = scale_of(values[c]);
+    for (int c = 0; c < COLUMNS; c++) s[c] = scale_of(values[c], middle >> 8 * c & 15u);
 }
 
 template <int TM>
@@ -140,8 +140,8 @@ __device__ void multiply(const int4& words, const Scale (&s)[COLUMNS], const flo
 // WORDS rows of qweight from k0 + k on, all loaded before the first is used.
 template <int TM>
 __device__ void multiply_words(const qweight_t* __restrict__ qweight, const scales_t* __restrict__ scales,
-                               const float (&xs)[TM][DEPTH], int k0, int k, int k_end, int n, int N,
-                               float (&sum)[TM][COLUMNS])
+                               const zeros_t* __restrict__ zeros, const float (&xs)[TM][DEPTH], int k0, int k,
+                               int k_end, int n, int N, float (&sum)[TM][COLUMNS])
 {
     int4 words[WORDS] = {};
 #pragma unroll
@@ -153,7 +153,7 @@ __device__ void multiply_words(const qweight_t* __restrict__ qweight, const scal
     for (int j = 0; j < WORDS; j++) {
         const int at = k0 + k + 8 * j;
         if (at >= k_end) break;
-        if (j == 0 || at % G == 0) load_scales(scales, at, n, N, s);
+        if (j == 0 || at % G == 0) load_scales(scales, zeros, at, n, N, s);
         multiply<TM>(words[j], s, xs, k + 8 * j, sum);
     }
 }
@@ -192,7 +192,8 @@ __device__ void store(const float (&sum)[TM][COLUMNS], float* __restrict__ parti
 template <int TM>
 __global__ void __launch_bounds__(32 * WARPS)
 gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qweight, const scales_t* __restrict__ scales,
-     float* __restrict__ partial, y_t* __restrict__ y, int M, int N, int K, int PARTS, int SPAN)
+     const zeros_t* __restrict__ zeros, float* __restrict__ partial, y_t* __restrict__ y, int M, int N, int K, int PARTS,
+     int SPAN)
 {
     __shared__ float xs[TM][DEPTH];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, n = blockIdx.x * WIDTH + lane * COLUMNS;
@@ -204,7 +205,7 @@ gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qweight, const sca
             load_x<TM>(x, xs, m0, k0, k_end, M, K);
             __syncthreads();
             for (int k = warp * 8 * WORDS; k < DEPTH && n < N; k += WARPS * 8 * WORDS)
-                multiply_words<TM>(qweight, scales, xs, k0, k, k_end, n, N, sum);
+                multiply_words<TM>(qweight, scales, zeros, xs, k0, k, k_end, n, N, sum);
         }
         store<TM>(sum, partial, y, m0, n, M, N, PARTS);
     }

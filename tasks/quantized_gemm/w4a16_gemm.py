@@ -1,8 +1,9 @@
 """fp16 activations times 4-bit weights with group scales: the linear layer of a GPTQ-quantised language model.
 
 The problem is MARLIN's (Frantar et al., "MARLIN: Mixed-Precision Auto-Regressive Parallel Inference on Large Language
-Models", 2024): symmetric 4-bit codes, one fp16 scale per column and group of G rows. Weights are static, so a kernel
-may repack them once in a `[[prepare]]` launch.
+Models", 2024): 4-bit codes, one fp16 scale per column and group of G rows; G = K is one scale a column. Codes are
+symmetric around 8, unless zero points say otherwise, as AWQ's do (Lin et al. 2023, arXiv:2306.00978). Weights are static,
+so a kernel may repack them once in a `[[prepare]]` launch.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ CODE_RMS = 4.64
 """RMS of a uniform 4-bit code minus 8."""
 
 
-def reference(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """Y = x @ W with W[k, n] = (nibble k % 8 of qweight[k // 8, n] - 8) * scales[k // G, n]."""
+def reference(
+    x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Y = x @ W with W[k, n] = (nibble k % 8 of qweight[k // 8, n] - z) * scales[k // G, n].
+
+    z is zeros[k // G, n], of 0 to 15; 8 where there are no zero points.
+    """
     (K, N), groups = (x.shape[1], qweight.shape[1]), scales.shape[0]
     shifts = torch.arange(0, 32, 4, dtype=torch.int32).view(1, 8, 1)
-    codes = ((qweight.unsqueeze(1) >> shifts) & 15).sub_(8).view(groups, K // groups, N)
-    weight = (codes * scales.unsqueeze(1)).view(K, N)
+    codes = ((qweight.unsqueeze(1) >> shifts) & 15).view(groups, K // groups, N)
+    middle = zeros.to(torch.int32).unsqueeze(1) if zeros is not None else 8
+    weight = ((codes - middle) * scales.unsqueeze(1)).view(K, N)
     return x @ intermediate(weight, torch.float16)
 
 
@@ -46,6 +53,13 @@ def normal(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, tor
         "qweight": random_codes(dims, generator),
         "scales": scales.half(),
     }
+
+
+def zero_points(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """As `normal`, each group with a zero point of its own, the ends among them."""
+    inputs = normal(dims, generator)
+    inputs["zeros"] = torch.randint(0, 16, inputs["scales"].shape, dtype=torch.uint8, generator=generator)
+    return inputs
 
 
 def outliers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -82,7 +96,7 @@ def spikes(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, tor
 
 
 def cost(dims: Mapping[str, int]) -> Cost:
-    """Tensor-core multiply-adds; every operand read once and the output written once."""
+    """Tensor-core multiply-adds; every operand read once and the output written once, without zero points."""
     M, N, K, G = (dims[name] for name in "MNKG")
     return Cost(flops=2 * M * N * K, bytes=K * N / 2 + 2 * (K // G) * N + 2 * M * K + 2 * M * N, unit="fp16")
 
@@ -91,8 +105,8 @@ def verify(name: str, M: int, N: int, K: int, G: int, distribution: str) -> Work
     return Workload(name, {"M": M, "N": N, "K": K, "G": G}, distribution)
 
 
-def bench(layer: str, M: int, N: int, K: int, source: str) -> Workload:
-    return Workload(f"{layer}, M = {M}", {"M": M, "N": N, "K": K, "G": 128}, "normal", source=source)
+def bench(layer: str, M: int, N: int, K: int, source: str, G: int = 128) -> Workload:
+    return Workload(f"{layer}, M = {M}", {"M": M, "N": N, "K": K, "G": G}, "normal", source=source)
 
 
 LLAMA_2 = "Llama 2 (Touvron et al. 2023, arXiv:2307.09288)"
@@ -109,10 +123,11 @@ TASK = Task(
         Tensor("x", ("M", "K"), "float16"),
         Tensor("qweight", ("K // 8", "N"), "int32", Role.STATIC),
         Tensor("scales", ("K // G", "N"), "float16", Role.STATIC),
+        Tensor("zeros", ("K // G", "N"), "uint8", Role.STATIC, optional=True),
     ),
     outputs=(Output("y", ("M", "N"), "float16"),),
     reference=reference,
-    make_inputs={"normal": normal, "outliers": outliers, "spikes": spikes},
+    make_inputs={"normal": normal, "outliers": outliers, "spikes": spikes, "zero points": zero_points},
     verify=(
         verify("one row", 1, 512, 1024, 128, "normal"),
         verify("ragged M and N", 17, 131, 256, 64, "outliers"),
@@ -125,6 +140,8 @@ TASK = Task(
         verify("long K", 2, 64, 8192, 128, "normal"),
         verify("whole tiles", 16, 256, 512, 128, "outliers"),
         verify("whole large tiles", 64, 128, 256, 128, "spikes"),
+        verify("zero points, groups of 64", 19, 72, 320, 64, "zero points"),
+        verify("zero points, groups of 128", 3, 132, 512, 128, "zero points"),
     ),
     bench=(
         bench("Llama-2-7B output", 1, 4096, 4096, f"{LLAMA_2}: hidden size 4096; decoding one sequence"),
@@ -133,6 +150,8 @@ TASK = Task(
         bench("Llama-2-13B qkv", 16, 15360, 5120, f"{LLAMA_2}: 3 x 5120 from hidden size 5120; 16 sequences"),
         bench("Llama-3-8B down", 64, 4096, 14336, f"{LLAMA_3}: hidden size 4096 from 14336; 64 sequences"),
         bench("Llama-3-8B qkv", 512, 6144, 4096, f"{LLAMA_3}: 4096 + 2 x 1024 from hidden size 4096; a prompt of 512"),
+        bench("Llama-2-7B down in groups of 32", 1, 4096, 11008, f"{LLAMA_2}: hidden size 4096 from 11008; one sequence", 32),
+        bench("Llama-2-7B qkv, a scale a column", 32, 12288, 4096, f"{LLAMA_2}: 3 x 4096 from 4096; 32 sequences", 4096),
     ),
     cost=cost,
     # Half-precision accumulation shows 1.5e-3 relative at K = 128; three times the honest error and this stay below.

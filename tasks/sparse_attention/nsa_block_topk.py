@@ -172,7 +172,7 @@ TASK = Task(
     dims=("T", "B", "H", "G", "D", "BS", "S"),
     derived={"HQ": "H * G"},
     fixed=("G", "D", "BS", "S"),
-    constraints=("T >= 1", "B >= 1", "H >= 1", "G >= 1", "D >= 1", "BS >= 1", "S >= 2"),
+    constraints=("T >= 1", "B >= 1", "B <= T", "H >= 1", "G >= 1", "D >= 1", "BS >= 1", "S >= 2"),
     inputs=(
         Tensor("q", ("T", "HQ", "D"), "E"),
         Tensor("kc", ("T // BS", "H", "D"), "E"),

@@ -223,7 +223,7 @@ TASK = Task(
     dims=("T", "B", "H", "G", "D", "DV", "BS", "S"),
     derived={"HQ": "H * G"},
     fixed=("G", "D", "DV", "BS", "S"),
-    constraints=("T >= 1", "B >= 1", "H >= 1", "G >= 1", "D >= 1", "DV >= 1", "BS >= 1", "S >= 1"),
+    constraints=("T >= 1", "B >= 1", "B <= T", "H >= 1", "G >= 1", "D >= 1", "DV >= 1", "BS >= 1", "S >= 1"),
     inputs=(
         Tensor("q", ("T", "HQ", "D"), "E"),
         Tensor("k", ("T", "H", "D"), "E"),

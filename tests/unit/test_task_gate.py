@@ -49,7 +49,9 @@ def test_a_tolerance_that_accepts_fp8_is_named() -> None:
 
 
 def test_an_operand_without_effect_is_named() -> None:
-    def reference(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    def reference(
+        x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None
+    ) -> torch.Tensor:
         return x @ torch.ones(x.shape[1], qweight.shape[1], dtype=x.dtype) + scales.mean()
 
     assert "No workload fails with qweight read as zeros" in problems(reference=reference)
@@ -58,7 +60,9 @@ def test_an_operand_without_effect_is_named() -> None:
 def test_a_reference_that_draws_at_random_is_named() -> None:
     generator = torch.Generator().manual_seed(0)
 
-    def reference(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    def reference(
+        x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None
+    ) -> torch.Tensor:
         noise = torch.rand(x.shape[0], qweight.shape[1], generator=generator, dtype=x.dtype)
         return noise + x.sum() * 0
 

@@ -33,6 +33,18 @@ def test_w4a16_unpacks_nibble_i_of_word_r_as_row_8r_plus_i() -> None:
     assert oracle(W4A16, workload, inputs)["y"].tolist() == [[-2.5], [14.0], [-18.0 + 112.0]]
 
 
+def test_w4a16_subtracts_a_zero_point_a_group_where_there_are_any() -> None:
+    """Codes 0..7 less 1 times 0.5, codes 15 less 15 times 2."""
+    inputs = {
+        "x": HostTensor(DType.FLOAT16, (1, 16), np.ones((1, 16), dtype=np.float16)),
+        "qweight": HostTensor(DType.INT32, (2, 1), np.array([[0x76543210], [-1]], dtype=np.int32)),
+        "scales": HostTensor(DType.FLOAT16, (2, 1), np.array([[0.5], [2.0]], dtype=np.float16)),
+        "zeros": HostTensor(DType.UINT8, (2, 1), np.array([[1], [15]], dtype=np.uint8)),
+    }
+    workload = Workload("by hand", {"M": 1, "N": 1, "K": 16, "G": 8}, "zero points")
+    assert oracle(W4A16, workload, inputs)["y"].tolist() == [[10.0]]
+
+
 def test_the_honest_result_is_near_the_oracle_but_rounded() -> None:
     workload = W4A16.verify[3]
     inputs = make_inputs(W4A16, workload, 5)

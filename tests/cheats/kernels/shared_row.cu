@@ -10,7 +10,8 @@
 
 // One block computes 128 columns of one row; a chunk of x passes through shared memory between two barriers.
 __global__ void gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qweight,
-                     const scales_t* __restrict__ scales, y_t* __restrict__ y, int N, int K)
+                     const scales_t* __restrict__ scales, const zeros_t* __restrict__ zeros,
+                     y_t* __restrict__ y, int N, int K)
 {
     __shared__ float row[128];
     const int n = blockIdx.x * 128 + threadIdx.x, m = blockIdx.y;
@@ -24,7 +25,8 @@ __global__ void gemm(const x_t* __restrict__ x, const qweight_t* __restrict__ qw
             for (int c = 0; c < depth; c++) {
                 const int k = k0 + c, group = k / G;
                 const int q = (qweight[(size_t)(k / 8) * N + n] >> (4 * (k % 8))) & 15;
-                sum = fmaf(row[c], (q - 8) * ws::to_float(scales[(size_t)group * N + n]), sum);
+                const int zero = zeros ? zeros[(size_t)group * N + n] : 8;
+                sum = fmaf(row[c], (q - zero) * ws::to_float(scales[(size_t)group * N + n]), sum);
             }
     }
     if (n < N) y[(size_t)m * N + n] = ws::from_float<y_t>(sum);
