@@ -16,7 +16,7 @@ from warpsmith.core.outcome import Stage, Verified
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
-from warpsmith.kernels_generated.library import EVALUATION, FOLDER_DIGITS, KERNEL_FILES, MANIFEST, read_entry
+from warpsmith.kernels_generated.library import EVALUATION, FOLDER_DIGITS, KERNEL_FILES, MANIFEST, Entry, read_entry
 from warpsmith.kernels_generated.manifest import Evidence, Lineage, Manifest, figures
 
 
@@ -39,21 +39,50 @@ def write_kernel(
         LibraryError: the folder cannot be written.
     """
     manifest = make_manifest(candidate, evaluation, task, lineage, speedup_over_seed, created)
-    folder = library.absolute() / manifest.task / manifest.kernel[:FOLDER_DIGITS]
-    if _holds(folder, manifest):
-        return folder
+    folder = _folder(library, manifest)
+    if not _holds(folder, manifest):
+        _enter(library, folder, candidate, manifest, evaluation)
+    return folder
+
+
+def replace_entry(library: Path, entry: Entry, manifest: Manifest, evaluation: Evaluation) -> Path:
+    """Write a kernel that was judged again; the entry it comes from goes, where that lay in this library.
+
+    Raises:
+        LibraryError: the folder cannot be written.
+    """
+    folder = _folder(library, manifest)
+    _enter(library, folder, entry.candidate, manifest, evaluation, renewed=True)
+    if entry.folder != folder and entry.folder.absolute().is_relative_to(library.absolute()):
+        shutil.rmtree(entry.folder, ignore_errors=True)
+    return folder
+
+
+def _folder(library: Path, manifest: Manifest) -> Path:
+    return library.absolute() / manifest.task / manifest.kernel[:FOLDER_DIGITS]
+
+
+def _enter(
+    library: Path,
+    folder: Path,
+    candidate: Candidate,
+    manifest: Manifest,
+    evaluation: Evaluation,
+    *,
+    renewed: bool = False,
+) -> None:
+    """All of it or nothing. What another process wrote stays, unless this is its renewal."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as scratch:
             fresh = Path(scratch) / "new"
             _write(fresh, candidate, manifest, evaluation)
-            _put(fresh, folder, manifest)
+            _put(fresh, folder, manifest, renewed=renewed)
     except OSError as error:
         raise LibraryError(
             f"the library {library} cannot be written: {error.strerror or error}.",
             remedy="Free some space, or choose another folder with --library DIR or WARPSMITH_LIBRARY.",
         ) from error
-    return folder
 
 
 def make_manifest(
@@ -133,10 +162,11 @@ def _ships(path: Path) -> bool:
 
 
 def _holds(folder: Path, manifest: Manifest) -> bool:
-    """Whether the folder already holds this kernel, unharmed."""
+    """Whether the folder already holds this kernel, unharmed and judged by the same edition of the gate."""
     try:
         entry = read_entry(folder)
-        return entry.digest == manifest.kernel and entry.evaluation() is not None
+        same = entry.digest == manifest.kernel and entry.manifest.circumstances.gate == manifest.circumstances.gate
+        return same and entry.evaluation() is not None
     except LibraryError:
         return False
 
@@ -161,9 +191,9 @@ def _write(folder: Path, candidate: Candidate, manifest: Manifest, evaluation: E
             os.fsync(file.fileno())
 
 
-def _put(fresh: Path, folder: Path, manifest: Manifest) -> None:
+def _put(fresh: Path, folder: Path, manifest: Manifest, *, renewed: bool) -> None:
     """Give the new folder its name; a broken one in its place goes, a sound one that another process wrote stays."""
-    if folder.exists() and not _holds(folder, manifest):
+    if folder.exists() and (renewed or not _holds(folder, manifest)):
         shutil.move(folder, fresh.parent / "broken")
     try:
         fresh.rename(folder)

@@ -21,6 +21,8 @@ SHIPPED = Path(__file__).resolve().parent
 MANIFEST = "kernel.json"
 EVALUATION = "evaluation.json"
 """The gate's whole answer: every check, stage and counter. Read only where it is asked for."""
+REVOKED = "revoked.json"
+"""Marks a kernel that failed when it was judged again."""
 KERNEL_FILES = {"cuda": "kernel.cu", "triton": "kernel.py"}
 """Language -> name of the kernel file."""
 FOLDER_DIGITS = 12
@@ -116,8 +118,10 @@ def read_entry(folder: Path) -> Entry:
     """Read one kernel and hold its file against its manifest.
 
     Raises:
-        LibraryError: something is missing, unreadable, from a newer warpsmith, or was edited; says which.
+        LibraryError: something is missing, unreadable, from a newer warpsmith, edited or revoked; says which.
     """
+    if (folder / REVOKED).exists():
+        raise _revoked(folder)
     manifest = _read_manifest(folder / MANIFEST)
     path = folder / KERNEL_FILES[manifest.language]
     try:
@@ -155,6 +159,15 @@ def _read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise LibraryError(f"{path}: {place}: {first['msg']}.", remedy="Remove its folder.") from error
+
+
+def _revoked(folder: Path) -> LibraryError:
+    try:
+        mark = json.loads((folder / REVOKED).read_bytes())
+        why = f"{mark['outcome']}: {mark['reason']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        why = f"see {REVOKED} in it"
+    return LibraryError(f"{folder} failed when it was judged again: {why}", remedy="Remove its folder, or mend it.")
 
 
 _JUDGE_AGAIN = "Judge it again: warpsmith library verify."

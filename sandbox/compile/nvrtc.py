@@ -77,13 +77,8 @@ def compile_cuda(
             "prelude": toolchain.prelude_digest,
         }
     )
-    stored = cache.get(key) if cache is not None else None
-    if stored is not None:
-        return stored
-    result = _Compilation(source, unit.names, arch, toolchain, limits, level).result()
-    if cache is not None and isinstance(result, Artifact):
-        cache.put(key, result)
-    return result
+    compilation = _Compilation(source, unit.names, arch, toolchain, limits, level)
+    return compilation.result() if cache is None else cache.once(key, compilation.result)
 
 
 def assemble(unit: TranslationUnit) -> str:

@@ -77,13 +77,8 @@ def compile_triton(
             "scheme": _SCHEME,
         }
     )
-    stored = cache.get(key) if cache is not None else None
-    if stored is not None:
-        return stored
-    result = _Compilation(unit, arch, limits, level).result()
-    if cache is not None and isinstance(result, Artifact):
-        cache.put(key, result)
-    return result
+    compilation = _Compilation(unit, arch, limits, level)
+    return compilation.result() if cache is None else cache.once(key, compilation.result)
 
 
 def _normalised(text: str) -> str:

@@ -132,6 +132,7 @@ def gate(
     from warpsmith.sandbox.emulated import EmulatedLauncher
     from warpsmith.sandbox.gate import Gate
     from warpsmith.sandbox.hardware import Gpu
+    from warpsmith.sandbox.jail.levels import choose
 
     target = find_architecture(arch)
     return Gate(
@@ -142,6 +143,7 @@ def gate(
         profiled=profiled,
         gpu=Gpu.of(pool) if pool else None,
         remark=remark,
+        jail=choose().value,
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -305,6 +306,41 @@ def test_a_damaged_entry_is_built_anew(tmp_path: Path, damage: str) -> None:
     path.write_bytes(damaged[damage])
     assert compile_cuda(text, "sm_90a", cache) == first
     assert path.read_bytes() == data
+
+
+def _make_once(folder: Path, artifact: Artifact, log: Path) -> None:
+    def make() -> Artifact:
+        with log.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        return artifact
+
+    assert CompileCache(folder).once("b" * 64, make) == artifact
+
+
+def _die_while_making(folder: Path) -> None:
+    CompileCache(folder).once("b" * 64, lambda: os._exit(9))
+
+
+def test_processes_that_want_one_artifact_make_it_once(tmp_path: Path, template: Artifact) -> None:
+    context = multiprocessing.get_context("spawn")
+    dead = context.Process(target=_die_while_making, args=(tmp_path,))
+    dead.start()
+    dead.join()
+    makers = [context.Process(target=_make_once, args=(tmp_path, template, tmp_path / "log")) for _ in range(3)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [0, 0, 0] == [maker.exitcode for maker in makers]
+    assert "made\n" == (tmp_path / "log").read_text()
+
+
+def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+    cache = CompileCache(tmp_path)
+    wrong = unit("__global__ void k(float* x) { x[0] = y; }")
+    assert [True, True] == [isinstance(compile_cuda(wrong, "sm_90a", cache), CompileFailed) for _ in range(2)]
+    assert [] == list(tmp_path.rglob("*.json"))
 
 
 def _write(folder: Path, artifact: Artifact) -> None:

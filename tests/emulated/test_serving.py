@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -233,6 +236,34 @@ def test_what_is_not_there_or_not_to_be_trusted_is_not_served(library: Path, tmp
     (copy / "kernel.cu").write_text("// something else\n")
     with pytest.raises(LibraryError, match="was changed after it was accepted"):
         load("w4a16_gemm", library=tmp_path)
+
+
+LOADER = """
+import sys
+from pathlib import Path
+import torch
+from warpsmith.kernels_generated import load
+from warpsmith.sandbox.compile import nvrtc
+
+compile_one = nvrtc._Compilation.result
+def logged(self):
+    with open(sys.argv[2], "a") as log:
+        log.write("compiled\\n")
+    return compile_one(self)
+nvrtc._Compilation.result = logged
+x, codes, scales = torch.ones(2, 64).half(), torch.full((8, 8), 0x11111111, dtype=torch.int32), torch.ones(2, 8).half()
+print(float(load("w4a16_gemm", library=Path(sys.argv[1]))(x, codes, scales)[0, 0]))
+"""
+
+
+@pytest.mark.full
+def test_two_processes_that_load_one_kernel_compile_it_once(library: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", LOADER, str(library), str(log)]
+    environment = {**os.environ, "WARPSMITH_CACHE": str(tmp_path / "cache")}
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert ["-448.0", "-448.0"] == [process.communicate()[0].strip() for process in both]
+    assert "compiled\n" == log.read_text()
 
 
 @pytest.mark.parametrize(

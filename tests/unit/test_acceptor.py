@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ from warpsmith.core.outcome import Verified, WorkloadCheck
 from warpsmith.core.profile import Profile, WorkloadProfile
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Bound, Duration, Source
+from warpsmith.kernels_generated.library import list_entries
 from warpsmith.profiler.comparison import LOOKS, PairedBlock, Sample
 from warpsmith.store import Store
 from warpsmith.tasks import load_task
@@ -107,6 +111,59 @@ def test_measured_times_of_two_days_do_not_make_a_win(store: Store, tmp_path: Pa
     assert not answer.accepted
     assert "not better than the first kernel" in answer.reason
     assert "measured; a win is more than 1.01x" in answer.reason
+
+
+def _kill_at(number: int) -> None:
+    """From now on the process dies at its so-many-th rename, fsync or commit, like at a loss of power."""
+    left = [number]
+
+    def deadly(call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object, **how: object) -> object:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **how)
+
+        return counted
+
+    os.fsync = deadly(os.fsync)  # type: ignore[assignment]
+    Path.rename = deadly(Path.rename)  # type: ignore[assignment,method-assign]
+    Store.swap_incumbent = deadly(Store.swap_incumbent)  # type: ignore[assignment,method-assign]
+
+
+def _accept_and_die(folder: Path, number: int) -> None:
+    with Store.open(folder / "store.sqlite") as store:
+        accept, attempt = acceptor(store, folder, Source.MODELLED, None)
+        _kill_at(number)
+        accept(attempt)
+
+
+def test_an_acceptance_that_is_killed_at_any_step_is_completed_by_the_next_try(tmp_path: Path) -> None:
+    """Three files, the folder's name, the incumbent: whatever was done before the kill is used or written anew."""
+    context = multiprocessing.get_context("fork")
+    ends = []
+    for number in range(1, 8):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        dying = context.Process(target=_accept_and_die, args=(folder, number))
+        dying.start()
+        dying.join()
+        ends.append(dying.exitcode)
+        with Store.open(folder / "store.sqlite") as store:
+            task = load_task(TINY / "scaled_sum.py")
+            started = store.events("r")[0]
+            assert isinstance(started, RunStarted)
+            accept = LibraryAcceptor(started, task, store)
+            answer = accept(Attempt(proposed(store, 2, BETTER), BETTER, evaluation(BETTER, 50, Source.MODELLED)))
+            assert answer.accepted
+            listing = list_entries(folder / "library")
+            assert ([answer.kernel], ()) == ([entry.digest for entry in listing.entries], listing.refused)
+            assert listing.entries[0].evaluation() is not None
+            standing = store.incumbent(task.name, task.source_digest, "h200", Source.MODELLED)
+            assert standing is not None
+            assert (answer.kernel, answer.path) == (standing.kernel, standing.path)
+            store.integrity_check()
+    assert [-signal.SIGKILL] * 5 + [0, 0] == ends
 
 
 def test_measured_profiles_without_a_duel_are_our_own_mistake(store: Store, tmp_path: Path) -> None:

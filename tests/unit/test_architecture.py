@@ -37,10 +37,11 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"core", "settings", "agents"},
     "wiring": {"core", "gpus", "store", "tasks", "seeds", "agents", "acceptor", "app", "models"},
     "runs": {"core", "settings", "gpus", "store", "tasks", "agents", "app", "models", "wiring"},
+    "certification": {"core", "settings", "gpus", "store", "kernels_generated", "app"},
     "previews": {"core", "seeds", "agents", "sandbox", "app", "models"},
     "cli": {
         *("core", "settings", "store", "tasks", "profiler", "kernels_generated", "leaderboard", "doctor", "app"),
-        *("models", "runs", "previews"),
+        *("models", "runs", "previews", "certification"),
     },
     "__main__": {"cli"},
 }

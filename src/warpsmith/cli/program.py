@@ -10,12 +10,14 @@ from warpsmith.cli.commands import (
     doctor,
     emulate,
     leaderboard,
+    library,
     optimize,
     profile,
     prompt,
     replay,
     resume,
     runs,
+    store,
     tasks,
     verify,
 )
@@ -34,11 +36,13 @@ program.command("optimize")(optimize.optimize)
 program.command("resume")(resume.resume)
 program.command("replay")(replay.replay)
 program.add_typer(runs.program, name="runs")
+program.add_typer(store.program, name="store")
 program.command("prompt")(prompt.prompt)
 program.command("verify")(verify.verify)
 program.command("profile")(profile.profile)
 program.command("emulate")(emulate.emulate)
 program.add_typer(tasks.program, name="tasks")
+program.add_typer(library.program, name="library")
 program.command("leaderboard")(leaderboard.leaderboard)
 program.command("doctor")(doctor.doctor)
 

@@ -8,12 +8,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from warpsmith.core.errors import StoreError
-from warpsmith.store.schema import APPLICATION_ID, TABLES, VERSION
+from warpsmith.store.schema import APPLICATION_ID, STEPS, VERSION
 
 BUSY_SECONDS = 30
 OLDEST_SQLITE = (3, 37)
 """STRICT tables."""
 CHOOSE_ANOTHER = "Choose another file with --store FILE or WARPSMITH_STORE."
+
+SALVAGE = (
+    "Save what can be read with `warpsmith store export DIR`, move the file away, and put it into a fresh store with "
+    "`warpsmith store import DIR`."
+)
 
 
 @contextmanager
@@ -28,17 +33,16 @@ def complaints_of(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise StoreError(f"the store {path} failed: {error}.", remedy=_remedy(str(error))) from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"the store {path} is damaged or is no store: {error}.",
-            remedy=f"Move the file away and start afresh. {CHOOSE_ANOTHER}",
-        ) from error
+        raise StoreError(f"the store {path} is damaged or is no store: {error}.", remedy=SALVAGE) from error
 
 
 def _remedy(complaint: str) -> str:
     if "locked" in complaint:
         return "Another process holds it; wait for that one to end, or stop it."
-    if "full" in complaint:
-        return "Free some disk space and run the command again."
+    if "full" in complaint or "disk I/O" in complaint:
+        return "Free some disk space and run the command again; what was recorded before is safe."
+    if "readonly" in complaint:
+        return f"Make the file and its folder writable. {CHOOSE_ANOTHER}"
     return f"Check that its folder exists and can be written. {CHOOSE_ANOTHER}"
 
 
@@ -76,12 +80,19 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    with transaction(connection):
-        if _check_ownership(connection, path) == 0:
-            for statement in TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+    if _check_ownership(connection, path) < VERSION:
+        with transaction(connection):
+            # Asked again behind the lock: another process may have brought it up to date meanwhile.
+            _migrate(connection, _check_ownership(connection, path))
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Take every step from `version` to the present; all in one transaction, so that a cut leaves the old store."""
+    for step in range(version, VERSION):
+        for statement in STEPS[step].split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _check_ownership(connection: sqlite3.Connection, path: Path) -> int:

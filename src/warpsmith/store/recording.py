@@ -92,7 +92,7 @@ def read_recording(path: Path, store: Store) -> str:
         if digest_text(text) != digest:
             raise SettingsError(f"{path} is damaged: text {digest[:12]} is not what its digest says.")
         store.put_text(text)
-    if not store.events(run):
-        for at, event in enumerate(events):
-            store.append(run, event, at=at)
+    # Where an earlier reading was cut short it goes on; what is there stays.
+    for at in range(len(store.events(run)), len(events)):
+        store.append(run, events[at], at=at)
     return run

@@ -1,14 +1,17 @@
-"""Tables of the store and their version."""
+"""Tables of the store, their version, and the way from each older one."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 APPLICATION_ID = 0x77736D74
 """`wsmt`: marks a SQLite file as a warpsmith store (SQLite's file format, section 1.3.16)."""
 
-VERSION = 1
-"""Kept in SQLite's `user_version`; raise it with every change below."""
+VERSION = 2
+"""Kept in SQLite's `user_version`."""
 
-TABLES = """
+FIRST = """
 CREATE TABLE runs (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     run TEXT NOT NULL UNIQUE,
@@ -42,3 +45,13 @@ CREATE TABLE incumbents (
     PRIMARY KEY (task, task_digest, target, source)
 ) STRICT;
 """
+"""The first version. It and the steps below never change: a store of any age passes through each of them once."""
+
+STEPS: Mapping[int, str] = MappingProxyType(
+    {
+        0: FIRST,
+        # Listing runs counts events and looks at their times: without reading every payload on the way.
+        1: "CREATE INDEX events_listed ON events (run, seq, kind, recorded_at)",
+    }
+)
+"""Version -> statements that make the next one of it; version 0 is an empty file."""

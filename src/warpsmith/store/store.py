@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import StoreError
 from warpsmith.core.events import EVENT, Accepted, Called, Confirmed, Evaluated, Event, RunFinished, RunStarted
 from warpsmith.core.quantity import Source
-from warpsmith.store.database import complaints_of, connect, transaction, unsynced
+from warpsmith.store.database import SALVAGE, complaints_of, connect, transaction, unsynced
 from warpsmith.store.incumbents import Incumbent
 from warpsmith.store.runs import SUMMARIES, StoredRun
 
@@ -86,9 +87,20 @@ class Store:
         Raises:
             StoreError: a payload is damaged.
         """
+        return tuple(self.each_event(run))
+
+    def each_event(self, run: str) -> Iterator[Event]:
+        """The same one by one: what lies before damage is given before the error.
+
+        Raises:
+            StoreError: a payload is damaged.
+        """
         with self._guarded():
             rows = self._connection.execute("SELECT seq, payload FROM events WHERE run = ? ORDER BY seq", (run,))
-            return tuple(self._read_event(run, seq, payload) for seq, payload in rows)
+            for expected, (seq, payload) in enumerate(rows):
+                if seq != expected:
+                    raise StoreError(f"run {run} in {self.path} lacks event {expected}.", remedy=SALVAGE)
+                yield self._read_event(run, seq, payload)
 
     def _read_event(self, run: str, seq: int, payload: str) -> Event:
         try:
@@ -132,6 +144,12 @@ class Store:
             rows = self._connection.execute(SUMMARIES).fetchall()
         return tuple(StoredRun(*row) for row in rows)
 
+    def run_names(self) -> tuple[str, ...]:
+        """Names of all runs, newest first."""
+        with self._guarded():
+            rows = self._connection.execute("SELECT run FROM runs ORDER BY position DESC").fetchall()
+        return tuple(str(row[0]) for row in rows)
+
     def newest_run(self) -> StoredRun | None:
         """The run that started last, or None."""
         return next(iter(self.runs()), None)
@@ -145,7 +163,7 @@ class Store:
         row = self._connection.execute(
             "SELECT payload FROM incumbents WHERE (task, task_digest, target, source) = (?, ?, ?, ?)", key
         ).fetchone()
-        return None if row is None else Incumbent.model_validate_json(row[0])
+        return None if row is None else self._read_incumbent(key[0], key[2], row[0])
 
     def swap_incumbent(self, challenger: Incumbent, *, expected: str | None) -> bool:
         """Put the challenger in place if the present incumbent's kernel digest is `expected` (None: there is none).
@@ -166,18 +184,66 @@ class Store:
             )
             return True
 
+    def incumbents(self) -> tuple[Incumbent, ...]:
+        """Every kernel to beat.
+
+        Raises:
+            StoreError: one of them is damaged.
+        """
+        with self._guarded():
+            rows = self._connection.execute("SELECT task, target, payload FROM incumbents ORDER BY 1, 2").fetchall()
+        return tuple(self._read_incumbent(*row) for row in rows)
+
+    def _read_incumbent(self, task: str, target: str, payload: str) -> Incumbent:
+        try:
+            return Incumbent.model_validate_json(payload)
+        except ValidationError as error:
+            raise StoreError(
+                f"the kernel to beat for {task} on {target} in {self.path} cannot be read: {error.errors()[0]['msg']}.",
+                remedy=SALVAGE,
+            ) from error
+
+    def page_damage(self) -> tuple[str, ...]:
+        """What SQLite finds wrong with pages, indices and references; empty where nothing is."""
+        try:
+            with self._guarded():
+                rows = self._connection.execute("PRAGMA integrity_check").fetchall()
+                strays = self._connection.execute("PRAGMA foreign_key_check").fetchall()
+        except StoreError as error:
+            return (error.message,)
+        said = [line for row in rows for line in str(row[0]).splitlines() if line != "ok"]
+        return tuple(said + [f"a row of {table} belongs to no run" for table, *_ in strays])
+
     def integrity_check(self) -> None:
         """Read every page and every event.
 
         Raises:
             StoreError: naming the first damage.
         """
+        damage = self.page_damage()
+        if damage:
+            raise StoreError(f"the store {self.path} is damaged: {damage[0]}.", remedy=SALVAGE)
+        for run in self.run_names():
+            self.events(run)
+
+    def compact(self) -> tuple[int, int]:
+        """Give back the space of what was replaced, and fold the log into the file: bytes before and after.
+
+        Raises:
+            StoreError: another process is writing, or there is no disk space for the copy that this takes.
+        """
+        before = self._bytes()
         with self._guarded():
-            verdict = str(self._connection.execute("PRAGMA integrity_check").fetchone()[0])
-        if verdict != "ok":
-            raise StoreError(f"the store {self.path} is damaged: {verdict}.", remedy="Move the file away.")
-        for summary in self.runs():
-            self.events(summary.run)
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return before, self._bytes()
+
+    def files(self) -> tuple[Path, ...]:
+        """The store's file, its log and the log's index, whether they are there or not."""
+        return (self.path, *(self.path.with_name(self.path.name + part) for part in ("-wal", "-shm")))
+
+    def _bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.files()[:2] if path.is_file())
 
     def _guarded(self) -> AbstractContextManager[None]:
         return complaints_of(self.path)
