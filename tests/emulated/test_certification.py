@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +76,7 @@ def test_a_verdict_tells_what_it_was_given_under(shelf: Shelf) -> None:
     assert ("", "") == (met.device, met.driver)
 
 
-def test_a_stale_kernel_that_passes_again_is_served_again(shelf: Shelf, open_store: Callable[[Path], Store]) -> None:
+def test_a_stale_kernel_that_passes_again_is_served_again(shelf: Shelf) -> None:
     folder = shelf.put(shelf.honest)
     before = read_entry(folder)
     profile = shelf.evaluation.profile
@@ -90,7 +89,8 @@ def test_a_stale_kernel_that_passes_again_is_served_again(shelf: Shelf, open_sto
         path=str(folder),
         profile=profile,
     )
-    assert open_store(shelf.store).swap_incumbent(standing, expected=None)
+    with Store.open(shelf.store) as store:
+        assert store.swap_incumbent(standing, expected=None)
     (listed,) = standings(shelf.library, "scaled_sum")
     assert (Standing.STALE, True) == (listed.standing, "edition 0" in listed.reason)
     (report,) = certify(shelf.library, shelf.store, "scaled_sum")
@@ -102,7 +102,8 @@ def test_a_stale_kernel_that_passes_again_is_served_again(shelf: Shelf, open_sto
     served, _ = find(str(TINY / "scaled_sum.py"), None, (shelf.library,))
     assert [after.digest] == [entry.digest for entry in served]
     assert [] == list(certify(shelf.library, shelf.store, "scaled_sum", stale=True))
-    kept = open_store(shelf.store).incumbent("scaled_sum", shelf.task.source_digest, "h200", Source.MODELLED)
+    with Store.open(shelf.store) as store:
+        kept = store.incumbent("scaled_sum", shelf.task.source_digest, "h200", Source.MODELLED)
     assert kept is not None
     assert Path(kept.path).is_dir()
 
