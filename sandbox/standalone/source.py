@@ -19,8 +19,14 @@ from warpsmith.sandbox.builds import Compiler
 from warpsmith.sandbox.emulator.launch import LoadedModule, load
 from warpsmith.sandbox.emulator.program import Entry
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.screen.headers import HOST, HOST_REMEDY
 
 _FILE = re.compile(r'^\s*\.file\s+1\s+"([^"]+)"', re.MULTILINE)
+_RUNTIME = re.compile(
+    r"^[ \t]*#[ \t]*include[ \t]*<(?:cuda_runtime(?:_api)?|cuda|device_launch_parameters)\.h>[^\n]*$", re.MULTILINE
+)
+"""Headers that most files include for their host code; what they declare for device code is built in."""
+_WITH_HOST_CODE = "Keep device code alone, or compile the file with nvcc -ptx -lineinfo and give the PTX."
 _UNKNOWN_REGISTERS = 32
 """Registers a thread is taken to use where no assembler has said."""
 
@@ -101,10 +107,11 @@ def read_cuda(
             file=str(file),
             line=signature.line,
         )
-    unit = TranslationUnit(text=text, preamble="", appendix="", names=(chosen,))
+    unit = TranslationUnit(text=_RUNTIME.sub("", text), preamble="", appendix="", names=(chosen,))
     artifact = compiler(unit, arch.target)
     if isinstance(artifact, CompileFailed):
-        return artifact
+        said = artifact.message.replace(HOST, "host code cannot run here").replace(HOST_REMEDY, _WITH_HOST_CODE)
+        return artifact.model_copy(update={"message": said})
     module = parse_module(artifact.ptx)
     entry = module.entry(artifact.entries[chosen])
     names = [parameter.name for parameter in signature.parameters] if signature else []

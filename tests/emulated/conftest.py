@@ -144,7 +144,12 @@ def compiled(source: str) -> LoadedModule:
     from warpsmith.sandbox.compile.toolchain import find_toolchain
 
     _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"candidate", 0, [], [])
-    options = [b"-arch=compute_80", b"-lineinfo", *(f"-I{folder}".encode() for folder in find_toolchain().include)]
+    options = [
+        b"-arch=compute_80",
+        b"-lineinfo",
+        b"--device-int128",
+        *(f"-I{folder}".encode() for folder in find_toolchain().include),
+    ]
     (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     _, size = nvrtc.nvrtcGetProgramLogSize(program)
     log = bytearray(size)

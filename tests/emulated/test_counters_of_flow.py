@@ -92,6 +92,20 @@ def test_instructions_go_to_their_pipes(count, fresh):
     assert {"alu": 10, "fma": 4, "sfu": 4, "half": 2, "fp64": 2, "lsu": 2, "control": 4} == found.warp_instructions
 
 
+def test_conversions_go_to_the_pipe_of_what_the_assembler_makes_of_them(count, fresh):
+    """HADD2.F32, F2FP, a shift and FADD.SAT are no work of the special-function unit; F2I, F2F and FRND are."""
+    body = """.reg .b16 %h<5>; .reg .f64 %d<3>;
+        mov.f32 %f1, 0f3F800000;
+        cvt.rn.f16.f32 %h1, %f1; cvt.rn.bf16.f32 %h2, %f1; cvt.rn.f16x2.f32 %r1, %f1, %f1; cvt.rna.tf32.f32 %r2, %f1;
+        cvt.f32.f16 %f2, %h1; cvt.f32.bf16 %f3, %h2; cvt.sat.f32.f32 %f4, %f2;
+        cvt.rzi.s32.f32 %r3, %f2; cvt.rzi.ftz.s32.f32 %r4, %f2; cvt.f64.f32 %d1, %f2; cvt.rni.f32.f32 %f5, %f2;
+        cvt.rm.f16.f32 %h3, %f1; ret; }"""
+    found = count(HEAD + body, 1, 64, fresh(zeros(1)))
+    # Two warps. alu: mov, the four that round to nearest, bf16 to fp32; half: fp16 to fp32; fma: the saturation.
+    # sfu: two F2I, of which one flushes, F2F to fp64, FRND, and rounding to fp16 in another direction.
+    assert {"alu": 2 * 6, "half": 2, "fma": 2, "sfu": 2 * 5, "control": 2} == found.warp_instructions
+
+
 def test_a_matrix_instruction_does_two_operations_for_each_product(count, fresh):
     body = """.reg .b32 %a<5>; .reg .f32 %c<5>;
         mov.b32 %a1, 0; mov.b32 %a2, 0; mov.b32 %a3, 0; mov.b32 %a4, 0;

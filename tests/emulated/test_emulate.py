@@ -188,6 +188,19 @@ def test_a_plain_file_may_write_its_own_variables(tmp_path: Path, capsys: Captur
     assert (0, [42]) == (code, found["outputs"][0]["first"])
 
 
+def test_a_plain_file_may_include_the_runtime_but_has_no_host_code(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "twice.cu"
+    kernel = "#include <cuda_runtime.h>\n__global__ void twice(int* y) { y[threadIdx.x] *= 2; }\n"
+    launch = ["--grid", "1", "--block", "4", "--arg", "inout:i32[4]=arange"]
+    path.write_text(kernel)
+    code, found = emulate(capsys, path, *launch)
+    assert (0, [0, 2, 4, 6]) == (code, found["outputs"][0]["first"])
+    path.write_text(kernel + "int main() { int* y; cudaMalloc(&y, 16); twice<<<1, 4>>>(y); }\n")
+    code, found = emulate(capsys, path, *launch)
+    assert (1, "CompileFailed", 3) == (code, found["outcome"], found["line"])
+    assert "nvcc -ptx -lineinfo" in found["message"]
+
+
 def test_an_instruction_that_is_not_there_is_unsupported(copy: Path, capsys: Captured) -> None:
     copy.write_text(PTX.replace("mov.u32 %r0, %tid.x;", "mov.u32 %r0, %tid.x; tcgen05.wait::ld.sync.aligned;"))
     arguments = ["--grid", "1", "--block", "32", "--arg", "u32[32]=arange", "--arg", "out:u32[32]"]

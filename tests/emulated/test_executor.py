@@ -51,6 +51,14 @@ def test_the_carry_passes_from_word_to_word(on: Executor) -> None:
     assert on.outputs(body, 4, threads=1) == expected
 
 
+def test_what_a_subtraction_leaves_is_the_carry_of_an_addition(on: Executor) -> None:
+    """`addc` behind `sub.cc` adds 1 where nothing was borrowed; `subc` borrows where `add.cc` carried nothing."""
+    body = """sub.cc.u32 %r2, 7, 5; addc.u32 %r3, 0, 0; sub.cc.u32 %r2, 5, 7; addc.u32 %r4, 0, 0;
+    add.cc.u32 %r2, 0, 0; subc.u32 %r5, 0, 0; add.cc.u32 %r2, -1, 1; subc.u32 %r6, 0, 0;
+    st.global.v4.u32 [%rd1], {%r3,%r4,%r5,%r6}; ret;"""
+    assert [1, 0, 0xFFFFFFFF, 0] == on.outputs(body, 4, threads=1)
+
+
 def test_shared_memory_carries_values_across_a_barrier(on: Executor) -> None:
     body = SHARED_REVERSE.format(barrier="bar.sync 0;")
     assert list(range(63, -1, -1)) == on.outputs(body, 64, threads=64, shared=256)

@@ -1,6 +1,7 @@
 """mbarrier on both executors: phases, counts, bytes, copies that arrive, and libcu++'s barrier and pipeline on it."""
 
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -217,3 +218,41 @@ RACE = """.shared .align 8 .b64 bar; .shared .b32 word; setp.eq.u32 %p1, %r0, 0;
 def test_arriving_releases_and_waiting_acquires(order: str, kind: FaultKind | None) -> None:
     found = Executor(vm.launch).run(RACE.format(order=order), threads=64).fault
     assert kind == (found.kind if found else None)
+
+
+STAGES = """
+#include <cooperative_groups.h>
+#include <cuda/pipeline>
+
+extern "C" __global__ void k(const float* x, float* y, int rounds) {
+    __shared__ cuda::pipeline_shared_state<cuda::thread_scope_block, 3> state;
+    __shared__ alignas(16) float s[3][128];
+    auto block = cooperative_groups::this_thread_block();
+    auto pipe = cuda::make_pipeline(block, &state);
+    float sum = 0;
+    for (int k = 0, fetched = 0; k < rounds; k++) {
+        for (; fetched < rounds && fetched < k + 3; fetched++) {
+            pipe.producer_acquire();
+            cuda::memcpy_async(block, s[fetched % 3], x + 128 * fetched, cuda::aligned_size_t<16>(512), pipe);
+            pipe.producer_commit();
+        }
+        WAIT
+        sum += s[k % 3][127 - threadIdx.x];
+        RELEASE
+    }
+    y[threadIdx.x] = sum;
+}"""
+
+
+def test_a_long_pipeline_is_checked_in_seconds(cuda, buffer, fresh) -> None:
+    """Each of 128 threads arrives at six objects in turn, thousands of times in all; one step left out is a race."""
+    x, y = np.arange(32 * 128, dtype=np.float32), np.zeros(128, np.float32)
+    start = time.process_time()
+    kernel = cuda(STAGES.replace("WAIT", "pipe.consumer_wait();").replace("RELEASE", "pipe.consumer_release();"))
+    assert kernel.run(1, 128, buffer(x), fresh(y), 32).fault is None
+    assert time.process_time() - start < 20
+    np.testing.assert_array_equal(x.reshape(32, 128)[:, ::-1].sum(0), y)
+    early = cuda(STAGES.replace("WAIT", "").replace("RELEASE", "pipe.consumer_wait(); pipe.consumer_release();"))
+    found = early.run(1, 128, buffer(x), fresh(y), 32).fault
+    assert found is not None
+    assert found.kind in (FaultKind.RACE, FaultKind.UNINITIALISED)

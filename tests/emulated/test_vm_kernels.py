@@ -283,3 +283,22 @@ def test_pointers_move_in_the_lanes_that_are_there(ptx, fresh):
     expected = np.zeros(64, np.uint32)
     expected[:8], expected[32:56] = np.arange(8), np.arange(8, 32)
     assert np.array_equal(expected, on_every_build(run))
+
+
+WIDE_QUOTIENTS = """extern "C" __global__ void k(const long long* a, const long long* b, long long* low,
+                                                long long* high) {
+    __int128 q = (__int128(a[threadIdx.x]) * b[threadIdx.x]) / 12345678901234567ll;
+    low[threadIdx.x] = q;
+    high[threadIdx.x] = q >> 64;
+}"""
+
+
+def test_quotients_of_128_bits(cuda, buffer, fresh):
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(-(2**63), 2**63, (2, 64), dtype=np.int64)
+    low, high = np.zeros((2, 64), np.int64)
+    found = cuda(WIDE_QUOTIENTS).run(1, 64, buffer(a), buffer(b), fresh(low), fresh(high))
+    assert found.fault is None
+    for x, y, lo, hi in zip(*(v.tolist() for v in (a, b, low, high)), strict=True):
+        magnitude = abs(x * y) // 12345678901234567
+        assert (magnitude if x * y >= 0 else -magnitude) == hi << 64 | lo & (2**64 - 1)

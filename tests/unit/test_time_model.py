@@ -329,3 +329,19 @@ def test_overlap_lies_between_the_largest_and_the_sum() -> None:
     assert overlapped([10.0, 10.0], 4.0) == pytest.approx(11.9, rel=0.01)
     assert overlapped([], 4.0) == overlapped([0.0, 0.0], 4.0) == 0.0
     assert math.isfinite(overlapped([1e300, 1e300], 4.0))
+
+
+@pytest.mark.parametrize("gpu", ["a100", "h200"])
+def test_scalar_half_precision_is_not_held_up_by_the_special_function_unit(gpu):
+    """Per element: a fp16 value widened, one fused multiply-add, the sum rounded: HADD2.F32, FFMA, F2FP."""
+    arch = find_architecture(gpu)
+    warps = 2.0**20
+    found = launch(arch.sms * 64, 256, {"half": warps, "fma": warps, "alu": warps}, arch=arch)
+    # The ALU's 64 lanes are the narrowest: 32 x 2^20 / (64 x multiprocessors) clocks. 16 lanes of the SFU would take
+    # two conversions eight times as long.
+    clocks = 32 * warps / (64 * arch.sms)
+    assert found.limits["alu"] == pytest.approx(clocks / arch.clock_mhz)
+    assert found.limits["sfu"] == 0
+    assert launch(arch.sms * 64, 256, {"sfu": 2 * warps}, arch=arch).limits["sfu"] == pytest.approx(
+        8 * clocks / arch.clock_mhz
+    )

@@ -2,6 +2,12 @@
 
 Names keep one spelling: `cvt.s32.f32` always carries its rounding (`rni rzi rmi rpi`), conversions that are exact
 carry none, and `.sat` is dropped where the clamp is implied (every float to integer conversion clamps).
+
+Pipes follow the machine instruction that ptxas (CUDA 13.0, sm_80 and sm_90a) makes of a conversion. Rounding to fp16,
+bf16, tf32 and fp8 is F2FP, "fast FP32-to-FP16 conversion" on the ALU pipe (Nsight Compute documentation, "Pipelines");
+fp16 to fp32 is HADD2.F32, bf16 to fp32 a shift, `.sat` and `.ftz` alone an addition. What is left is F2F, F2I, I2F and
+FRND, which the same page gives to the XU, here `SFU`. From sm_90 ptxas has I2FP for 32-bit integers to fp32, which is
+charged as I2F: its pipe is not documented.
 """
 
 from __future__ import annotations
@@ -97,8 +103,10 @@ def _integer_to_float_text(form: Format, source: str, mode: str) -> str:
     return f"to_{form.name}_dir({wide}, {DIRECTED[mode]})"
 
 
-def _row(target: Format, source: Format, name: str, meaning: Callable[..., int], text: str) -> LaneRow:
-    return LaneRow(name, CPP_TYPE[target.name], (CPP_TYPE[source.name],), meaning, text, Pipe.SFU)
+def _row(
+    target: Format, source: Format, name: str, meaning: Callable[..., int], text: str, pipe: Pipe = Pipe.SFU
+) -> LaneRow:
+    return LaneRow(name, CPP_TYPE[target.name], (CPP_TYPE[source.name],), meaning, text, pipe)
 
 
 def _widening() -> Iterator[LaneRow]:
@@ -108,7 +116,8 @@ def _widening() -> Iterator[LaneRow]:
             return source.convert(a, target)
 
         text = f"{target.name}({READ[source.name]})"
-        yield _row(target, source, f"cvt.{target.name}.{source.name}", convert, text)
+        widened = {F16: Pipe.HALF, BF16: Pipe.ALU}.get(source, Pipe.SFU) if target is F32 else Pipe.SFU
+        yield _row(target, source, f"cvt.{target.name}.{source.name}", convert, text, widened)
 
 
 def _narrowing() -> Iterator[LaneRow]:
@@ -122,18 +131,18 @@ def _narrowing() -> Iterator[LaneRow]:
 
             name = f"cvt.{mode}.{target.name}.{source.name}"
             text = _narrowing_text(source, target, mode)
-            yield _row(target, source, name, convert, text)
+            pipe = Pipe.ALU if source is F32 and mode in ("rn", "rz") else Pipe.SFU
+            yield _row(target, source, name, convert, text, pipe)
             if source is F32 and mode in ("rn", "rz"):
 
                 def rectify(a: int, convert: Callable[[int], int] = convert, target: Format = target) -> int:
                     return target.rectified(convert(a))
 
                 name = f"cvt.{mode}.relu.{target.name}.f32"
-                yield _row(target, source, name, rectify, f"relu_{target.name}({text})")
+                yield _row(target, source, name, rectify, f"relu_{target.name}({text})", pipe)
             if source is F32 and target is F16 and mode == "rn":
-                yield _row(
-                    F16, F32, "cvt.rn.sat.f16.f32", lambda a: F16.saturated(F32.convert(a, F16)), f"sat_f16({text})"
-                )
+                text = f"sat_f16({text})"
+                yield _row(F16, F32, "cvt.rn.sat.f16.f32", lambda a: F16.saturated(F32.convert(a, F16)), text, Pipe.ALU)
 
 
 def _narrowing_text(source: Format, target: Format, mode: str) -> str:
@@ -157,19 +166,20 @@ def _same_format() -> Iterator[LaneRow]:
             text = f"to_{form.name}({text})" if form in (F16, BF16) else text
             yield _row(form, form, f"cvt.{mode}i.{form.name}.{form.name}", integral, text)
         saturated = f"sat_{form.name}(a)" if form in (F16, BF16) else "sat(a)"
-        yield _row(form, form, f"cvt.sat.{form.name}.{form.name}", form.saturated, saturated)
+        pipe = {F32: Pipe.FMA, F64: Pipe.FP64}.get(form, Pipe.HALF)
+        yield _row(form, form, f"cvt.sat.{form.name}.{form.name}", form.saturated, saturated, pipe)
     yield from _flushing()
     yield _row(BF16, F16, "cvt.rn.bf16.f16", lambda a: F16.convert(a, BF16), "to_bf16(f16(a))")
     yield _row(F16, BF16, "cvt.rn.f16.bf16", lambda a: BF16.convert(a, F16), "to_f16(bf16(a))")
-    yield _row(F16, F16, "cvt.f16.f16", lambda a: a, "a")
-    yield _row(BF16, BF16, "cvt.bf16.bf16", lambda a: a, "a")
-    yield _row(F32, F32, "cvt.f32.f32", lambda a: a, "a")
-    yield _row(F64, F64, "cvt.f64.f64", lambda a: a, "a")
+    yield _row(F16, F16, "cvt.f16.f16", lambda a: a, "a", Pipe.ALU)
+    yield _row(BF16, BF16, "cvt.bf16.bf16", lambda a: a, "a", Pipe.ALU)
+    yield _row(F32, F32, "cvt.f32.f32", lambda a: a, "a", Pipe.ALU)
+    yield _row(F64, F64, "cvt.f64.f64", lambda a: a, "a", Pipe.ALU)
 
 
 def _flushing() -> Iterator[LaneRow]:
     """`.ftz` where it can be seen: f32 beside f32 or f64, and rounding a subnormal up or down to an integer."""
-    yield _row(F32, F32, "cvt.ftz.f32.f32", F32.flushed, "ftz(a)")
+    yield _row(F32, F32, "cvt.ftz.f32.f32", F32.flushed, "ftz(a)", Pipe.FMA)
     yield _row(F64, F32, "cvt.ftz.f64.f32", lambda a: F32.convert(F32.flushed(a), F64), "f64(ftz(a))")
     for mode in ("rn", "rz", "rm", "rp"):
 
@@ -208,7 +218,7 @@ def _packing() -> Iterator[LaneRow]:
                 # The operand is the only `a` that stands alone in parentheses or before a comma.
                 other = one.replace("(a)", "(b)").replace("(a,", "(b,")
                 name = f"cvt.{mode}{relu}.{target.name}x2.f32"
-                yield LaneRow(name, "u32", ("f32", "f32"), pack, f"pack16({other}, {one})", Pipe.SFU)
+                yield LaneRow(name, "u32", ("f32", "f32"), pack, f"pack16({other}, {one})", Pipe.ALU)
 
 
 def _tf32(mode: str) -> Callable[[int], int]:
@@ -250,11 +260,11 @@ def _eight_bit_pairs() -> Iterator[LaneRow]:
 
         n = form.name
         text = f"u16(to_{n}(a) << 8 | to_{n}(b))"
-        yield LaneRow(f"cvt.rn.satfinite.{n}x2.f32", "u16", ("f32", "f32"), from_floats, text, Pipe.SFU)
+        yield LaneRow(f"cvt.rn.satfinite.{n}x2.f32", "u16", ("f32", "f32"), from_floats, text, Pipe.ALU)
         text = f"u16(to_{n}(high16(a)) << 8 | to_{n}(low16(a)))"
-        yield LaneRow(f"cvt.rn.satfinite.{n}x2.f16x2", "u16", ("u32",), from_halves, text, Pipe.SFU)
+        yield LaneRow(f"cvt.rn.satfinite.{n}x2.f16x2", "u16", ("u32",), from_halves, text, Pipe.ALU)
         text = f"pack16(to_f16({n}(u8(a))), to_f16({n}(u8(a >> 8))))"
-        yield LaneRow(f"cvt.rn.f16x2.{n}x2", "u32", ("u16",), to_halves, text, Pipe.SFU)
+        yield LaneRow(f"cvt.rn.f16x2.{n}x2", "u32", ("u16",), to_halves, text, Pipe.ALU)
 
 
 ROWS: tuple[LaneRow, ...] = (
@@ -265,7 +275,7 @@ ROWS: tuple[LaneRow, ...] = (
     *_narrowing(),
     *_same_format(),
     *_packing(),
-    LaneRow("cvt.rna.tf32.f32", "u32", ("f32",), _tf32("rna"), "to_tf32_away(a)", Pipe.SFU),
-    LaneRow("cvt.rn.tf32.f32", "u32", ("f32",), _tf32("rn"), "to_tf32(a)", Pipe.SFU),
+    LaneRow("cvt.rna.tf32.f32", "u32", ("f32",), _tf32("rna"), "to_tf32_away(a)", Pipe.ALU),
+    LaneRow("cvt.rn.tf32.f32", "u32", ("f32",), _tf32("rn"), "to_tf32(a)", Pipe.ALU),
     *_eight_bit_pairs(),
 )

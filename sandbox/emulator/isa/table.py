@@ -14,11 +14,14 @@ from .spelling_warp import warp_name
 from .steps import Scratch, Step, is_lane_instruction, steps
 from .warps import warp_rows
 
+FLUSHING = "cvt.ftz.f32.f32"
+"""The step that a conversion of a flushed operand begins with; ptxas makes it a modifier of the conversion."""
+
 __all__ = ["Scratch", "Step", "all_rows", "is_lane_instruction", "lookup", "steps", "warp_row"]
 
 
 def lookup(instr: Instr) -> Row:
-    """The row of an instruction; of a compound lane instruction, its first.
+    """The row of an instruction; of a compound lane instruction, its first but for the flushing of an operand.
 
     Raises:
         UnsupportedInstruction: there is none.
@@ -26,6 +29,8 @@ def lookup(instr: Instr) -> Row:
     if not is_lane_instruction(instr):
         return warp_row(instr)
     carried_out = steps(instr)
+    if len(carried_out) > 1 and carried_out[0].row.name == FLUSHING:
+        return carried_out[1].row
     # A result that nobody keeps has no step; it still is a move.
     return carried_out[0].row if carried_out else _first_lane_row()
 

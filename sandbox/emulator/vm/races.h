@@ -79,6 +79,7 @@ struct Toucher {
     const u8* bytes;
     u32 start;           // of the lane's access
     bool issues;         // an asynchronous copy begins: what it overwrites is gone, what it brings not there yet
+    bool object;         // an operation on an mbarrier: nothing else touches the word but what ends its life
 };
 
 // Whether `thread`, whose store may be a lower lane's part of the same instruction, stores the same at [at, at + size).
@@ -291,7 +292,7 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
     Races* r = t.races;
     if (__builtin_expect(collides_with_write(t, cell, true, found), 0))
         return writes_the_same(t, at, size, found.thread) && join_writers(t, cell, found);
-    if (t.atomic && cell.atomic && cell.write_stamp > r->base && !writers_over(t, cell, true)) {
+    if (t.atomic && cell.atomic && cell.write_stamp > r->base && (t.object || !writers_over(t, cell, true))) {
         add_writer(t, cell);
         cell.atomic = 1;
         return !still_reading(t, cell.read, found) && !still_reading(t, cell.before, found);

@@ -88,13 +88,13 @@ static void strong_access(Warp* w, const Operation* op, u32 lane, u64 space, u64
     write_strongly(k, thread, space, address, far, reads);
 }
 
-// The same, and what tells a value that a thread waited for from one it takes to be there.
-static void begin_strong(Warp* w, const Operation* op, u32 lane, u64 space, u64 address, Use use) {
+// The same, and what tells a value that a thread waited for from one it takes to be there. An update need not publish.
+static void begin_strong(Warp* w, const Operation* op, u32 lane, u64 space, u64 address, Use use, bool publishes = true) {
     Order* r = w->worker->order;
     u32 i = w->index;
     if (use == Use::UPDATE || op->flags & WS_AWAITS) r->shared_flags[i] = r->stamp[i];
     else if (use == Use::WRITE && r->shared_flags[i] == r->stamp[i]) r->stamp[i] = ++r->now;
-    strong_access(w, op, lane, space, address, use != Use::WRITE, use != Use::READ);
+    strong_access(w, op, lane, space, address, use != Use::WRITE, publishes && use != Use::READ);
 }
 
 // A volatile load that finds what another lane of its warp stored, without waiting for it and without anything
