@@ -14,6 +14,7 @@ from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.libraries import libraries_for
 from warpsmith.tasks.validate import validate
 
 SHIPPED = Path(__file__).resolve().parent
@@ -50,6 +51,8 @@ def load_task(name_or_path: str | Path) -> Task:
         raise TaskError(f"{path}: cannot be read: {error}.") from error
     task = _the_one_task(path, text, _execute(path, text))
     loaded = replace(task, path=str(path), source_digest=_digest(path, text))
+    if path.is_relative_to(SHIPPED):
+        loaded = replace(loaded, baselines=(*task.baselines, *libraries_for(task.name)))
     validate(loaded, text)
     if path.is_relative_to(SHIPPED) and (task.name, task.family) != (path.stem, path.parent.name):
         raise TaskError(

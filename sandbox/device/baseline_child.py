@@ -19,7 +19,7 @@ from warpsmith.profiler.nvml import NvmlSensor, Sensor
 from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.device.baseline_timing import Call, CudaGpu, TorchGpu, time_calls
 from warpsmith.tasks import load_task
-from warpsmith.tasks.sample import make_inputs, to_torch
+from warpsmith.tasks.sample import bound_dtypes, make_inputs, to_torch
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,15 @@ class BaselineAnswer(Record):
     version: str = ""
     timing: Timing | None = None
     absent: str = ""
+    error: float | None = None
+    """Relative L2 distance of its floating-point outputs from the reference's on the same device; None where it has
+    none, or is known to compute something else."""
+    note: str = ""
+    """What it does not do just as the task says."""
+
+
+LARGEST_ERROR = 0.05
+"""Relative L2 distance beyond which a library computes something else: half precision keeps far below it."""
 
 
 def serve(request: BaselineRequest, gpu: TorchGpu, place: Callable[[torch.Tensor], torch.Tensor]) -> BaselineAnswer:
@@ -58,13 +67,17 @@ def serve(request: BaselineRequest, gpu: TorchGpu, place: Callable[[torch.Tensor
     if baseline is not None and importlib.util.find_spec(baseline.package.partition(".")[0]) is None:
         return BaselineAnswer(baseline=request.baseline, absent=f"{baseline.package} is not installed")
     try:
-        timing = time_calls(
-            gpu, _mint(task, workload, request, baseline, place), _sensor(request.uuid), seconds=request.seconds
-        )
-    except Exception as error:  # noqa: BLE001 - whatever a library raises is its answer
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        mint = _mint(task, workload, request, baseline, place)
+        error = None if baseline is None or baseline.note else _error(task, workload, request, baseline, place)
+        if error is not None and not error <= LARGEST_ERROR:
+            absent = f"it computes something else: relative L2 error {error:.2g}"
+            return BaselineAnswer(baseline=request.baseline, version=_version(baseline), absent=absent, error=error)
+        timing = time_calls(gpu, mint, _sensor(request.uuid), seconds=request.seconds)
+    except Exception as raised:  # noqa: BLE001 - whatever a library raises is its answer
+        reason = f"{type(raised).__name__}: {str(raised).strip().splitlines()[0] if str(raised).strip() else ''}"
         return BaselineAnswer(baseline=request.baseline, absent=reason[:400])
-    return BaselineAnswer(baseline=request.baseline, version=_version(baseline), timing=timing)
+    note = baseline.note if baseline else ""
+    return BaselineAnswer(baseline=request.baseline, version=_version(baseline), timing=timing, error=error, note=note)
 
 
 def _mint(
@@ -77,17 +90,76 @@ def _mint(
     function = _function(task, request.baseline, baseline)
 
     def mint(number: int) -> tuple[Call, int]:
-        drawn = make_inputs(task, workload, request.seed + number)
-        arguments: dict[str, Any] = {item.name: None for item in task.inputs}
-        arguments |= {name: place(to_torch(value)) for name, value in drawn.items()}
-        parameters = inspect.signature(task.reference).parameters
-        arguments |= {name: value for name, value in dims_of(task, workload).items() if name in parameters}
-        given: Mapping[str, Any] = arguments
-        if baseline is not None and baseline.prepare is not None:
-            given = baseline.prepare(**arguments)
-        return lambda: function(**given), sum(value.nbytes for value in drawn.values())
+        arguments, nbytes = arguments_of(task, workload, request.seed + number, place)
+        return _bound(function, baseline, arguments), nbytes
 
     return mint
+
+
+def arguments_of(
+    task: Task, workload: Workload, seed: int, place: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[dict[str, Any], int]:
+    """Everything a reference may ask for by name, tensors placed, and the bytes of the inputs."""
+    import torch
+
+    drawn = make_inputs(task, workload, seed)
+    dims = dims_of(task, workload)
+    arguments: dict[str, Any] = {**dims, "dtypes": bound_dtypes(workload), **{item.name: None for item in task.inputs}}
+    arguments |= {name: place(to_torch(value)) for name, value in drawn.items()}
+    if task.rows:
+        arguments["rows"] = place(torch.arange(dims[task.rows]))
+    return arguments, sum(value.nbytes for value in drawn.values())
+
+
+def _bound(function: Callable[..., Any], baseline: Baseline | None, arguments: Mapping[str, Any]) -> Call:
+    """A call on these arguments, on their device: what it makes besides lies there as well."""
+    import torch
+
+    device = next(value.device for value in arguments.values() if isinstance(value, torch.Tensor))
+    given = arguments
+    if baseline is not None and baseline.prepare is not None:
+        with torch.device(device):
+            given = baseline.prepare(**_asked(baseline.prepare, arguments))
+    else:
+        given = _asked(baseline.run if baseline else function, arguments)
+
+    def call() -> Any:
+        with torch.device(device):
+            return function(**given)
+
+    return call
+
+
+def _asked(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(inspect.unwrap(function)).parameters
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def _error(
+    task: Task,
+    workload: Workload,
+    request: BaselineRequest,
+    baseline: Baseline,
+    place: Callable[[torch.Tensor], torch.Tensor],
+) -> float | None:
+    """How far a library's outputs are from the reference's, run on the same device and inputs."""
+    arguments, _ = arguments_of(task, workload, request.seed, place)
+    theirs = _outputs(task, _bound(baseline.run, baseline, arguments)())
+    ours = _outputs(task, _bound(task.reference, None, arguments)())
+    judged = {name for check in task.checks for name in check.outputs}
+    distances = [
+        float((theirs[name].float() - ours[name].float()).norm() / ours[name].float().norm().clamp(min=1e-30))
+        for name in theirs
+        if name in ours and name not in judged
+    ]
+    return max(distances, default=None)
+
+
+def _outputs(task: Task, returned: Any) -> dict[str, torch.Tensor]:
+    if isinstance(returned, Mapping):
+        return dict(returned)
+    values = returned if isinstance(returned, tuple | list) else (returned,)
+    return {item.name: value for item, value in zip(task.outputs, values, strict=False)}
 
 
 def _function(task: Task, name: str, baseline: Baseline | None) -> Callable[..., Any]:

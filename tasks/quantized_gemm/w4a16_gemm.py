@@ -150,8 +150,17 @@ TASK = Task(
         bench("Llama-2-13B qkv", 16, 15360, 5120, f"{LLAMA_2}: 3 x 5120 from hidden size 5120; 16 sequences"),
         bench("Llama-3-8B down", 64, 4096, 14336, f"{LLAMA_3}: hidden size 4096 from 14336; 64 sequences"),
         bench("Llama-3-8B qkv", 512, 6144, 4096, f"{LLAMA_3}: 4096 + 2 x 1024 from hidden size 4096; a prompt of 512"),
-        bench("Llama-2-7B down in groups of 32", 1, 4096, 11008, f"{LLAMA_2}: hidden size 4096 from 11008; one sequence", 32),
-        bench("Llama-2-7B qkv, a scale a column", 32, 12288, 4096, f"{LLAMA_2}: 3 x 4096 from 4096; 32 sequences", 4096),
+        bench(
+            "Llama-2-7B down in groups of 32",
+            1,
+            4096,
+            11008,
+            f"{LLAMA_2}: hidden size 4096 from 11008; one sequence",
+            32,
+        ),
+        bench(
+            "Llama-2-7B qkv, a scale a column", 32, 12288, 4096, f"{LLAMA_2}: 3 x 4096 from 4096; 32 sequences", 4096
+        ),
     ),
     cost=cost,
     # Half-precision accumulation shows 1.5e-3 relative at K = 128; three times the honest error and this stay below.

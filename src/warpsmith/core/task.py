@@ -128,9 +128,12 @@ class Baseline:
     package: str
     """What must be importable; where it is not, the baseline is named as absent."""
     run: Callable[..., Any]
-    """`run(**inputs)` on CUDA tensors in their declared dtypes, as `reference` is called; imports `package` itself."""
+    """`run(...)` on CUDA tensors in their declared dtypes and on dimensions, by name: those its signature asks for.
+    Imports `package` itself. Returns the outputs as `reference` does, or some of them by name."""
     prepare: Callable[..., Mapping[str, Any]] | None = None
-    """`prepare(**inputs)`: packs static inputs once, outside the time; what it returns goes to `run` instead."""
+    """`prepare(...)`, called likewise: packs static inputs once, outside the time; what it returns goes to `run`."""
+    note: str = ""
+    """What it does not do just as the task says; empty: its outputs must agree with the reference's."""
 
 
 @dataclass(frozen=True, slots=True)

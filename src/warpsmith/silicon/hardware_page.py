@@ -225,7 +225,10 @@ def _steps(difference: Mapping[str, Any]) -> str:
 
 
 def _why(unit: Mapping[str, Any]) -> str:
-    return str(unit.get("absent") or "; ".join(unit.get("notes", ())) or unit.get("version", ""))
+    if unit.get("absent"):
+        return str(unit["absent"])
+    otherwise = [unit["computes otherwise"]] if unit.get("computes otherwise") else []
+    return "; ".join([*otherwise, *unit.get("notes", ())]) or str(unit.get("version", ""))
 
 
 def _table(header: Sequence[str], rows: Any) -> Iterator[str]:
