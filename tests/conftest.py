@@ -1,6 +1,12 @@
 """Options of the suite, and what tests of every folder share."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
+
+from warpsmith.store import Store
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,3 +28,10 @@ def sanitizers(request: pytest.FixtureRequest) -> list[str]:
     """Compiler flags for C++ that a test builds: `make sanitize` has it checked like the VM."""
     checks = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-omit-frame-pointer", "-g1"]
     return checks if request.config.getoption("--sanitized") else []
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[[Path], Store]]:
+    """Opens a store at a path; it is closed when the test ends."""
+    with ExitStack() as opened:
+        yield lambda path: opened.enter_context(Store.open(path))

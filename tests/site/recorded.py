@@ -1,0 +1,46 @@
+"""A library and a store as one recorded run of a language model left them, without running anything again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from warpsmith.core.candidate import Candidate
+from warpsmith.core.events import Evaluated, Proposed, RunStarted
+from warpsmith.core.protocols import Evaluation
+from warpsmith.kernels_generated.accept import write_kernel
+from warpsmith.kernels_generated.manifest import Ancestor, Lineage
+from warpsmith.store import Store
+from warpsmith.store.recording import read_recording
+from warpsmith.tasks.load import load_task
+
+RECORDING = Path(__file__).parents[2] / "examples" / "runs" / "spconv_forward.jsonl"
+
+
+def record(store: Store, library: Path) -> tuple[str, tuple[Path, ...]]:
+    """Enter the recorded run; write each of its verified candidates to the library: the run's name, the folders."""
+    run = read_recording(RECORDING, store)
+    events = store.events(run)
+    started = next(event for event in events if isinstance(event, RunStarted))
+    proposed = {event.candidate: event for event in events if isinstance(event, Proposed)}
+    folders = [
+        _write(store, library, started, proposed[event.evaluation.candidate], event.evaluation)
+        for event in events
+        if isinstance(event, Evaluated) and event.evaluation.profile
+    ]
+    return run, tuple(folders)
+
+
+def _write(store: Store, library: Path, started: RunStarted, of: Proposed, evaluation: Evaluation) -> Path:
+    text = store.get_text(of.text_digest)
+    candidate = Candidate(task=started.task, language=of.language, text=text, knobs=of.knobs)
+    lineage = Lineage(
+        run=started.run,
+        coder=of.by,
+        judge=started.settings.judge,
+        strategy=started.settings.strategy,
+        rounds=of.round,
+        ancestors=(Ancestor(candidate=of.candidate, change=of.idea, by=of.by),),
+    )
+    created = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    return write_kernel(library, candidate, evaluation, task=load_task(started.task), lineage=lineage, created=created)
