@@ -48,11 +48,15 @@ def _other_architecture(ordinal: int, arch: Architecture) -> str:
     """A verdict belongs to an architecture: why this GPU's code is not the kernel's; empty where it is."""
     import torch
 
-    major, minor = torch.cuda.get_device_capability(ordinal)
-    if arch.runs_on((major, minor)):
+    found = torch.cuda.get_device_properties(ordinal)
+    if not arch.runs_on((found.major, found.minor)):
+        what = f"is {found.major}.{found.minor}"
+    elif found.multi_processor_count < arch.sms:
+        # A plan that fills the chip would wait for blocks that are not resident.
+        what = f"has {found.multi_processor_count} of its {arch.sms} multiprocessors"
+    else:
         return ""
-    name = torch.cuda.get_device_name(ordinal)
-    return f"the kernel was accepted for {arch.name} ({arch.target}), and {name} is {major}.{minor}"
+    return f"the kernel was accepted for {arch.name} ({arch.target}), and {found.name} {what}"
 
 
 class CudaCalls:

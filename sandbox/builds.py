@@ -56,6 +56,9 @@ class Builds:
     compiler: Compiler
     watched: bool = False
     """A person looks at one run: the code may print."""
+    with_gpu: bool = False
+    """A GPU runs the code: instructions that the emulator lacks do not end it, `lacking` names the first."""
+    lacking: Unsupported | None = None
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
     _cleared: set[tuple[str, str, tuple[tuple[int, str], ...]]] = field(default_factory=set)
     """Kernels found to depend on no address, by code, name and pointers."""
@@ -126,7 +129,9 @@ class Builds:
         if isinstance(artifact, CompileFailed):
             return self._explained(artifact)
         problem = screen(artifact, watched=self.watched, cooperative=_cooperative(self.kernel))
-        if problem is not None:
+        if isinstance(problem, Unsupported) and self.with_gpu:
+            self.lacking = self.lacking or problem
+        elif problem is not None:
             return self._with_target(problem)
         self._artifacts |= dict.fromkeys(group, artifact)
         return None

@@ -16,13 +16,14 @@ from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.errors import KernelFileError, TaskError
 from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
-from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Verified, WorkloadCheck, Wrong
+from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Unsupported, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Circumstances, Evaluation, Launcher, RunReply, StageReport
 from warpsmith.core.task import Task, Workload
 from warpsmith.sandbox.bench import CACHE, Bench
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.coverage import Ledger
+from warpsmith.sandbox.device.evidence import CLEAN
 from warpsmith.sandbox.edition import EDITION
 from warpsmith.sandbox.hardware import Gpu, Hardware
 from warpsmith.sandbox.screen.source import check_source
@@ -79,7 +80,8 @@ class _Evaluation:
         self.reports: list[StageReport] = []
         self.kernel = parse_kernel_file(candidate.text)
         self.kernel.check(gate.task)
-        self.builds = Builds(self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler)
+        with_gpu = gate.gpu is not None
+        self.builds = Builds(self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler, with_gpu=with_gpu)
         self.ledger = Ledger(self.builds)
         self.trials = Trials(gate.task, self.builds, gate.launcher, seed, self.ledger)
         self.minter = Minter(gate.task, self.builds.inside, seed)
@@ -93,13 +95,11 @@ class _Evaluation:
             self._screen_source()
             workloads = self._plan()
             self._compile(workloads)
-            checks = self._verify(workloads) + self._verify_hidden(workloads)
-            checks += self._verify_on_device(workloads)
-            if self.gate.profiled:
-                profile, more = self._profile()
-                checks += more
-                profile = self._measure(profile)
+            if self.builds.lacking is not None and self.gate.gpu is not None:
+                checks, profile = self._on_gpu_alone(workloads, self.gate.gpu, self.builds.lacking)
             else:
+                checks, profile = self._emulated(workloads)
+            if profile is None:
                 self.trials.note("what runs at bench sizes was not looked at")
             outcome: Outcome = Verified(checks=checks, schedules=SCHEDULES, notes=self.trials.notes)
         except _Ended as ended:
@@ -112,6 +112,55 @@ class _Evaluation:
             toolchain=self.builds.toolchain,
             circumstances=self._circumstances(),
         )
+
+    def _emulated(self, workloads: tuple[Workload, ...]) -> tuple[tuple[WorkloadCheck, ...], Profile | None]:
+        """On the emulator under every checker, then on a GPU where there is one."""
+        checks = self._verify(workloads) + self._verify_hidden(workloads)
+        checks += self._verify_on_device(workloads)
+        if not self.gate.profiled:
+            return checks, None
+        profile, more = self._profile()
+        return checks + more, self._measure(profile)
+
+    def _on_gpu_alone(
+        self, workloads: tuple[Workload, ...], gpu: Gpu, lacking: Unsupported
+    ) -> tuple[tuple[WorkloadCheck, ...], Profile | None]:
+        """What the emulator cannot run has the word of a GPU, and of compute-sanitizer at every workload."""
+        hardware = Hardware(self.gate.task, self.builds, gpu, self.seed)
+        with self._stage(Stage.DEVICE) as said:
+            minted = self._minted()
+            self._end_if(self._building(lambda: self.builds.build_all(minted)))
+            self._end_if(hardware.properties(workloads))
+            checks = hardware.verify((*workloads, *minted), PREPARED_TRIALS)
+            if not isinstance(checks, tuple):
+                raise _Ended(checks)
+            failure, told = hardware.sanitize_all((*workloads, *minted))
+            self._end_if(failure)
+            if told != CLEAN:
+                message = f"{lacking.message} It runs on the GPU, but nothing watched it there: {told}."
+                raise _Ended(lacking.model_copy(update={"message": message}))
+            said.append(f"not emulated; {len(checks)} runs, {told} at {len(workloads) + len(minted)} workloads")
+        self.trials.note(
+            f"not emulated ({lacking.message}): what ran was watched by compute-sanitizer alone, under whatever order "
+            "the GPU chose; coverage of the code is not known"
+        )
+        if not self.gate.profiled:
+            return checks, None
+        with self._stage(Stage.DEVICE) as said:
+            self._end_if(hardware.bench(CACHE))
+            profile = hardware.measure_alone(self.candidate.identity, CACHE)
+            if not isinstance(profile, Profile):
+                raise _Ended(profile)
+            said.append(f"{len(profile.workloads)} bench workloads compared whole and timed")
+        return checks, profile
+
+    def _minted(self) -> tuple[Workload, ...]:
+        """Hidden workloads; the candidate's domain has to leave room for some where the task's does."""
+        minted = self.minter.hidden()
+        if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
+            message = f"`requires` admits no size but those that the task lists: {self._domain()}"
+            raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
+        return minted
 
     def _circumstances(self) -> Circumstances:
         gpu = self.gate.gpu
@@ -177,10 +226,7 @@ class _Evaluation:
     def _verify_hidden(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
         """Run and compare workloads that did not exist when the candidate was written, and the task's properties."""
         with self._stage(Stage.EMULATE) as said:
-            minted = self.minter.hidden()
-            if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
-                message = f"`requires` admits no size but those that the task lists: {self._domain()}"
-                raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
+            minted = self._minted()
             self._end_if(self._building(lambda: self.builds.build_all(minted)))
             ran = [workload for workload in minted if self._run_minted(workload)]
             for number, prop in enumerate(self.gate.task.properties):

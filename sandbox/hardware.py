@@ -17,13 +17,14 @@ from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Launcher, RunRequest
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.profiler.measured import measured_profile
+from warpsmith.profiler.measured import measured_profile, unmodelled_profile
 from warpsmith.profiler.nvml import driver_version
+from warpsmith.profiler.roofline import speed_of_light
 from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.device.duel import timed_request
-from warpsmith.sandbox.device.evidence import sanitize, with_counters
+from warpsmith.sandbox.device.evidence import CLEAN, sanitize, with_counters
 from warpsmith.sandbox.device.launcher import DeviceLauncher
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.pool import Pool
@@ -31,6 +32,7 @@ from warpsmith.sandbox.device.timer import DeviceTimer, TimedRun, unsteady
 from warpsmith.sandbox.device.tools import Tools
 from warpsmith.sandbox.trials import Trials, first_difference, static_inputs, unwritten, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
+from warpsmith.tasks.oracle import exact_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +96,58 @@ class Hardware:
 
         Counters come with the first of them, or the reason why there are none.
         """
+        timings = self._timings(cache)
+        if not isinstance(timings, dict):
+            return timings
+        return self._counted(measured_profile(modelled, timings), cache)
+
+    def measure_alone(self, candidate: str, cache: BenchCache) -> Profile | Outcome:
+        """The same for code that the emulator cannot run: times beside the bounds, and the GPU's counters."""
+        timings = self._timings(cache)
+        if not isinstance(timings, dict):
+            return timings
+        bounds = {
+            item.name: speed_of_light(exact_cost(self.task, item, cache.inputs_of(self.task, item)), self.builds.arch)
+            for item in self.task.bench
+        }
+        return self._counted(unmodelled_profile(candidate, self.builds.arch.name, bounds, timings), cache)
+
+    def _timings(self, cache: BenchCache) -> dict[str, Timing] | Outcome:
         timings: dict[str, Timing] = {}
         for workload in self.task.bench:
             timed = self._time(workload, cache)
             if not isinstance(timed, Timing):
                 return _there(timed, workload)
             timings[workload.name] = timed
-        measured = measured_profile(modelled, timings)
+        return timings
+
+    def _counted(self, measured: Profile | Outcome, cache: BenchCache) -> Profile | Outcome:
         if not isinstance(measured, Profile):
             return measured
         first, *others = measured.workloads
         report = self.gpu.tools.counters([lower(self.request(self.task.bench[0], cache))])
         return measured.model_copy(update={"workloads": (with_counters(first, report), *others)})
 
+    def properties(self, workloads: Sequence[Workload]) -> Outcome | None:
+        """The task's properties, each at one of the workloads, where no emulator could see them hold."""
+        for number, prop in enumerate(self.task.properties):
+            failure = self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)])
+            if failure is not None:
+                return _there(failure)
+        return None
+
     def sanitize(self, workload: Workload) -> tuple[Outcome | None, str]:
         """compute-sanitizer over one call: the failure it found, and in words what its checkers came to."""
         failure, told = sanitize(self.gpu.tools, lower(timed_request(self.task, self.builds, workload, self.seed)))
         return (None if failure is None else _there(failure, workload)), told
+
+    def sanitize_all(self, workloads: Sequence[Workload]) -> tuple[Outcome | None, str]:
+        """The same over every workload; ends at the first failure, or where a checker cannot run, and says which."""
+        for workload in workloads:
+            failure, told = self.sanitize(workload)
+            if failure is not None or told != CLEAN:
+                return failure, told
+        return None, CLEAN
 
     def _time(self, workload: Workload, cache: BenchCache) -> Timing | Outcome:
         own = secrets.randbits(30)

@@ -10,6 +10,9 @@ from warpsmith.sandbox.device.lowering import Lowered
 from warpsmith.sandbox.device.sanitizer import Tool
 from warpsmith.sandbox.device.tools import Tools
 
+CLEAN = "compute-sanitizer clean"
+"""What `sanitize` says where all of its checkers ran and found nothing."""
+
 
 def sanitize(tools: Tools, call: Lowered) -> tuple[Outcome | None, str]:
     """compute-sanitizer's four checkers over one call: the candidate's failure, and in words what they came to."""

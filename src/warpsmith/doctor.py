@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from warpsmith.core.errors import DeviceError, WarpsmithError
-from warpsmith.gpus import Trouble, architecture_of, find_gpus
+from warpsmith.gpus import Trouble, architecture_of, find_gpus, why_unknown
+from warpsmith.profiler.nvml import driver_version
 from warpsmith.settings import Settings, api_keys
 
 if TYPE_CHECKING:
@@ -152,14 +153,16 @@ def _gpu(settings: Settings) -> Finding:
     if isinstance(found, Trouble):
         return Finding(name="gpu", state=State.WARNING, detail=f"{found.message} {_EMULATED}", remedy=found.remedy)
     unknown = [device for device in found if architecture_of(device) is None]
-    detail = "; ".join(_described(device) for device in found) + _driver_version()
+    detail = "; ".join(_described(device) for device in found) + (
+        f"; driver {version}" if (version := driver_version()) else ""
+    )
     if not unknown:
         return Finding(name="gpu", state=State.OK, detail=detail)
     return Finding(
         name="gpu",
         state=State.WARNING,
         detail=f"{detail}. {_EMULATED}" if len(unknown) == len(found) else detail,
-        remedy=f"{', '.join(device.name for device in unknown)}: not in the table of targets, or a part of a GPU.",
+        remedy=f"{'; '.join(why_unknown(device) for device in unknown)}: it is not used.",
     )
 
 
@@ -174,19 +177,6 @@ def _described(device: DeviceInfo) -> str:
     more = f" ({', '.join(lacks)})" if lacks else ""
     size = f"{device.memory_bytes / 2**30:.0f} GiB"
     return f"{device.name}{kind}, {major}.{minor}, {device.sms} SMs, {size}, {device.uuid}{more}"
-
-
-def _driver_version() -> str:
-    """The driver's own version, which CUDA does not tell; empty where NVML does not answer."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        version = str(pynvml.nvmlSystemGetDriverVersion())
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return ""
-    return f"; driver {version}"
 
 
 def _on_path(tool: str, purpose: str) -> Callable[[], Finding]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from warpsmith.core.arch import ARCHITECTURES, Architecture, find_architecture, recognise
+from warpsmith.core.arch import ARCHITECTURES, Architecture, find_architecture, recognise, unrecognised
 from warpsmith.core.errors import DeviceError, SettingsError
 from warpsmith.settings import Settings
 
@@ -118,7 +119,18 @@ def worker_command(settings: Settings) -> WorkerCommand:
 
 def architecture_of(device: DeviceInfo) -> Architecture | None:
     """The row of the architecture table that a GPU is; None where there is none, a MIG instance for one."""
-    return recognise(device.name, device.capability, device.sms)
+    return None if _is_instance(device) else recognise(device.name, device.capability, device.sms)
+
+
+def _is_instance(device: DeviceInfo) -> bool:
+    """Whether it is a MIG instance, which may bear its GPU's own name."""
+    return device.uuid.startswith("MIG-")
+
+
+def why_unknown(device: DeviceInfo) -> str:
+    """Why a GPU is no row of the table."""
+    name = f"{device.name} MIG" if _is_instance(device) and "MIG" not in device.name else device.name
+    return unrecognised(name, device.capability, device.sms)
 
 
 def choose_target(device: str, arch: str | None, settings: Settings) -> Target:
@@ -160,12 +172,17 @@ def _fitting(found: tuple[DeviceInfo, ...], wanted: Architecture | None, setting
 def _without(
     found: tuple[DeviceInfo, ...], emulated: Architecture, wanted: Architecture | None, *, insist: bool
 ) -> Target:
-    names = ", ".join(f"{device.name} ({device.sms} SMs)" for device in found)
+    names = "; ".join(
+        f"{device.name} ({device.sms} SMs)" if architecture_of(device) else why_unknown(device) for device in found
+    )
     what = f"an {wanted.name}" if wanted else f"one of {', '.join(ARCHITECTURES)}"
     message = f"The GPUs here are no match for {what}: {names}."
     if insist:
         raise DeviceError(message, remedy=f"Choose --arch to fit. {EMULATE}")
-    return Target(emulated, remark=f"{message} Kernels run on the emulator.")
+    remark = f"{message} Kernels run on the emulator."
+    # It goes with every verdict, too; but a run is long, and somebody who has a GPU expects it to be used.
+    logging.getLogger("warpsmith").warning(remark)
+    return Target(emulated, remark=remark)
 
 
 def _driver_is_there() -> bool:

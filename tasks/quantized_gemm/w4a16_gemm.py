@@ -2,8 +2,8 @@
 
 The problem is MARLIN's (Frantar et al., "MARLIN: Mixed-Precision Auto-Regressive Parallel Inference on Large Language
 Models", 2024): 4-bit codes, one fp16 scale per column and group of G rows; G = K is one scale a column. Codes are
-symmetric around 8, unless zero points say otherwise, as AWQ's do (Lin et al. 2023, arXiv:2306.00978). Weights are static,
-so a kernel may repack them once in a `[[prepare]]` launch.
+symmetric around 8, unless zero points say otherwise, as AWQ's do (Lin et al. 2023, arXiv:2306.00978). Weights are
+static, so a kernel may repack them once in a `[[prepare]]` launch.
 """
 
 from __future__ import annotations

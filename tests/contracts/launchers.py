@@ -10,22 +10,32 @@ from pathlib import Path
 
 import numpy as np
 
+from warpsmith.core.arch import find_architecture
 from warpsmith.core.artifact import Artifact
 from warpsmith.core.candidate import TranslationUnit
 from warpsmith.core.digest import digest_bytes
 from warpsmith.core.dtype import DType
+from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.plan import Arg, BoundBuffer, BoundFill, BoundLaunch, BoundPlan, IntArg, TensorArg
 from warpsmith.core.protocols import Launcher, RunReply, RunRequest
+from warpsmith.core.task import Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.compile import compile_cuda
+from warpsmith.sandbox.builds import Builds
+from warpsmith.sandbox.compile import compile_cuda, compile_unit
 from warpsmith.sandbox.device.launcher import DeviceLauncher
 from warpsmith.sandbox.device.lease import Leases
 from warpsmith.sandbox.device.messages import Surveyed
 from warpsmith.sandbox.device.pool import Pool, survey
 from warpsmith.sandbox.device.process import WorkerCommand
+from warpsmith.tasks import load_task
 
 FAKE_WORKER = Path(__file__).parents[1] / "device" / "fake_worker.py"
 KERNELS = Path(__file__).parent / "kernels.cu"
+ROOT = Path(__file__).parents[2]
+SOFTMAX, SOFTMAX_TASK = (
+    ROOT / "examples" / "softmax.py",
+    ROOT / "tests" / "emulated" / "triton_tasks" / "row_softmax.py",
+)
 
 
 @cache
@@ -36,6 +46,17 @@ def artifact() -> Artifact:
     made = compile_cuda(unit, "sm_90a")
     assert isinstance(made, Artifact), made
     return made
+
+
+@cache
+def triton(rows: int) -> tuple[Builds, Workload]:
+    """A compiled softmax over rows of 100 in Triton, and the workload it is built for."""
+    task = load_task(SOFTMAX_TASK)
+    kernel = parse_kernel_file(SOFTMAX.read_text(), file=str(SOFTMAX))
+    builds = Builds(kernel, task, kernel.default_knobs(), find_architecture("h200"), compile_unit)
+    workload = Workload("rows", {"M": rows, "N": 100}, "normal", dtypes={"T": "float16"})
+    assert builds.build(workload) is None
+    return builds, workload
 
 
 @dataclass

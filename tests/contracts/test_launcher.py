@@ -11,14 +11,15 @@ import pytest
 from warpsmith.core.arch import find_architecture
 from warpsmith.core.dtype import DType
 from warpsmith.core.plan import BoundBuffer, BoundFill, FloatArg
-from warpsmith.core.protocols import Check, Launcher
+from warpsmith.core.protocols import Check, Launcher, RunRequest
+from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.device.launcher import DeviceLauncher
 from warpsmith.sandbox.device.messages import Surveyed
 from warpsmith.sandbox.device.pool import Pool, survey
 from warpsmith.sandbox.device.process import WorkerCommand
 from warpsmith.sandbox.emulated import EmulatedLauncher
 
-from .launchers import FakeGpus, call, closing, empty, ints, step, tensor, values
+from .launchers import FakeGpus, call, closing, empty, ints, step, tensor, triton, values
 
 COUNT = 64
 
@@ -215,6 +216,25 @@ def test_an_empty_tensor_has_an_address_and_no_bytes(launcher: Launcher) -> None
     reply = call(launcher, step("copy", "x", "y", 0), inputs={"x": empty(0)}, outputs={"y": empty(0)})
     assert [] == values(reply)
     assert {} == reply.unwritten
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_triton_kernel_launches_like_any_other(launcher: Launcher, rows: int) -> None:
+    """Its shared memory and hidden pointers are the compiler's, its machine code is assembled from the same PTX."""
+    builds, workload = triton(rows)
+    x = np.linspace(-3, 3, rows * 100, dtype=np.float32).reshape(rows, 100).astype(np.float16)
+    request = RunRequest(
+        builds.artifact(workload),
+        builds.plan(workload),
+        {"x": HostTensor(DType.FLOAT16, x.shape, x)},
+        {"y": HostTensor(DType.FLOAT16, x.shape, np.zeros_like(x))},
+        counters=False,
+    )
+    reply = launcher.run(request)
+    assert (None, {}) == (reply.failure, reply.unwritten)
+    raised = np.exp(x.astype(np.float64))
+    expected = raised / raised.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(reply.outputs["y"].array.astype(np.float64), expected, rtol=2e-3, atol=1e-5)
 
 
 def test_a_reply_says_what_was_watched(launcher: Launcher) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,14 @@ import pytest
 from warpsmith import app
 from warpsmith.cli.program import run
 from warpsmith.core.errors import DeviceError, SettingsError
-from warpsmith.core.outcome import Outcome, Stage, Verified
+from warpsmith.core.outcome import Outcome, Racy, Stage, Unsupported, Verified
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Source
 from warpsmith.doctor import State, examine
 from warpsmith.gpus import Trouble, architecture_of, choose_target, find_gpus
+from warpsmith.profiler.ncu import CounterReport, Rung
+from warpsmith.sandbox.device.lowering import Lowered
+from warpsmith.sandbox.device.sanitizer import Sanitized, Tool
 from warpsmith.sandbox.gate import read_candidate
 from warpsmith.settings import Settings, read_settings
 from warpsmith.tasks import load_task
@@ -137,6 +142,79 @@ def test_what_the_emulator_refuses_never_reaches_the_gpu(folder: Path) -> None:
     assert Stage.DEVICE not in stages(evaluation)
 
 
+@dataclass(frozen=True)
+class Watchers:
+    """compute-sanitizer as it would answer: its word on each checker."""
+
+    says: Callable[[Tool], Sanitized]
+
+    def check(self, tool: Tool, call: Lowered) -> Sanitized:
+        return self.says(tool)
+
+    def counters(self, calls: Sequence[Lowered]) -> CounterReport:
+        return CounterReport(rung=Rung.EVENTS, reason="not asked", remedy="")
+
+
+def clean(tool: Tool) -> Sanitized:
+    return Sanitized(tool=tool, ran=True)
+
+
+def racy(tool: Tool) -> Sanitized:
+    failure = Racy(stage=Stage.DEVICE, message="two threads write most[0]") if tool is Tool.RACECHECK else None
+    return Sanitized(tool=tool, ran=True, failure=failure)
+
+
+def missing(tool: Tool) -> Sanitized:
+    return Sanitized(tool=tool, ran=False, reason="compute-sanitizer is not installed")
+
+
+def evaluate_unemulated(
+    text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, says: Callable[[Tool], Sanitized], *, profiled: bool
+) -> Evaluation:
+    """A gate whose emulator lacks an instruction of the kernel; the imagined GPU has it."""
+    lacking = Unsupported(stage=Stage.SCREEN, message="wgmma.mma_async is not emulated")
+    monkeypatch.setattr("warpsmith.sandbox.builds.screen", lambda *args, **how: lacking)
+    target = choose_target("auto", None, settings(folder, "1", "small-l2"))
+    assert target.pool is not None
+    gate = app.gate(load_task(TASK), arch="h200", cache=folder / "compiled", profiled=profiled, pool=target.pool)
+    assert gate.gpu is not None
+    watched = replace(gate, gpu=replace(gate.gpu, tools=Watchers(says)))
+    with target:
+        return watched.evaluate(read_candidate(text), seed=3)
+
+
+@pytest.mark.parametrize("profiled", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_what_the_emulator_lacks_goes_on_through_the_sanitizer_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, profiled: bool
+) -> None:
+    evaluation = evaluate_unemulated(CUDA, folder, monkeypatch, clean, profiled=profiled)
+    outcome = evaluation.outcome
+    assert isinstance(outcome, Verified), outcome
+    assert any(note.startswith("not emulated (wgmma.mma_async is not emulated)") for note in outcome.notes)
+    assert {Stage.EMULATE, Stage.PROFILE}.isdisjoint(stages(evaluation))
+    assert len(outcome.checks) > len(load_task(TASK).verify)
+    if profiled:
+        assert evaluation.profile is not None
+        (timed,) = evaluation.profile.workloads
+        assert (Source.MEASURED, ()) == (timed.duration.source, timed.launches)
+        assert "not emulated: no counts and no modelled limits" in timed.notes
+
+
+def test_what_nothing_watched_is_no_verdict(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = evaluate_unemulated(CUDA, folder, monkeypatch, missing, profiled=False).outcome
+    assert "Unsupported" == kind(outcome)
+    assert "nothing watched it there: compute-sanitizer did not run" in getattr(outcome, "message", "")
+
+
+def test_what_the_sanitizer_finds_without_the_emulator_is_the_outcome(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = evaluate_unemulated(CUDA, folder, monkeypatch, racy, profiled=False).outcome
+    assert ("Racy", Stage.DEVICE) == (kind(outcome), getattr(outcome, "stage", None))
+    wrong = CUDA.replace("raised[i] / sums[i / N]", "raised[i]")
+    assert "Wrong" == kind(evaluate_unemulated(wrong, folder, monkeypatch, clean, profiled=False).outcome)
+
+
 def test_auto_takes_a_gpu_of_the_wanted_architecture(folder: Path) -> None:
     assert "gpu" == choose_target("auto", None, settings(folder)).device
     assert "gpu" == choose_target("cuda", "h200", settings(folder)).device
@@ -179,6 +257,13 @@ def test_without_a_driver_auto_emulates(folder: Path) -> None:
         ({"name": "NVIDIA GeForce RTX 4090", "capability": (8, 9), "sms": 128}, "rtx4090"),
         ({"name": "NVIDIA L4", "capability": (8, 9), "sms": 58}, None),
         ({"name": "NVIDIA H200 MIG 1g.18gb", "sms": 16}, None),
+        ({"name": "NVIDIA H200 MIG 7g.141gb"}, None),
+        ({"name": "NVIDIA H200", "uuid": "MIG-00000000-0000-0000-0000-000000000000"}, None),
+        ({"name": "NVIDIA GH200 480GB"}, None),
+        ({"name": "NVIDIA H100 NVL"}, None),
+        ({"name": "NVIDIA A100-SXM4-40GB", "capability": (8, 0), "sms": 108}, None),
+        ({"name": "NVIDIA A100 80GB PCIe", "capability": (8, 0), "sms": 108}, None),
+        ({"name": "NVIDIA GeForce RTX 4090 D", "capability": (8, 9), "sms": 114}, None),
     ],
 )
 def test_a_gpu_is_the_row_of_the_table_that_it_is_and_no_part_of_one(
@@ -186,6 +271,25 @@ def test_a_gpu_is_the_row_of_the_table_that_it_is_and_no_part_of_one(
 ) -> None:
     arch = architecture_of(device_info(**changes))
     assert expected == (arch.name if arch else None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"name": "NVIDIA H100 PCIe", "sms": 114}, "another part than the table's h100"),
+        ({"name": "NVIDIA H200 MIG 1g.18gb", "sms": 16}, "a part of a GPU (MIG)"),
+        ({"name": "NVIDIA L4", "capability": (8, 9), "sms": 58}, "not in the table of targets"),
+    ],
+)
+def test_a_gpu_that_is_no_row_of_the_table_is_refused_with_the_reason(
+    changes: dict[str, object], why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("warpsmith.gpus.find_gpus", lambda settings: (device_info(**changes),))
+    with pytest.raises(DeviceError, match=re.escape(why)):
+        choose_target("cuda", None, read_settings())
+    target = choose_target("auto", None, read_settings())
+    assert ("emulator", True) == (target.device, why in target.remark)
+    assert why in caplog.text
 
 
 def test_the_doctor_describes_each_gpu(folder: Path) -> None:

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "leaderboard": {"core", "store", "kernels_generated"},
     "gpus": {"core", "settings", "sandbox"},
     "silicon": {"core", "settings", "gpus", "tasks", "seeds", "profiler", "sandbox", "kernels_generated"},
-    "doctor": {"core", "settings", "sandbox", "gpus"},
+    "doctor": {"core", "settings", "profiler", "sandbox", "gpus"},
     "acceptor": {"core", "store", "profiler", "agents", "kernels_generated"},
     "app": {
         *("core", "settings", "store", "tasks", "seeds", "profiler", "agents", "sandbox", "kernels_generated"),

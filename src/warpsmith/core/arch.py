@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from types import MappingProxyType
 
 from warpsmith.core.errors import SettingsError
@@ -321,8 +322,31 @@ def recognise(name: str, capability: tuple[int, int], sms: int) -> Architecture 
         capability: Compute capability.
         sms: Multiprocessors it shows.
     """
-    words = name.upper().replace(" ", "")
+    words = _words(name)
     for arch in ARCHITECTURES.values():
-        if arch.runs_on(capability) and arch.sms == sms and arch.name.upper() in words:
+        known = arch.runs_on(capability) and arch.sms == sms and arch.name.upper() in words
+        if known and not words & _OTHER_PARTS:
             return arch
     return None
+
+
+def unrecognised(name: str, capability: tuple[int, int], sms: int) -> str:
+    """Why `recognise` finds no row: bounds and residency of another part would be wrong."""
+    words = _words(name)
+    if "MIG" in words:
+        return f"{name} ({sms} SMs) is a part of a GPU (MIG), whose share of bandwidth no table has"
+    kin = next((arch for arch in ARCHITECTURES.values() if arch.name.upper() in words), None)
+    if kin is None:
+        return f"{name} ({capability[0]}.{capability[1]}, {sms} SMs) is not in the table of targets"
+    facts = f"{kin.sms} SMs, {kin.clock_mhz:g} MHz, {kin.dram_gbps:g} GB/s"
+    return f"{name} ({sms} SMs) is another part than the table's {kin.name} ({facts})"
+
+
+_OTHER_PARTS = frozenset({"MIG", "PCIE", "NVL", "40GB", "D", "LAPTOP", "MAXQ"})
+"""Words of names whose clocks or memory are not the table's, although the multiprocessors may be as many."""
+
+
+def _words(name: str) -> frozenset[str]:
+    """`NVIDIA A100-SXM4-80GB` -> {NVIDIA, A100, SXM4, 80GB}; a word and the number behind it count joined as well."""
+    parts = name.upper().replace("-", " ").split()
+    return frozenset((*parts, *(first + second for first, second in pairwise(parts))))
