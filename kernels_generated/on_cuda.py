@@ -65,6 +65,7 @@ class CudaCalls:
     def __init__(self, task: Task, builds: Builds) -> None:
         self.task, self.builds = task, builds
         self._plans: OrderedDict[tuple[Any, ...], StreamedPlan] = OrderedDict()
+        self._shapes: OrderedDict[tuple[Any, ...], dict[str, tuple[tuple[int, ...], torch.dtype]]] = OrderedDict()
         self._prepared: OrderedDict[tuple[Any, ...], tuple[dict[str, torch.Tensor], list[torch.Tensor]]] = OrderedDict()
         self._lock = Lock()
 
@@ -126,13 +127,15 @@ class CudaCalls:
         from warpsmith.core.kernel_file import dims_of, tensor_shape
         from warpsmith.tasks.convert import torch_dtype
 
-        dims = dims_of(self.task, workload)
-        return {
-            item.name: torch.empty(
-                tensor_shape(item, dims), dtype=torch_dtype(self.task.dtype_of(item, workload)), device=device
-            )
-            for item in self.task.outputs
-        }
+        key = (tuple(workload.dims.items()), tuple(workload.dtypes.items()))
+        if key not in self._shapes:
+            dims = dims_of(self.task, workload)
+            self._shapes[key] = {
+                item.name: (tensor_shape(item, dims), torch_dtype(self.task.dtype_of(item, workload)))
+                for item in self.task.outputs
+            }
+        shapes = _latest(self._shapes, key, _KEPT_PLANS)
+        return {name: torch.empty(shape, dtype=dtype, device=device) for name, (shape, dtype) in shapes.items()}
 
     def _prepare(
         self, plan: StreamedPlan, tensors: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tensor], stream: int

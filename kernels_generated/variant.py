@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warpsmith.core.errors import LibraryError
 from warpsmith.core.task import Role, Task, Workload
@@ -14,9 +15,23 @@ if TYPE_CHECKING:
     import torch
 
     from warpsmith.core.arch import Architecture
+    from warpsmith.core.artifact import Artifact
+    from warpsmith.core.dtype import DType
+    from warpsmith.core.plan import BoundPlan
     from warpsmith.core.protocols import Launcher
     from warpsmith.core.tensor import HostTensor
     from warpsmith.sandbox.builds import Builds
+
+_KEPT_PLANS = 256
+
+
+class _Built(NamedTuple):
+    """What calls of equal sizes share."""
+
+    artifact: Artifact
+    plan: BoundPlan
+    shapes: Mapping[str, tuple[DType, tuple[int, ...]]]
+    """Of the outputs, by name."""
 
 
 class Variant:
@@ -30,6 +45,7 @@ class Variant:
         self._builds = _builds(entry, task, arch)
         self._cuda = CudaCalls(task, self._builds)
         self._times = {item.workload: item.time_us for item in entry.manifest.workloads}
+        self._kept: OrderedDict[tuple[Any, ...], _Built] = OrderedDict()
         self._lock = Lock()
 
     def inside(self, workload: Workload) -> bool:
@@ -46,15 +62,15 @@ class Variant:
         Raises:
             LibraryError: the kernel failed; its verdict does not hold here.
         """
-        from warpsmith.core.protocols import RunRequest
-        from warpsmith.tasks.sample import empty_outputs
+        import numpy as np
 
-        with self._lock:
-            failure = self._builds.build(workload)
-            if failure is not None:
-                raise self._broken(failure)
-            artifact, plan = self._builds.artifact(workload), self._builds.plan(workload)
-        outputs = empty_outputs(self.task, workload)
+        from warpsmith.core.protocols import RunRequest
+        from warpsmith.core.tensor import HostTensor
+
+        artifact, plan, shapes = self._built(workload)
+        outputs = {
+            name: HostTensor(dtype, shape, np.empty(shape, dtype.storage)) for name, (dtype, shape) in shapes.items()
+        }
         outputs |= {item.name: inputs[item.name] for item in self.task.inputs if item.role is Role.INPLACE}
         reply = self._launcher.run(RunRequest(artifact, plan, inputs, outputs, checks=False, counters=False))
         if reply.failure is not None:
@@ -69,6 +85,24 @@ class Variant:
             LibraryError: the driver refuses a launch.
         """
         return self._cuda.call(workload, tensors)
+
+    def _built(self, workload: Workload) -> _Built:
+        """Compiled code, bound plan and outputs' shapes: made at the first call of these sizes, kept for the next."""
+        from warpsmith.tasks.sample import empty_outputs
+
+        key = (tuple(workload.dims.items()), tuple(workload.dtypes.items()))
+        with self._lock:
+            if key not in self._kept:
+                failure = self._builds.build(workload)
+                if failure is not None:
+                    raise self._broken(failure)
+                shapes = {
+                    name: (tensor.dtype, tensor.shape) for name, tensor in empty_outputs(self.task, workload).items()
+                }
+                self._kept[key] = _Built(self._builds.artifact(workload), self._builds.plan(workload), shapes)
+                while len(self._kept) > _KEPT_PLANS:
+                    self._kept.popitem(last=False)
+            return self._kept[key]
 
     def _broken(self, failure: Any) -> LibraryError:
         message = f"{self.entry.folder} failed: {failure.kind}: {getattr(failure, 'message', '')}"

@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from warpsmith.core.task import Workload
 from warpsmith.kernels_generated import Kernel, OutsideDomainError, OutsideDomainWarning, load
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.library import list_entries, read_entry
+from warpsmith.kernels_generated.on_cuda import _other_architecture
 from warpsmith.seeds import seeds_for
 from warpsmith.tasks.load import load_task
 
@@ -145,6 +147,27 @@ def test_a_dtype_that_no_workload_binds_is_not_given_to_a_kernel(tmp_path: Path)
     sizes = dict.fromkeys(task.dims, 4)
     assert loaded.choose(Workload("call", sizes, "", dtypes={"T": "float32"})) is not None
     assert loaded.choose(Workload("call", sizes, "", dtypes={"T": "float64"})) is None
+
+
+def test_what_a_calls_sizes_come_to_is_worked_out_once(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = inputs(2, 16, 64, 32)
+    first = kernel(*given)
+    for worked_out in ("warpsmith.kernels_generated.kernel.solve_dims", "warpsmith.sandbox.builds.bind"):
+        monkeypatch.setattr(worked_out, None)
+    assert torch.equal(first, kernel(*given))
+
+
+def test_a_gpu_with_fewer_multiprocessors_than_a_plan_counts_on_is_not_given_the_kernel(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that fills the chip would wait for ever for blocks that are not resident."""
+    for sms, capability, expected in ((132, (9, 0), ""), (114, (9, 0), "has 114 of its 132"), (132, (8, 0), "is 8.0")):
+        found = SimpleNamespace(name="NVIDIA H100", major=capability[0], minor=capability[1], multi_processor_count=sms)
+        monkeypatch.setattr("torch.cuda.get_device_properties", lambda ordinal, found=found: found)
+        _other_architecture.cache_clear()
+        told = _other_architecture(0, kernel.arch)
+        assert (expected in told) == bool(expected)
+        assert bool(told) == bool(expected)
 
 
 def test_a_tensor_that_does_not_fit_is_named(kernel: Kernel) -> None:
