@@ -40,15 +40,17 @@ def fits(tensors: Mapping[str, torch.Tensor], arch: Architecture) -> str:
         return "a tensor is not contiguous"
     if any(tensor.data_ptr() % ALIGNMENT for tensor in tensors.values()):
         return f"a tensor does not begin at a multiple of {ALIGNMENT} bytes"
-    return _other_architecture(next(iter(tensors.values())).device.index or 0, arch)
+    return _other_architecture(next(iter(tensors.values())).device.index or 0, arch.name)
 
 
 @cache
-def _other_architecture(ordinal: int, arch: Architecture) -> str:
+def _other_architecture(ordinal: int, name: str) -> str:
     """A verdict belongs to an architecture: why this GPU's code is not the kernel's; empty where it is."""
     import torch
 
-    found = torch.cuda.get_device_properties(ordinal)
+    from warpsmith.core.arch import find_architecture
+
+    arch, found = find_architecture(name), torch.cuda.get_device_properties(ordinal)
     if not arch.runs_on((found.major, found.minor)):
         what = f"is {found.major}.{found.minor}"
     elif found.multi_processor_count < arch.sms:
