@@ -36,6 +36,7 @@ from warpsmith.sandbox.standalone.tensors import (
     require_names,
 )
 
+OLDEST = "sm_80"
 MAX_THREADS, MAX_GRID = 1024, (2**31 - 1, 65535, 65535)
 
 
@@ -113,7 +114,8 @@ class _SourceRun:
         try:
             result = self.recorder.execute(self.source.loaded, entry.name, spec, self.memory, self._options())
         except UnsupportedInstruction as missing:
-            return self._told(Unsupported(stage=Stage.EMULATE, message=str(missing), line=missing.line or None))
+            message = f"{missing}{self._older_target()}"
+            return self._told(Unsupported(stage=Stage.EMULATE, message=message, line=missing.line or None))
         if result.fault is not None:
             return self._told(outcome_of(result.fault, self.settings.kernel or entry.name))
         self._note_unwritten()
@@ -192,6 +194,11 @@ class _SourceRun:
             for instr in self.source.entry.instructions
             for operand in instr.operands
         )
+
+    def _older_target(self) -> str:
+        """What may help CUDA C++ whose headers choose instructions by target, as `cuda::memcpy_async` does."""
+        newer = self.file.suffix != ".ptx" and self.arch.target != OLDEST
+        return ". Compiled for an older target it may do without: --arch a100" if newer else ""
 
     def _options(self) -> Options:
         used = occupancy(self.source.resources, self.settings.shared, prod(self.block), self.arch)

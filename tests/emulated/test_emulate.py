@@ -201,6 +201,14 @@ def test_a_plain_file_may_include_the_runtime_but_has_no_host_code(tmp_path: Pat
     assert "nvcc -ptx -lineinfo" in found["message"]
 
 
+def test_an_instruction_of_a_newer_target_names_the_older_one(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "cluster.cu"
+    path.write_text('__global__ void k(int* y) { asm("fence.proxy.tensormap::generic.release.gpu;"); y[0] = 1; }\n')
+    code, found = emulate(capsys, path, "--grid", "1", "--block", "1", "--arg", "out:i32[1]")
+    assert (1, "Unsupported") == (code, found["outcome"])
+    assert found["message"].endswith("--arch a100")
+
+
 def test_an_instruction_that_is_not_there_is_unsupported(copy: Path, capsys: Captured) -> None:
     copy.write_text(PTX.replace("mov.u32 %r0, %tid.x;", "mov.u32 %r0, %tid.x; tcgen05.wait::ld.sync.aligned;"))
     arguments = ["--grid", "1", "--block", "32", "--arg", "u32[32]=arange", "--arg", "out:u32[32]"]

@@ -21,6 +21,14 @@ def test_shuffles_move_values_between_lanes(on: Executor, mode: str, expected: l
     assert expected == on.outputs(f"shfl.sync.{mode}, -1; {STORE} ret;")
 
 
+@pytest.mark.parametrize("mask", [-1, 0xFFFFF])
+def test_a_shuffle_brings_no_value_from_a_lane_that_takes_no_part(on: Executor, mask: int) -> None:
+    """Twenty lanes shift down; the others leave without, members or not. Lane 19 finds the largest number."""
+    body = f"""mov.u32 %r1, 0; setp.ge.u32 %p1, %r0, 20; @%p1 bra E; shfl.sync.down.b32 %r1, %r0, 1, 31, {mask};
+    E: {STORE} ret;"""
+    assert [*range(1, 20), 0x7F7FFFFF, *[0] * 12] == on.outputs(body)
+
+
 @pytest.mark.parametrize(
     ("instruction", "expected"),
     [

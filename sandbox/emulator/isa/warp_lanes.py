@@ -34,16 +34,25 @@ def source_lane(mode: str, lane: int, b: int, c: int) -> tuple[int, bool]:
     return (source if inside else lane), inside
 
 
+def foreign_value(seed: int) -> int:
+    """What a shuffle brings from a lane that takes no part: not defined, so a number that spoils sums and maxima.
+
+    As binary32 it is the largest finite number, positive or negative by seed; as halves not a number.
+    """
+    return 0xFF7FFFFF if seed & 1 else 0x7F7FFFFF
+
+
 def shuffle(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
     block, mode = warp.block, instr.modifiers[1]
-    value, amount, control = instr.operands[1:4]
-    # A lane that takes no part still has a register to read; what it holds is not defined.
-    given = {t.lane: block.read(t, value, 32, instr) for t in warp.threads}
+    value, amount, control, mask = instr.operands[1:5]
+    given = {t.lane: block.read(t, value, 32, instr) for t in threads}
     target, in_range = _targets(instr.operands[0])
     for thread in threads:
         b, c = (block.read(thread, operand, 32, instr) for operand in (amount, control))
         lane, inside = source_lane(mode, thread.lane, b, c)
-        block.write(thread, target, given.get(lane, 0), "b32")
+        member = block.read(thread, mask, 32, instr) >> lane & 1
+        taken = given[lane] if member and lane in given else foreign_value(block.options.seed)
+        block.write(thread, target, taken, "b32")
         if in_range is not None:
             block.write(thread, in_range, int(inside), "pred")
 

@@ -18,6 +18,16 @@ WS_INLINE void take_lanes(const u32* a, const u32* source, u32* value) {
 #endif
 }
 
+// What a shuffle finds in lanes that take no part: isa/warp_lanes.py, `foreign_value`.
+WS_INLINE u32 foreign_value(const Worker* k) { return k->launch->seed & 1 ? 0xFF7FFFFFu : 0x7F7FFFFFu; }
+
+// Puts that where the source lane is not here or not a member.
+WS_COLD void take_foreign(const Warp* w, const u32* members, const u32* source, u32* value) {
+    u32 foreign = foreign_value(w->worker);
+    for (u32 i = 0; i < LANES; i++)
+        if (!(w->active & members[i] & 1u << source[i])) value[i] = foreign;
+}
+
 enum ShuffleMode : s64 { UP, DOWN, BUTTERFLY, INDEX };
 
 // a: value; b: lane or distance; c: clamp and segment mask; e: member mask; imm: mode; list[0]: predicate, if target.
@@ -40,6 +50,9 @@ static const Operation* shuffle(Warp* w, const Operation* op) {
         source[i] = u32(inside[i] ? from : lane);
     }
     take_lanes(a, source, value);
+    const u32* members = lanes<u32>(w, op->e);
+    if (__builtin_expect((w->active & members[first_lane(w->active)]) != ALL, 0))
+        take_foreign(w, members, source, value);
     u32* d = lanes<u32>(w, op->d);
     u32* p = op->target ? lanes<u32>(w, w->worker->lists[op->list]) : nullptr;
     if (!w->blend) {

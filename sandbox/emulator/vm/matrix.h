@@ -164,6 +164,65 @@ WS_INLINE void read_register(const u8* bytes, typename Type::Sum* values) {
 
 WS_INLINE s32 saturated(s64 x) { return s32(x > 0x7FFFFFFF ? 0x7FFFFFFF : x < -0x80000000ll ? -0x80000000ll : x); }
 
+#if defined(__AVX512F__)
+// The same products and sums in the same order for 16-bit A and B, with every value left in the lane that holds it: lane
+// 4g + t sums elements (g, 2t) and (g, 2t + 1). A row's element reaches its four lanes by a shuffle of a quad, a row of B
+// all quads by one permutation.
+struct FragmentPair {
+    __m512 value[2][2];  // [element of the register][upper sixteen lanes]
+};
+
+template <class Type>
+WS_INLINE FragmentPair read_pairs(Warp* w, u32 offset) {
+    FragmentPair pair;
+    for (u32 q = 0; q < 2; q++) {
+        __m512i word = _mm512_load_si512(lanes<u32>(w, offset) + 16 * q);
+        __m512i high = _mm512_maskz_srli_epi32(0xFFFF, word, 16);
+        if constexpr (std::is_same<Type, F16>::value) {
+            pair.value[0][q] = _mm512_maskz_cvtph_ps(0xFFFF, _mm512_maskz_cvtepi32_epi16(0xFFFF, word));
+            pair.value[1][q] = _mm512_maskz_cvtph_ps(0xFFFF, _mm512_maskz_cvtepi32_epi16(0xFFFF, high));
+        } else {
+            pair.value[0][q] = _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, word, 16));
+            pair.value[1][q] = _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, high, 16));
+        }
+    }
+    return pair;
+}
+
+// Adds the products of k = 2T and 2T + 1 of eight. sum: [row half][column of the pair][upper lanes].
+template <u32 T>
+WS_INLINE void add_products(__m512 (&sum)[2][2][2], const FragmentPair (&a)[2], const FragmentPair& b, __m512i columns) {
+    for (u32 e = 0; e < 2; e++)
+        for (u32 column = 0; column < 2; column++) {
+            // Column n of B is in lanes 4n to 4n + 3.
+            __m512i index = _mm512_add_epi32(columns, _mm512_set1_epi32(s32(4 * column + T)));
+            __m512 row = _mm512_permutex2var_ps(b.value[e][0], index, b.value[e][1]);
+            for (u32 half = 0; half < 2; half++)
+                for (u32 q = 0; q < 2; q++) {
+                    __m512 mine = _mm512_maskz_permute_ps(0xFFFF, a[half].value[e][q], T * 0x55);
+                    sum[half][column][q] = _mm512_add_ps(sum[half][column][q], _mm512_mul_ps(row, mine));
+                }
+        }
+}
+
+template <class Type, u32 PARTS>
+WS_INLINE void multiply_in_lanes(Warp* w, const u32* list) {
+    const u32 *list_a = list + 4, *list_b = list_a + 2 * PARTS, *list_c = list_b + PARTS;
+    const __m512i columns = _mm512_set_epi32(24, 16, 8, 0, 24, 16, 8, 0, 24, 16, 8, 0, 24, 16, 8, 0);
+    __m512 sum[2][2][2];
+    for (u32 i = 0; i < 8; i++) sum[i / 4][i / 2 % 2][i % 2] = _mm512_load_ps(lanes<f32>(w, list_c[i / 2]) + 16 * (i % 2));
+    for (u32 part = 0; part < PARTS; part++) {
+        FragmentPair a[2] = {read_pairs<Type>(w, list_a[2 * part]), read_pairs<Type>(w, list_a[2 * part + 1])};
+        FragmentPair b = read_pairs<Type>(w, list_b[part]);
+        add_products<0>(sum, a, b, columns);
+        add_products<1>(sum, a, b, columns);
+        add_products<2>(sum, a, b, columns);
+        add_products<3>(sum, a, b, columns);
+    }
+    for (u32 i = 0; i < 8; i++) _mm512_store_ps(lanes<f32>(w, list[i / 2]) + 16 * (i % 2), sum[i / 4][i / 2 % 2][i % 2]);
+}
+#endif
+
 // c, d: 16 x 8; a: 16 x K; b: K x 8, all in registers named by the list: d, a, b, c in the order of the text.
 template <class TypeA, class TypeB, u32 K, bool HalfSum, bool Saturates = false>
 struct MatrixMultiply {
@@ -213,6 +272,13 @@ struct MatrixMultiply {
         const Operation* next;
         if (!everyone(w, op, next)) return next;
         const u32* list = w->worker->lists + op->list;
+#if defined(__AVX512F__)
+        constexpr bool halves = std::is_same<TypeA, F16>::value || std::is_same<TypeA, Bf16>::value;
+        if constexpr (halves && std::is_same<TypeA, TypeB>::value && !HalfSum) {
+            multiply_in_lanes<TypeA, PARTS>(w, list);
+            return next;
+        }
+#endif
         const u32 *list_a = list + SUMS, *list_b = list_a + 2 * PARTS, *list_c = list_b + PARTS;
         alignas(64) Sum a[2][PARTS][8 * STEP], across[PARTS][8][STEP], c[16][8];
         Row b[K];

@@ -332,3 +332,30 @@ def test_lanes_that_took_different_sides_need_not_go_on_together(ptx, written):
         assert kernel.run(1, 32, written(y), seed=seed, counters=False).fault is None
         masks |= set(y[1:].tolist())
     assert {0xFFFFFFFF, 0x0000FFFF, 0xFFFF0000} <= masks
+
+
+NEIGHBOUR = """extern "C" __global__ void k(float* y, const float* x, int n) {
+    int i = threadIdx.x;
+    float v = x[i];
+    SHIFT
+    y[i] = v;
+}"""
+
+
+def test_a_value_from_a_lane_that_left_the_branch_differs_by_schedule(cuda, buffer, fresh):
+    """A full mask inside `if (i < 20)` is what compute-sanitizer warns of: lane 19's neighbour takes no part."""
+    x = np.arange(32, dtype=np.float32)
+
+    def results(shift):
+        found = []
+        for seed in range(2):
+            y = np.zeros(32, np.float32)
+            assert cuda(NEIGHBOUR.replace("SHIFT", shift)).run(1, 32, fresh(y), buffer(x), 20, seed=seed).fault is None
+            found.append(y)
+        return found
+
+    expected = np.where(np.arange(32) < 20, 2 * x + 1, x)
+    for y in results("float next = __shfl_down_sync(~0u, v, 1); if (i < n) v += next;"):
+        np.testing.assert_array_equal(expected, y)
+    first, second = results("if (i < n) v += __shfl_down_sync(~0u, v, 1);")
+    assert [19] == np.flatnonzero(first != second).tolist() == np.flatnonzero(first != expected).tolist()
