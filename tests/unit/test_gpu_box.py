@@ -14,6 +14,7 @@ import pytest
 
 from warpsmith.core.errors import DeviceError
 from warpsmith.sandbox.device.messages import DeviceInfo
+from warpsmith.silicon.__main__ import main
 from warpsmith.silicon.box import FILES, MOST_FILES, Box
 from warpsmith.silicon.probes import probes
 from warpsmith.silicon.rig import nearest_architecture, subjects
@@ -114,6 +115,53 @@ def test_a_device_finds_its_row(name: str, capability: tuple[int, int], sms: int
         watchdog=False,
     )
     assert expected == nearest_architecture(device).name
+
+
+def device_of(name: str, sms: int, uuid: str = "GPU-0") -> DeviceInfo:
+    return DeviceInfo(
+        ordinal=0,
+        uuid=uuid,
+        name=name,
+        capability=(9, 0),
+        sms=sms,
+        memory_bytes=1,
+        l2_bytes=1,
+        clock_khz=1,
+        shared_per_block=1,
+        cooperative=True,
+        virtual_memory=True,
+        pageable_memory=False,
+        watchdog=False,
+    )
+
+
+def test_a_part_of_a_gpu_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instance = device_of("NVIDIA H200 MIG 1g.18gb", 16, "MIG-1")
+    monkeypatch.setattr("warpsmith.silicon.__main__.find_gpus", lambda settings: (instance,))
+    assert 1 == main(["--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "no whole GPU was found. NVIDIA H200 MIG 1g.18gb (16 SMs) is a part of a GPU (MIG)" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_part_than_the_tables_is_measured_and_named_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = (device_of("NVIDIA H200 MIG 1g.18gb", 16, "MIG-1"), device_of("NVIDIA H100 PCIe", 114))
+    monkeypatch.setattr("warpsmith.silicon.__main__.find_gpus", lambda settings: found)
+    monkeypatch.setattr("warpsmith.silicon.__main__.subjects", tuple)
+    monkeypatch.setattr(
+        "warpsmith.silicon.__main__.run",
+        lambda rig, box, chosen: {"left out": [], "failed": [], **rig.facts(), "seen": said.append(rig.facts())},
+    )
+    said: list[dict[str, object]] = []
+    assert 0 == main(["--out", str(tmp_path / "out")])
+    (facts,) = said
+    assert "another part than the table's h100" in str(facts["not its own"])
+    assert "NVIDIA H100 PCIe (114 SMs) is another part than the table's h100" in capsys.readouterr().out
 
 
 def test_without_a_gpu_the_program_says_so_in_one_line_and_fails() -> None:

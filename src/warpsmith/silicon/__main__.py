@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from warpsmith.core.errors import WarpsmithError
-from warpsmith.gpus import Trouble, find_gpus, worker_command
+from warpsmith.gpus import Trouble, architecture_of, find_gpus, why_unknown, worker_command
 from warpsmith.sandbox.compile import CompileCache, compile_unit
 from warpsmith.sandbox.device.baselines import Baselines
 from warpsmith.sandbox.device.messages import DeviceInfo
@@ -35,10 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(found, Trouble):
             _say(f"make gpu: no GPU was found. {found.message} {found.remedy}")
             return 1
-        device = found[0]
+        device = _best(found)
+        why = "" if architecture_of(device) else why_unknown(device)
+        if device.uuid.startswith("MIG-") or "MIG" in device.name:
+            _say(f"make gpu: no whole GPU was found. {why}; results of one would mislead.")
+            return 1
         box = Box(options.out or ROOT / "benchmarks" / "results" / slug(device.name), options.seconds, _say)
         made = rig(device, settings)
         _say(f"{device.name}, results in {box.folder}")
+        if why:
+            _say(f"{why}; times are compared with {made.arch.name}'s bounds and model, which are not its own.")
         summary = run(made, box, subjects())
         made.pool.close()
     except WarpsmithError as error:
@@ -46,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     _say(_closing(summary["left out"], summary["failed"], box))
     return 0
+
+
+def _best(found: Sequence[DeviceInfo]) -> DeviceInfo:
+    """The first GPU that the table has, else the first that is whole, else the first."""
+    whole = [device for device in found if not device.uuid.startswith("MIG-")]
+    return next((device for device in found if architecture_of(device)), (whole or list(found))[0])
 
 
 def rig(device: DeviceInfo, settings: Settings) -> Rig:

@@ -14,7 +14,7 @@ from warpsmith.core.errors import ToolchainError
 from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.outcome import CompileFailed, Outcome
 from warpsmith.core.task import Task
-from warpsmith.gpus import architecture_of
+from warpsmith.gpus import architecture_of, why_unknown
 from warpsmith.kernels_generated.library import SHIPPED, list_entries
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.device.baselines import Baselines
@@ -96,6 +96,7 @@ class Rig:
         return {
             "device": self.device.model_dump(mode="json"),
             "architecture": self.arch.name,
+            "not its own": "" if architecture_of(self.device) else why_unknown(self.device),
             "python": sys.version.split()[0],
             "versions": versions(),
         }
