@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import geometric_mean
+from types import FunctionType
 
 from warpsmith.agents.prompts.shown import fenced, shown
 from warpsmith.agents.reading import Reading, read
@@ -33,15 +34,34 @@ class TaskView:
 
     @property
     def reference(self) -> str:
-        """Source of the reference, fenced; empty where Python cannot find it."""
+        """Source of the reference and of what it calls in its file, fenced; empty where Python cannot find it."""
         try:
-            return fenced(inspect.getsource(self.task.reference), "python")
+            return fenced(
+                "\n\n".join(inspect.getsource(item).rstrip() for item in _called(self.task.reference)), "python"
+            )
         except (OSError, TypeError):
             return ""
 
     @property
     def fixed(self) -> str:
         return ", ".join(self.task.fixed)
+
+
+def _called(reference: Callable[..., object]) -> list[FunctionType]:
+    """The reference and the functions of its own file that it names, directly or not, in the file's order."""
+    if not isinstance(reference, FunctionType):
+        raise TypeError("a reference without source")
+    found, waiting = {reference}, [reference]
+    while waiting:
+        function = waiting.pop()
+        named = (function.__globals__.get(name) for name in function.__code__.co_names)
+        for item in named:
+            if not isinstance(item, FunctionType) or item in found:
+                continue
+            if item.__code__.co_filename == reference.__code__.co_filename:
+                found.add(item)
+                waiting.append(item)
+    return sorted(found, key=lambda item: item.__code__.co_firstlineno)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,13 +57,16 @@ class Measure:
     @property
     def ratio(self) -> float:
         """The larger of both figures over its own limit."""
-        return max(self.relative_l2 / self.limits.relative_l2, self.largest / self.limits.largest)
+        # Beside a right result of zeros the limits are tiny, and any error is infinitely too large.
+        with np.errstate(over="ignore"):
+            return max(self.relative_l2 / self.limits.relative_l2, self.largest / self.limits.largest)
 
     @property
     def passed(self) -> bool:
         return self.ratio <= 1 and self.worst_region.ratio <= 1
 
 
+@np.errstate(over="ignore")
 def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance) -> Measure:
     """Compare finite values.
 

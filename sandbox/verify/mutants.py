@@ -31,7 +31,8 @@ def output_mutants(outputs: Tensors, inputs: Tensors) -> Iterator[tuple[str, Ten
     if not any(tensor.nbytes for tensor in outputs.values()):
         return
     yield "zeros", {name: _filled(tensor, 0.0) for name, tensor in outputs.items()}
-    yield "the mean everywhere", {name: _filled(tensor, _mean(tensor)) for name, tensor in outputs.items()}
+    if any(tensor.array.size > 1 for tensor in outputs.values()):
+        yield "the mean everywhere", {name: _filled(tensor, _mean(tensor)) for name, tensor in outputs.items()}
     if any(tensor.shape and tensor.shape[0] > 1 for tensor in outputs.values()):
         yield "shuffled rows", {name: _rolled(tensor) for name, tensor in outputs.items()}
     passed = {name: _passthrough(tensor, inputs) for name, tensor in outputs.items()}

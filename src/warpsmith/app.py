@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from warpsmith.sandbox.verify.sharpness import Sharpness
 
 
+LEAST_WORKLOADS = 3
+"""Verify workloads that an imported task must keep."""
+MOST_REASONS = 4
+"""Of a degenerate problem's reasons, shown."""
+
+
 def verify(
     kernel: Path,
     *,
@@ -102,6 +108,44 @@ def emulate_source(file: Path, launch: LaunchSettings, *, arch: str, settings: E
 
     target = find_architecture(arch)
     return run(file, read_text(file), launch, arch=target, compiler=_compiler(), options=_run_options(settings))
+
+
+def import_problem(path: Path, *, name: str, folder: Path, dtype: str, bench_mib: int) -> tuple[Path, tuple[str, ...]]:
+    """Write the task file of a problem in KernelBench's form; give its path, and remarks on the choices made.
+
+    The task gate tries it first. A verify workload at which wrong results pass is left out where three others remain.
+
+    Raises:
+        TaskError: it cannot be imported, or the task gate finds it degenerate; says why. Nothing is written.
+    """
+    import tempfile
+
+    from warpsmith.core.errors import TaskError
+    from warpsmith.tasks.importers.kernelbench import import_problem as imported
+    from warpsmith.tasks.new import write_new
+
+    found = imported(path, name=name, dtype=dtype, bench_mib=bench_mib)
+    target = folder / f"{found.name}.py"
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / target.name
+        draft.write_text(found.text, encoding="utf-8")
+        task = load_task(str(draft))
+        problems = check_task(task)
+        blunt = {
+            item.name for item in task.verify if any(text.startswith(f"'{item.name}' accepts") for text in problems)
+        }
+        if blunt and len(task.verify) - len(blunt) >= LEAST_WORKLOADS:
+            found = found.without(blunt)
+            draft.write_text(found.text, encoding="utf-8")
+            problems = check_task(load_task(str(draft)))
+        if problems:
+            reasons = "; ".join(text.split(". ")[0].rstrip(".") for text in problems[:MOST_REASONS])
+            raise TaskError(
+                f"{path}: this problem is degenerate, wrong kernels would pass: {reasons}.",
+                remedy="Change the problem file, or write the task by hand: `warpsmith tasks new`.",
+            )
+    write_new({target: found.text})
+    return target, found.remarks
 
 
 def check_task(task: Task) -> list[str]:

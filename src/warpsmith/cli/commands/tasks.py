@@ -1,4 +1,4 @@
-"""`warpsmith tasks list | show | new | check`."""
+"""`warpsmith tasks list | show | new | import | check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from warpsmith.core.task import Output, Task, Tensor, Workload
 
 program = typer.Typer(
-    help="List, show, write and check tasks: what kernels have to compute.",
+    help="List, show, write, import and check tasks: what kernels have to compute.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -71,6 +71,37 @@ def new_task(
     out.print(f"Change the seven marked places of {files.task} into your problem, and the kernel with it. Then:")
     for command in following:
         out.print(f"  {command}", markup=False)
+    return GOOD
+
+
+@program.command("import")
+def import_problem(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Problem file in KernelBench's form (levels 1 and 2). It is run, so load only files you trust.",
+            metavar="FILE",
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="Of the task; default: the file's, without its number.")] = "",
+    folder: Annotated[Path, typer.Option("--folder", help="Where to write.", metavar="DIR")] = Path(),
+    dtype: Annotated[str, typer.Option("--dtype", help="Of all floating tensors.")] = "float32",
+    mib: Annotated[int, typer.Option("--mib", min=1, help="Most memory of the sizes that are timed.")] = 1024,
+    as_json: Json = False,
+) -> int:
+    """Write the task file of a problem: parameters become static inputs, module-level integers dimensions."""
+    from warpsmith import app
+
+    path, remarks = app.import_problem(file, name=name, folder=folder, dtype=dtype, bench_mib=mib)
+    if as_json:
+        emit({"task": str(path), "remarks": list(remarks)})
+        return GOOD
+    out = console()
+    out.print(f"wrote {path}, which the task gate finds sound", markup=False)
+    for remark in remarks:
+        out.print(f"  {remark}", markup=False)
+    out.print(f"  warpsmith tasks show {path}", markup=False)
+    out.print(f"  warpsmith optimize {path} --coder CODER, or --seed-kernel FILE.cu", markup=False)
     return GOOD
 
 

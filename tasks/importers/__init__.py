@@ -1,0 +1,1 @@
+"""Turns problems of other collections into task files."""
