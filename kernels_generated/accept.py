@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def write_kernel(
     task: Task,
     lineage: Lineage,
     speedup_over_seed: float | None = None,
+    baselines: Mapping[str, float] | None = None,
     created: datetime | None = None,
 ) -> Path:
     """Put a verified, profiled candidate into the library; return its folder `<library>/<task>/<digest[:12]>`.
@@ -38,7 +40,7 @@ def write_kernel(
         ValueError: the evaluation is not this candidate's, or not verified and profiled.
         LibraryError: the folder cannot be written.
     """
-    manifest = make_manifest(candidate, evaluation, task, lineage, speedup_over_seed, created)
+    manifest = make_manifest(candidate, evaluation, task, lineage, speedup_over_seed, created, baselines)
     folder = _folder(library, manifest)
     if not _holds(folder, manifest):
         _enter(library, folder, candidate, manifest, evaluation)
@@ -92,6 +94,7 @@ def make_manifest(
     lineage: Lineage,
     speedup_over_seed: float | None,
     created: datetime | None,
+    baselines: Mapping[str, float] | None = None,
 ) -> Manifest:
     """Join what is known of an accepted candidate.
 
@@ -123,6 +126,7 @@ def make_manifest(
         source=profile.source,
         workloads=figures(profile),
         speedup_over_seed=speedup_over_seed,
+        baselines=dict(baselines or {}),
         lineage=lineage,
         created=created or datetime.now(UTC),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class LibraryAcceptor:
     store: Store
     duel: Duel | None = None
     """Times two candidates in alternation; needed where profiles are measured."""
+    baselines: Callable[[Profile], Mapping[str, float]] | None = None
+    """Library a user would pick -> its time over a measured kernel's; asked once a kernel is accepted."""
 
     def __call__(self, attempt: Attempt) -> Acceptance:
         """Write the kernel and swap the incumbent; where another run was faster meanwhile, compare with its kernel."""
@@ -95,6 +98,7 @@ class LibraryAcceptor:
             task=self.task,
             lineage=self._lineage(state, attempt),
             speedup_over_seed=profile.speedup_over(baseline) if baseline else None,
+            baselines=self._ratios(profile),
         )
         kernel = read_entry(folder).digest
         challenger = Incumbent(
@@ -108,6 +112,11 @@ class LibraryAcceptor:
         if not self.store.swap_incumbent(challenger, expected=present.kernel if present else None):
             return None
         return Acceptance(kernel=kernel, path=str(folder))
+
+    def _ratios(self, profile: Profile) -> Mapping[str, float]:
+        if self.baselines is None or profile.source is not Source.MEASURED:
+            return {}
+        return self.baselines(profile)
 
     def _lineage(self, state: RunState, attempt: Attempt) -> Lineage:
         settings = self.started.settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from warpsmith.settings import read_settings
 if TYPE_CHECKING:
     from warpsmith.core.candidate import Candidate
     from warpsmith.core.emulation import Emulation, EmulationSettings, LaunchSettings
+    from warpsmith.core.profile import Profile
     from warpsmith.core.protocols import Evaluation
     from warpsmith.core.task import Task
     from warpsmith.gpus import Target
@@ -224,6 +225,16 @@ def duel_of(task: Task, target: Target) -> Duel | None:
     from warpsmith.sandbox.device.duel import DeviceDuel
 
     return DeviceDuel(task, target.arch, _compiler(), target.pool)
+
+
+def baselines_of(task: Task, target: Target) -> Callable[[Profile], Mapping[str, float]] | None:
+    """How the libraries a user would pick compare with a measured kernel; modelled ones have no such ratio."""
+    if target.pool is None:
+        return None
+    from warpsmith.sandbox.device.baselines import Baselines, ratios
+
+    timer = Baselines(target.pool)
+    return lambda profile: ratios(timer, task, profile)
 
 
 def load_task(name_or_path: str) -> Task:

@@ -133,7 +133,7 @@ def loop_of(
         judge=parts.judge,
         strategy=Refine(),
         evaluator=app.gate(task, arch=target.arch.name, pool=target.pool, remark=target.remark),
-        accept=LibraryAcceptor(started, task, store, app.duel_of(task, target)),
+        accept=LibraryAcceptor(started, task, store, app.duel_of(task, target), app.baselines_of(task, target)),
         observe=lambda event, state: observe(event),
         order=order,
     )

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,13 @@ from warpsmith.core.outcome import Verified, WorkloadCheck
 from warpsmith.core.profile import Profile, WorkloadProfile
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Bound, Duration, Source
+from warpsmith.core.task import Task, Workload
 from warpsmith.kernels_generated.library import list_entries
 from warpsmith.profiler.comparison import LOOKS, PairedBlock, Sample
+from warpsmith.profiler.nvml import DeviceState
+from warpsmith.profiler.timing import Method, TimedCall, Timing, TimingPlan
+from warpsmith.sandbox.device.baseline_child import BaselineAnswer
+from warpsmith.sandbox.device.baselines import ratios
 from warpsmith.store import Store
 from warpsmith.tasks import load_task
 
@@ -102,6 +107,53 @@ def test_a_measured_challenger_meets_the_runs_first_kernel(store: Store, tmp_pat
     accept, attempt = acceptor(store, tmp_path, Source.MEASURED, scales)
     assert accept(attempt).accepted
     assert [(NAIVE, BETTER)] * LOOKS[0] == scales.met
+
+
+@dataclass
+class Shop:
+    """Times libraries: those named take so many microseconds, the others are not installed."""
+
+    times: dict[str, float]
+    asked: list[str] = field(default_factory=list)
+
+    def time(self, task: Task, workload: Workload, name: str, seed: int) -> BaselineAnswer:
+        self.asked.append(name)
+        if name not in self.times:
+            return BaselineAnswer(baseline=name, absent="not installed")
+        sample = TimedCall(
+            input_set=0,
+            event_us=self.times[name],
+            bracket_us=self.times[name],
+            host_us=self.times[name],
+            before=DeviceState(),
+            after=DeviceState(),
+        )
+        plan = TimingPlan(method=Method.CALL, sets=1, warm_up=1, samples=9, flush_bytes=1)
+        timing = Timing(plan=plan, device="imagined", samples=(sample,) * 9, empty_host_us=0.0, empty_event_us=0.0)
+        return BaselineAnswer(baseline=name, timing=timing)
+
+
+def test_a_measured_kernel_enters_with_its_ratio_to_each_library_that_is_there(store: Store, tmp_path: Path) -> None:
+    accept, attempt = acceptor(store, tmp_path, Source.MEASURED, Scales(1.3))
+    shop = Shop({"torch eager": 200.0})
+    timed = replace(accept, baselines=lambda profile: ratios(shop, accept.task, profile))
+    answer = timed(attempt)
+    assert answer.accepted
+    (entry,) = list_entries(tmp_path / "library").entries
+    assert {"torch eager": pytest.approx(4.0)} == entry.manifest.baselines
+    assert ["torch eager", "torch.compile"] == shop.asked
+
+
+def test_a_modelled_kernel_has_no_ratio_to_a_measured_library(store: Store, tmp_path: Path) -> None:
+    accept, attempt = acceptor(store, tmp_path, Source.MODELLED, None)
+    timed = replace(accept, baselines=lambda profile: ratios(Shop({}), accept.task, profile))
+    assert timed(attempt).accepted
+    (entry,) = list_entries(tmp_path / "library").entries
+    assert {} == entry.manifest.baselines
+    profile = attempt.profile
+    assert profile is not None
+    with pytest.raises(ValueError, match="no ratio"):
+        ratios(Shop({}), accept.task, profile)
 
 
 def test_measured_times_of_two_days_do_not_make_a_win(store: Store, tmp_path: Path) -> None:
