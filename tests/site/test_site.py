@@ -14,11 +14,12 @@ import pytest
 
 from tests.site.recorded import record
 from warpsmith.cli.program import run
-from warpsmith.core.errors import LibraryError
+from warpsmith.core.errors import LibraryError, StoreError
 from warpsmith.core.events import RunStarted
 from warpsmith.kernels_generated.library import list_entries
 from warpsmith.leaderboard import make_boards
 from warpsmith.leaderboard.site import charts, write_site
+from warpsmith.leaderboard.site.brief import read_briefly
 from warpsmith.leaderboard.site.pages import MOST_BYTES, Pages
 from warpsmith.leaderboard.site.source import difference
 from warpsmith.leaderboard.site.trail import follow
@@ -97,7 +98,7 @@ def test_a_script_in_a_kernel_a_reply_or_a_name_stays_text(tmp_path: Path) -> No
     evil = "</pre><script>alert(1)</script>"
     with Store.open(tmp_path / "store.sqlite") as store:
         name, _ = record(store, tmp_path / "library")
-        trail = follow(store.events(name))
+        trail = follow(read_briefly(store.each_payload(name)))
     assert trail
     pages.write("call.html.j2", "call.html", trail=trail, call=trail.calls[0], prompt=evil, reply=evil)
     text = (tmp_path / "call.html").read_text(encoding="utf-8")
@@ -148,13 +149,18 @@ def test_the_best_so_far_never_falls_and_counts_evaluations(
 ) -> None:
     store = open_store(tmp_path / "store.sqlite")
     name, _ = record(store, tmp_path / "library")
-    trail = follow(store.events(name))
+    trail = follow(read_briefly(store.each_payload(name)))
     assert trail
     assert isinstance(store.events(name)[0], RunStarted)
     assert [x for x, _ in trail.by_evaluations] == [1, 2, 3, 4, 5, 6, 7]
     best = [y for _, y in trail.by_evaluations]
     assert best == sorted(best)
     assert len({row.step.identity for row in trail.tree()}) == len(trail.steps)
+
+
+def test_a_damaged_event_is_named() -> None:
+    with pytest.raises(StoreError, match="event 0 cannot be read"):
+        list(read_briefly(['{"kind": "Evaluated"}']))
 
 
 def test_a_difference_marks_added_and_removed_lines() -> None:

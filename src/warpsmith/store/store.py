@@ -95,12 +95,21 @@ class Store:
         Raises:
             StoreError: a payload is damaged.
         """
+        for seq, payload in enumerate(self.each_payload(run)):
+            yield self._read_event(run, seq, payload)
+
+    def each_payload(self, run: str) -> Iterator[str]:
+        """The same as the JSON that was written, for readers who need little of it.
+
+        Raises:
+            StoreError: an event is missing.
+        """
         with self._guarded():
             rows = self._connection.execute("SELECT seq, payload FROM events WHERE run = ? ORDER BY seq", (run,))
             for expected, (seq, payload) in enumerate(rows):
                 if seq != expected:
                     raise StoreError(f"run {run} in {self.path} lacks event {expected}.", remedy=SALVAGE)
-                yield self._read_event(run, seq, payload)
+                yield payload
 
     def _read_event(self, run: str, seq: int, payload: str) -> Event:
         try:

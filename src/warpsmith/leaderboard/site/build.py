@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warpsmith.core.arch import find_architecture
+from warpsmith.core.events import EVENT, Evaluated
 from warpsmith.kernels_generated.library import Entry, Refusal
 from warpsmith.leaderboard.board import Board, make_boards
 from warpsmith.leaderboard.site import charts
+from warpsmith.leaderboard.site.brief import read_briefly
+from warpsmith.leaderboard.site.deltas import deltas
 from warpsmith.leaderboard.site.overview import board_page, sections
 from warpsmith.leaderboard.site.pages import Pages, bounded
 from warpsmith.leaderboard.site.source import annotated, difference
-from warpsmith.leaderboard.site.trail import Step, Trail, deltas, follow
+from warpsmith.leaderboard.site.trail import Step, Trail, follow
 
 if TYPE_CHECKING:
     from warpsmith.core.profile import Profile
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 RANKED = 400
 """Kernels of one board on a page; more go to further pages."""
+DETAILED = 25
+"""The best kernels of one board: their pages show profile and changes, the others' text and times alone."""
 COMPARED = 500
 """Kernels that can be compared side by side: the best of each board come first."""
 
@@ -71,7 +76,7 @@ class _Site:
 
     def _trails(self) -> Iterable[Trail]:
         for run in self.store.runs() if self.store else ():
-            if self.store and (trail := follow(self.store.events(run.run))):
+            if self.store and (trail := follow(read_briefly(self.store.each_payload(run.run)))):
                 yield trail
 
     def write(self, refused: Sequence[Refusal]) -> None:
@@ -106,11 +111,11 @@ class _Site:
             self._kernel(board, place.rank, self.by_digest[place.kernel])
 
     def _kernel(self, board: Board, rank: int, entry: Entry) -> None:
-        profile = self._profile(entry)
-        step = self._step(entry)
-        parent = self._parent(entry, step)
+        detailed = rank <= DETAILED
+        profile = self._profile(entry) if detailed else None
+        parent = self._parent(entry) if detailed else None
         before = self._digested(parent.proposed.text_digest) if parent else None
-        changed = parent.profile if parent else None
+        changed = self._whole_profile(entry.manifest.lineage.run, parent) if parent else None
         self.pages.write(
             "kernel.html.j2",
             f"kernels/{entry.digest[:12]}.html",
@@ -119,6 +124,7 @@ class _Site:
             board=board,
             board_page=board_page(board),
             rank=rank,
+            detailed=detailed,
             profile=profile,
             lines=annotated(entry.text, profile),
             parent=parent,
@@ -131,13 +137,21 @@ class _Site:
         evaluation = entry.evaluation()
         return evaluation.profile if evaluation else None
 
-    def _step(self, entry: Entry) -> Step | None:
+    def _parent(self, entry: Entry) -> Step | None:
         trail = self.by_run.get(entry.manifest.lineage.run)
-        return trail.find(entry.manifest.candidate) if trail else None
-
-    def _parent(self, entry: Entry, step: Step | None) -> Step | None:
-        trail = self.by_run.get(entry.manifest.lineage.run)
+        step = trail.find(entry.manifest.candidate) if trail else None
         return trail.find(step.proposed.parent) if trail and step else None
+
+    def _whole_profile(self, run: str, step: Step) -> Profile | None:
+        """With counters, read again from the store."""
+        if step.profile is None or self.store is None:
+            return None
+        for payload in self.store.each_payload(run):
+            if '"Evaluated"' in payload[:40] and step.identity in payload:
+                event = EVENT.validate_json(payload)
+                if isinstance(event, Evaluated) and event.evaluation.candidate == step.identity:
+                    return event.evaluation.profile
+        return None
 
     def _digested(self, digest: str) -> str:
         """A text of the store; empty where there is none."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from statistics import geometric_mean
 
-from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.events import (
     Accepted,
     Called,
-    Confirmed,
-    Evaluated,
-    Event,
     Judged,
     Proposed,
     RunFinished,
     RunStarted,
 )
 from warpsmith.core.outcome import Outcome
-from warpsmith.core.profile import Critique, Profile, WorkloadProfile
+from warpsmith.core.profile import Critique
 from warpsmith.core.quantity import Source
+from warpsmith.leaderboard.site.brief import BriefEvaluated, BriefEvent, BriefProfile
 from warpsmith.leaderboard.site.charts import Point
 
 
@@ -30,7 +26,7 @@ class Step:
 
     proposed: Proposed
     outcome: Outcome | None = None
-    profile: Profile | None = None
+    profile: BriefProfile | None = None
     critique: Critique | None = None
     children: list[Step] = field(default_factory=list)
 
@@ -41,7 +37,7 @@ class Step:
     @property
     def fraction(self) -> float | None:
         """Of the bound, geometric mean over workloads; None where it is not verified."""
-        return fraction_of(self.profile) if self.profile else None
+        return self.profile.fraction if self.profile else None
 
     @property
     def message(self) -> str:
@@ -112,12 +108,7 @@ class Trail:
         return next((step for step in self.steps if identity and step.identity == identity), None)
 
 
-def fraction_of(profile: Profile) -> float:
-    """Geometric mean over workloads of bound over time."""
-    return geometric_mean([item.fraction for item in profile.workloads])
-
-
-def follow(events: Iterable[Event]) -> Trail | None:
+def follow(events: Iterable[BriefEvent]) -> Trail | None:
     """Tell a run from its events; None where they do not begin one."""
     trail: Trail | None = None
     for event in events:
@@ -128,7 +119,7 @@ def follow(events: Iterable[Event]) -> Trail | None:
     return trail
 
 
-def _hear(trail: Trail, event: Event) -> None:
+def _hear(trail: Trail, event: BriefEvent) -> None:
     match event:
         case Called():
             trail.calls.append(event)
@@ -137,7 +128,7 @@ def _hear(trail: Trail, event: Event) -> None:
             trail.steps.append(step)
             if parent := trail.find(event.parent):
                 parent.children.append(step)
-        case Evaluated() | Confirmed():
+        case BriefEvaluated():
             if evaluated := trail.find(event.evaluation.candidate):
                 _evaluated(trail, evaluated, event)
         case Judged():
@@ -149,10 +140,10 @@ def _hear(trail: Trail, event: Event) -> None:
             trail.finished = event
 
 
-def _evaluated(trail: Trail, step: Step, event: Evaluated | Confirmed) -> None:
+def _evaluated(trail: Trail, step: Step, event: BriefEvaluated) -> None:
     """A confirmation has the last word on the outcome; the figures stay those of the first evaluation."""
     step.outcome = event.evaluation.outcome
-    if isinstance(event, Confirmed):
+    if event.kind == "Confirmed":
         step.profile = step.profile if event.evaluation.outcome.kind == "Verified" else None
         return
     step.profile = event.evaluation.profile
@@ -164,50 +155,3 @@ def _evaluated(trail: Trail, step: Step, event: Evaluated | Confirmed) -> None:
 def _note(points: list[Point], at: float, fraction: float | None) -> None:
     best = points[-1][1] if points else 0.0
     points.append((at, max(best, fraction or 0.0)))
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """One number of a candidate beside its parent's."""
-
-    name: str
-    before: float
-    after: float
-    unit: str
-    source: str
-
-    @property
-    def ratio(self) -> float | None:
-        return self.after / self.before if self.before else None
-
-
-def deltas(before: Profile, after: Profile) -> tuple[Delta, ...]:
-    """Time of each workload both have, then what both counted over all of them."""
-    if (before.target, before.source) != (after.target, after.source):
-        return ()
-    theirs = {item.workload: item for item in before.workloads}
-    both = [(theirs[item.workload], item) for item in after.workloads if item.workload in theirs]
-    times = [Delta(f"time, {b.workload}", a.duration.us, b.duration.us, "us", after.source.value) for a, b in both]
-    counted = [Delta(name, *_summed(both, what), unit, "emulated") for name, unit, what in _COUNTED]
-    registers = Delta("registers, largest launch", _registers(before), _registers(after), "1", "compiler")
-    return (*times, *(it for it in counted if it.before or it.after), registers)
-
-
-_COUNTED: tuple[tuple[str, str, Callable[[LaunchCounters], float]], ...] = (
-    ("warp instructions", "1", lambda it: it.issued),
-    ("global load sectors", "32 B", lambda it: it.global_load.sectors),
-    ("global store sectors", "32 B", lambda it: it.global_store.sectors),
-    ("barrier arrivals", "warps", lambda it: it.barriers),
-)
-
-
-def _summed(
-    both: Sequence[tuple[WorkloadProfile, WorkloadProfile]], what: Callable[[LaunchCounters], float]
-) -> tuple[float, float]:
-    """One count over all launches of all workloads, of the parent and of the child."""
-    before, after = (sum(what(it.counters) for pair in both for it in pair[side].launches) for side in (0, 1))
-    return before, after
-
-
-def _registers(profile: Profile) -> float:
-    return max(launch.resources.registers for item in profile.workloads for launch in item.launches)
