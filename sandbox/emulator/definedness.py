@@ -79,7 +79,9 @@ class _Marks:
         elif draft.handler.startswith(_STORES):
             # A thread's own memory may hold what nobody uses: the padding of a structure.
             own = draft.handler.startswith("st.any") and draft.bytes == Space.LOCAL
-            demanded = [draft.a] if own else [draft.a, draft.b, draft.c, draft.e, *draft.items]
+            written = {id(value) for value in draft.written}
+            items = [item for item in draft.items if id(item) not in written]
+            demanded = [draft.a] if own else [draft.a, draft.b, draft.c, draft.e, *items]
         elif draft.handler.startswith(("ld.", "ldmatrix", "stmatrix", "st.")):
             demanded = [draft.a]
         known = {id(value): value for value in demanded if isinstance(value, Value) and id(value) in self.marks}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from warpsmith.sandbox.emulator.bytecode import Space
 from warpsmith.sandbox.emulator.machine import Allocation, Fault, FaultKind, LaunchSpec
 from warpsmith.sandbox.emulator.program import Entry, Instr
 from warpsmith.sandbox.emulator.vm.bindings import FaultRecord
+from warpsmith.sandbox.emulator.waiting import everyone
 
 KINDS = (
     None,
@@ -40,6 +44,13 @@ BARRIER_DETAILS = (
 
 STALE_PATH = 1
 """`WS_STALE_PATH`."""
+
+BUDGET_DETAILS = (
+    "was running when the launch had executed its budget of warp instructions",
+    "was turning in a loop that waits when the launch had executed its budget of warp instructions. So was every warp "
+    "that could run, and no memory had changed for many turns; no deadlock, since what the loop counts may end it",
+)
+"""In the order of `WsBudgetDetail`."""
 
 DEADLOCK_DETAILS = (
     "waits for a barrier that the other threads of the block never reach",
@@ -100,9 +111,18 @@ def _access_sentence(kind: FaultKind, record: FaultRecord, place: str, other: st
 
 
 def describe(
-    record: FaultRecord, entry: Entry, spec: LaunchSpec, allocations: Sequence[Allocation], asserted: str
+    record: FaultRecord,
+    entry: Entry,
+    spec: LaunchSpec,
+    allocations: Sequence[Allocation],
+    asserted: str,
+    waiting: NDArray[np.void],
 ) -> Fault:
-    """The fault of a launch; `asserted` is the message of a failed assert, if that is what happened."""
+    """The fault of a launch.
+
+    `asserted` is the message of a failed assert, if that is what happened; `waiting` has rows of `WsWaiting`: where
+    lanes were when the launch hung or had spent its budget.
+    """
     kind = KINDS[record.kind]
     assert kind is not None
     instr, other_instr = entry.instructions[record.site], entry.instructions[record.other_site]
@@ -120,7 +140,7 @@ def describe(
         case FaultKind.DEADLOCK:
             said = DEADLOCK_DETAILS[record.detail]
         case FaultKind.BUDGET:
-            said = "was running when the launch had executed its budget of warp instructions"
+            said = BUDGET_DETAILS[record.detail]
         case FaultKind.TRAP:
             said = f"failed an assertion: {asserted}" if asserted else "executed a trap"
         case FaultKind.UNINITIALISED if record.space == Space.REGISTER:
@@ -129,7 +149,7 @@ def describe(
             name, place = _where(record, allocations)
             space = NAMES[Space(record.space)]
             said = _access_sentence(kind, record, place, who, there)
-    message = f"{instr.text} at {_place(instr)}: {_thread(thread)} of block {block} {said}"
+    message = f"{instr.text} at {_place(instr)}: {_thread(thread)} of block {block} {said}{everyone(waiting, entry)}"
     has_other = kind in (FaultKind.RACE, FaultKind.BARRIER)
     return Fault(
         kind,

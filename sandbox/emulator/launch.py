@@ -220,7 +220,8 @@ def _result(
     if record.fault.kind:
         instr = program.entry.instructions[record.fault.site]
         asserted = string_at(placed.allocations, record.fault.address) if instr.opcode == "call" else ""
-        fault = describe(record.fault, program.entry, spec, placed.allocations, asserted)
+        waiting = outputs.waiting[: record.waiting_count]
+        fault = describe(record.fault, program.entry, spec, placed.allocations, asserted, waiting)
     sizes = program.blocks["instructions"].astype(np.uint64)
     sites = outputs.sites()
     counted = bool(record.count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from warpsmith.sandbox.emulator import lower_atomic as atomic
 from warpsmith.sandbox.emulator import lower_matrix as matrix
 from warpsmith.sandbox.emulator import lower_mbarrier as mbarrier
 from warpsmith.sandbox.emulator import lower_memory as memory
@@ -36,8 +37,8 @@ LOWERINGS: dict[str, Lowering] = {
     "ld": memory.load,
     "ldu": memory.load,
     "st": memory.store,
-    "atom": memory.atomic,
-    "red": memory.atomic,
+    "atom": atomic.atomic,
+    "red": atomic.atomic,
     "cp": _copy,
     "mbarrier": mbarrier.mbarrier,
     "ldmatrix": memory.rows,
@@ -98,10 +99,16 @@ def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftPr
         if last.opcode not in TERMINATORS:
             emitter.emit("branch", target=index + 1)
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
-    waits = mark_polls(entry, blocks)
+    waits = mark_polls(entry, blocks) or any(_is_whole(draft) for block in blocks for draft in block.operations)
     mark_repeats(blocks)
     orders = any(draft.handler == "fence" or draft.flags & ORDERS for block in blocks for draft in block.operations)
     return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits, orders)
+
+
+def _is_whole(draft: Draft) -> bool:
+    """Whether other threads must see 16 bytes whole or not at all: blocks that do so share one host thread."""
+    pairs = draft.handler.startswith(("ld.", "st.")) and draft.handler.endswith(".v2.u64")
+    return draft.handler.endswith(".b128") or (pairs and bool(draft.flags & Flag.SYNCHRONISES))
 
 
 def _straight(emitter: Emitter) -> None:

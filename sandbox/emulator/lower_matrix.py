@@ -6,7 +6,7 @@ from warpsmith.sandbox.emulator.bytecode import Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
 from warpsmith.sandbox.emulator.isa.fragments import Fragment, slots_of
 from warpsmith.sandbox.emulator.isa.matrix import fragments_of, wmma_fragment
-from warpsmith.sandbox.emulator.isa.product_words import INTEGERS, Product, Shape, product
+from warpsmith.sandbox.emulator.isa.product_words import INTEGERS, Product, Shape, product, quads_name
 from warpsmith.sandbox.emulator.lower_memory import space_of
 from warpsmith.sandbox.emulator.program import Immediate, Operand
 
@@ -30,6 +30,9 @@ SATURATES, XOR, AND, SPARSE, PESSIMISTIC = 1, 2, 4, 8, 16
 
 def multiply(emitter: Emitter) -> None:
     """`mma` and `mma.sp`."""
+    if quads_name(emitter.instr.modifiers) is not None:
+        _quads(emitter)
+        return
     words = product(emitter.instr.modifiers)
     assert words is not None
     kinds = f"{words.d}.{words.a}.{words.b}" if words.a in ("s8", "u8") else f"{words.d}.{words.a}"
@@ -42,6 +45,17 @@ def multiply(emitter: Emitter) -> None:
     results = tuple(emitter.target(item, kind) for item in target)
     values = tuple(emitter.source(item, width_of(kind)) for group in sources for item in group)
     emitter.emit(f"mma.{name}", items=(*results, *values), written=results)
+
+
+def _quads(emitter: Emitter) -> None:
+    """Four fp16 products of m8n8k4 (vm/quads.h)."""
+    words = emitter.instr.modifiers
+    flags = (words[3] == "col", words[4] == "row", words[5] == "f32", words[8] == "f32", emitter.pessimistic)
+    target, *sources = [emitter.items(operand) for operand in emitter.instr.operands]
+    results = tuple(emitter.target(item, "b32") for item in target)
+    values = tuple(emitter.source(item, 4) for group in sources for item in group)
+    number = sum(1 << bit for bit, flag in enumerate(flags) if flag)
+    emitter.emit("mma.quads", items=(*results, *values), written=results, imm=number)
 
 
 def wmma(emitter: Emitter) -> None:

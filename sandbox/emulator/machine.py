@@ -147,7 +147,7 @@ class Options:
     executor orders blocks alone."""
     pessimistic: bool = False
     """Results whose bits the ISA leaves open are moved within the documented error, by seed. The reference executor
-    ignores it."""
+    refuses it."""
     sms: int = 132
     """Reported as `%nsmid`."""
     l2: L2 | None = None

@@ -49,6 +49,7 @@ class Outputs:
     port_allocation: NDArray[np.uint32]
     port_misses: NDArray[np.uint64]
     printed: NDArray[np.void]
+    waiting: NDArray[np.void]
 
     @classmethod
     def of(
@@ -80,6 +81,7 @@ class Outputs:
             np.zeros(traced + 1, np.uint32),
             np.zeros(traced + 1, np.uint64),
             np.zeros(PRINT_CAPACITY if program.prints else 1, bindings.PRINTED),
+            np.empty(bindings.MOST_WAITING, bindings.WAITING),
         )
 
     def pointers(self) -> dict[str, Any]:
@@ -87,6 +89,7 @@ class Outputs:
         names = (
             *("block_warps", "block_threads", "guarded_warps", "guarded_lanes", "divergent", "counters", "rows"),
             *("row_of", "allocation_sharing", "port_sharing", "distinct", "port_allocation", "port_misses", "printed"),
+            "waiting",
         )
         return {name: getattr(self, name).ctypes.data for name in names}
 

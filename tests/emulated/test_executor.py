@@ -157,7 +157,7 @@ def test_an_endless_loop_exceeds_its_budget(on: Executor) -> None:
 
 
 @pytest.mark.parametrize(
-    "unknown", ["vadd.s32.u32.u32 %r1, %r0, %r0", "mov.u32 %r4, %pm0", "ld.global.odd.u32 %r1, [%rd0]"]
+    "unknown", ["vadd.s32.u32 %r1, %r0, %r0", "mov.u32 %r4, %pm0", "ld.global.odd.u32 %r1, [%rd0]"]
 )
 def test_an_unknown_instruction_is_unsupported_before_anything_runs(on: Executor, unknown: str) -> None:
     with pytest.raises(UnsupportedInstruction, match=r"PTX line 11"):

@@ -55,7 +55,7 @@ def test_a_failing_program_is_made_as_small_as_what_fails() -> None:
 def test_a_program_that_only_one_executor_can_run_is_told() -> None:
     program = random_program(0)
     unknown = replace(
-        program.body, texts=(program.body.texts[0], "vadd.s32.u32.u32 %r0, %r1, %r1;" + program.body.texts[1])
+        program.body, texts=(program.body.texts[0], "vadd.s32.u32 %r0, %r1, %r1;" + program.body.texts[1])
     )
     with pytest.raises(UnsupportedInstruction, match="vadd"):
         disagreement(replace(program, body=unknown))

@@ -164,3 +164,58 @@ def test_a_lock_taken_by_every_thread_of_every_block_finishes(cuda, written):
 def test_a_window_holds_at_least_one_block(cuda, written):
     with pytest.raises(ValueError, match="resident"):
         cuda("""extern "C" __global__ void k(int* y) {}""").run(1, 32, written(np.zeros(1, np.int32)), resident=0)
+
+
+STUCK = """extern "C" __global__ void k(volatile int* flag, int* y) {
+    int warp = threadIdx.x / 32;
+    if (warp == 0) { asm volatile("bar.sync 1, 64;"); }
+    if (warp == 1) {
+        while (*flag == 0) {}
+        asm volatile("bar.sync 1, 64;");
+    }
+    if (warp == 2) asm volatile("bar.sync 2, 64;");
+    y[threadIdx.x] = 1;
+}"""
+
+
+def test_a_hang_names_the_line_of_every_waiting_warp(cuda, written, fresh):
+    """Two blocks, three warps each: two places of barriers, one loop."""
+    found = cuda(STUCK).run(2, 96, written(np.zeros(1, np.int32)), fresh(np.zeros(96, np.int32)), resident=2).fault
+    assert FaultKind.DEADLOCK == found.kind
+    for line in (3, 5, 8):
+        assert f"at line {line})" in found.message, found.message
+    assert 3 == found.message.count("2 of 2 blocks")
+    assert 5 == found.line
+
+
+def test_threads_that_wait_at_a_barrier_for_others_are_named_too(ptx, written):
+    kernel = ptx(
+        """.visible .entry k(.param .u64 y) { .reg .pred %p; .reg .b32 %t;
+        mov.u32 %t, %tid.x; setp.ge.u32 %p, %t, 32; @%p exit; barrier.sync 1, 64; ret; }"""
+    )
+    found = kernel.run(1, 64, written(np.zeros(1, np.int32))).fault
+    assert FaultKind.DEADLOCK == found.kind
+    assert "warps: 1 at a barrier (barrier.sync at PTX line" in found.message
+
+
+COUNTED = """extern "C" __global__ void k(volatile int* flag, int* y) {
+    int got = 0;
+    for (int i = 0; i < (1 << 30); i++) {
+        if (*flag) { got = i; break; }
+        WORK
+    }
+    y[threadIdx.x] = got;
+}"""
+
+
+@pytest.mark.parametrize(("work", "changes"), [("", False), ("y[threadIdx.x] = i;", True)])
+def test_a_loop_that_waits_and_counts_is_told_from_one_that_works(cuda, written, work, changes):
+    """It would end by itself, so that it is no deadlock; but it is not the kernel's work that spent the budget."""
+    kernel = cuda(COUNTED.replace("WORK", work))
+    arrays = written(np.zeros(1, np.int32)), written(np.zeros(64, np.int32))
+    found = kernel.run(1, 64, *arrays, resident=1, budget=1 << 18).fault
+    assert FaultKind.BUDGET == found.kind
+    assert changes == ("no memory had changed" not in found.message)
+    assert (
+        "ready to run (" if changes else "warps: 2 in a loop that waits (ld.volatile.global.u32 at line 4)"
+    ) in found.message

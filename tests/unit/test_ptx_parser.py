@@ -326,8 +326,6 @@ def test_managed_variables_are_not_taken_for_plain_ones() -> None:
         ("mov.u32 a, 0;", "a is not declared"),
         (".reg .b32 a; .reg .b32 a;", "declared twice"),
         (".reg .v4 .b32 a;", "vector registers are not supported"),
-        (".reg .b32 a; mov.b32 a.b0, 1;", "not declared"),
-        (".reg .b32 %a; mov.b32 %a.b0, 1;", "parts of a register"),
         (".reg .b32 a; @a bra L; L:", "a predicate register"),
         (".reg .b32 a; mov.u32 a, 1", "',' or ';'"),
         ("L: L: ret;", "declared twice"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from .absent import ABSENT
 from .row import LaneRow, Row
 from .table import all_rows
 
@@ -24,6 +25,14 @@ named with its source line before anything runs.
 | opcode | rows | pipe | modifiers and types | |
 |---|---|---|---|---|
 """
+FOOTER = """
+## Instructions it does not run
+
+Each example is refused by name before anything runs; the outcome is `Unsupported`, which is nobody's fault.
+
+| instructions | from | for example | because |
+|---|---|---|---|
+"""
 
 
 def text() -> str:
@@ -32,7 +41,14 @@ def text() -> str:
     for row in all_rows():
         groups.setdefault(row.name.split(".")[0], []).append(row)
     header = HEADER.format(count=len(all_rows()), opcodes=len(groups))
-    return header + "".join(_line(opcode, groups[opcode]) for opcode in sorted(groups))
+    return header + "".join(_line(opcode, groups[opcode]) for opcode in sorted(groups)) + _absent()
+
+
+def _absent() -> str:
+    lines = (
+        f"| `{item.names.replace(', ', '`, `')}` | {item.needs} | `{item.example}` | {item.why} |" for item in ABSENT
+    )
+    return FOOTER + "\n".join(lines) + "\n"
 
 
 def _line(opcode: str, rows: Sequence[Row]) -> str:

@@ -85,8 +85,11 @@ def launch(
     Raises:
         UnsupportedInstruction: before anything runs, where the table has no row.
         KeyError: the module has no such entry.
+        ValueError: the pessimistic mode is asked for, which is the VM's alone.
     """
     entry, options = module.entry(entry_name), options or Options()
+    if options.pessimistic:
+        raise ValueError("the readable executor has no pessimistic mode; run the VM (`emulator.launch`) in it")
     program = [_prepare(instr) for instr in entry.instructions]
     tally = Tally(
         options.budget,

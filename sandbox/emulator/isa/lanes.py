@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import carry, compare, convert, convert_bounds, floating, half, integer, logic, move, packed_integer, video
+from . import (
+    carry,
+    compare,
+    convert,
+    convert_bounds,
+    floating,
+    half,
+    integer,
+    logic,
+    move,
+    packed_integer,
+    scalar_video,
+    video,
+)
 from .row import LaneRow
 
-MODULES = (move, integer, carry, logic, compare, floating, half, convert, convert_bounds, packed_integer, video)
+MODULES = (
+    *(move, integer, carry, logic, compare, floating, half, convert, convert_bounds),
+    *(packed_integer, video, scalar_video),
+)
 
 
 @cache

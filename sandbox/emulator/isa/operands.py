@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..machine import UnsupportedInstruction
-from ..program import Instr, Operand, Vector
+from ..program import Address, Instr, Operand, Register, Vector
 from .fragments import ELEMENTS, Fragment
 from .matrix import fragments_of, wmma_fragment
-from .product_words import Shape, product
+from .product_words import Shape, product, quad_registers, quads_name
 from .state import LANES
 
 COUNTS: dict[str, tuple[int, int]] = {
@@ -36,10 +36,20 @@ def check(instr: Instr) -> None:
         least += 1
     if not least <= count <= most:
         raise UnsupportedInstruction(f"{instr.text} with {count} operands", instr.line, instr.ptx_line)
+    if any(map(_is_wide, instr.operands)):
+        raise UnsupportedInstruction(f"a 128-bit register in {instr.text}", instr.line, instr.ptx_line)
     for operand, size in zip(instr.operands, fragments(instr), strict=False):
         if size is not None and registers(operand) != size:
             message = f"{instr.text} with {registers(operand)} registers where {size} stand"
             raise UnsupportedInstruction(message, instr.line, instr.ptx_line)
+
+
+def _is_wide(operand: Operand) -> bool:
+    """Whether it names a 128-bit register, which the parser leaves only where an instruction has no form for it."""
+    if isinstance(operand, Vector):
+        return any(map(_is_wide, operand.items))
+    place = operand.base if isinstance(operand, Address) else operand
+    return isinstance(place, Register) and place.type == "b128"
 
 
 def registers(operand: Operand) -> int:
@@ -53,6 +63,8 @@ def fragments(instr: Instr) -> tuple[int | None, ...]:
         part, shape = words[1], Shape.parse(words[5])
         size = _held(wmma_fragment(part, words[-1], shape.m, shape.n, shape.k), part, "wmma")
         return (size,) if words[0] == "load" else (None, size)
+    if instr.opcode == "mma" and quads_name(words) is not None:
+        return quad_registers(words)
     named = product(words) if instr.opcode in ("mma", "wmma") else None
     if named is None:
         return ()

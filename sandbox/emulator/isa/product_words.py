@@ -139,3 +139,21 @@ WMMA_PRODUCTS: tuple[Product, ...] = (
     *(product for product in _whole("m8n8k32", ("s4", "u4")) if product.a == product.b),
     *_ones("m8n8k128"),
 )
+
+QUADS = "m8n8k4"
+QUAD_KINDS = (("f16", "f16"), ("f32", "f16"), ("f32", "f32"))
+"""Types of d and c of four products at once (`quad_products.py`)."""
+
+
+def quads_name(words: Words) -> str | None:
+    """Row name of `mma.sync.aligned.m8n8k4.{row,col}.{row,col}.D.f16.f16.C` behind `mma.`; None for anything else."""
+    if len(words) != 9 or words[:3] != ("sync", "aligned", QUADS) or words[6:8] != ("f16", "f16"):
+        return None
+    if not {words[3], words[4]} <= {"row", "col"} or (words[5], words[8]) not in QUAD_KINDS:
+        return None
+    return f"{QUADS}.{words[5]}.f16.f16.{words[8]}"
+
+
+def quad_registers(words: Words) -> tuple[int, int, int, int]:
+    """Registers of d, a, b, c."""
+    return (8 if words[5] == "f32" else 4, 2, 2, 8 if words[8] == "f32" else 4)

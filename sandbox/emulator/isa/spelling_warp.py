@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..program import Instr
-from .product_words import product
+from .product_words import product, quads_name
 from .spelling import bits
 
 Words = tuple[str, ...]
@@ -129,6 +129,9 @@ def _matrix_move(opcode: str, words: Words) -> str | None:
 
 
 def _matrix_multiply(opcode: str, words: Words) -> str | None:
+    quads = quads_name(words)
+    if quads is not None:
+        return f"mma.{quads}"
     found = product(words)
     return f"mma.{found.name}" if found is not None and words[:1] != ("mma",) else None
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ..machine import UnsupportedInstruction
 from ..program import Immediate, Instr, Operand, Pair, Register, Sink, Vector
+from . import scalar_video
 from .lanes import lane_rows
 from .number import FORMATS
 from .row import LaneRow
@@ -76,7 +77,7 @@ def _steps(instr: Instr) -> Iterator[Step]:
         yield from carry_steps(instr)
     elif instr.opcode == "cvt":
         yield from conversion_steps(instr, target, sources)
-    elif instr.opcode in OPCODES:
+    elif instr.opcode in OPCODES or instr.opcode in scalar_video.OPCODES:
         yield from _video(instr, target, sources)
     elif instr.opcode == "lop3" and len(instr.modifiers) == 2:
         yield from _logic_with_predicate(instr, target, sources)
@@ -93,12 +94,14 @@ def _steps(instr: Instr) -> Iterator[Step]:
 
 
 def _video(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:
-    """d, a, b{, c}: c counts for the sum alone."""
-    code = code_of(instr)
+    """d, a, b{, c}: c counts for what comes behind the operation alone."""
+    scalar = instr.opcode in scalar_video.OPCODES
+    code = scalar_video.code_of(instr) if scalar else code_of(instr)
     if code is None or len(sources) not in (2, 3):
         raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
-    addend = sources[2] if len(sources) == 3 else Immediate(0, "u64")
-    yield from _keep(row_for(instr, "video.b32"), target, [*sources[:2], addend, code])
+    third = sources[2] if len(sources) == 3 else Immediate(0, "u64")
+    row = row_for(instr, "video.scalar.b32" if scalar else "video.b32")
+    yield from _keep(row, target, [*sources[:2], third, code])
 
 
 def _logic_with_predicate(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:
@@ -211,4 +214,4 @@ def _set(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step
 
 
 _FIRST_WORDS = frozenset(name.split(".")[0] for name in lane_rows() if not name.startswith("set."))
-_LANE_OPCODES = _FIRST_WORDS | OPCODES | {"set", "madc"}
+_LANE_OPCODES = _FIRST_WORDS | OPCODES | scalar_video.OPCODES | {"set", "madc"}

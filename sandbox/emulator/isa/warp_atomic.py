@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..program import Instr
+from ..program import Instr, Vector
 from .address import BadAccess, require_alignment
 from .block import width_of
 from .number import BF16, F16, F32, F64, Format, packed, signed, wrap
@@ -90,6 +90,10 @@ def _update_vector(warp: Warp, instr: Instr, threads: list[Thread], update: Upda
             block.write(thread, target, old, instr.modifiers[-1])
 
 
+WIDE = 16
+"""Bytes of a 128-bit atomic."""
+
+
 def _vector_rows() -> Iterator[WarpRow]:
     for space in ("generic", "global"):
         for vector, names in VECTOR_ROWS.items():
@@ -120,6 +124,29 @@ def _update(warp: Warp, instr: Instr, threads: list[Thread], update: Update) -> 
             block.write(thread, instr.operands[0], old, instr.modifiers[-1])
 
 
+def _update_wide(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
+    """atom.exch.b128 and atom.cas.b128: registers come as pairs of halves, lower first."""
+    block = warp.block
+    target, where, *values = instr.operands
+    for thread in threads:
+        given = [sum(block.read(thread, half, 64, instr) << 64 * i for i, half in enumerate(items(v))) for v in values]
+        try:
+            place = block.place(thread, space_in(instr), block.address(thread, where, instr), WIDE, write=True)
+            old = int.from_bytes(place.load(checked=block.options.checks), "little")
+        except BadAccess as bad:
+            raise block.access_fault(bad, instr, thread) from None
+        if "exch" in instr.modifiers or old == given[0]:
+            place.store(given[-1].to_bytes(WIDE, "little"))
+        for i, half in enumerate(items(target)) if isinstance(target, Vector) else ():
+            block.write(thread, half, wrap(old >> 64 * i, 64), "b64")
+
+
+def _wide_rows() -> Iterator[WarpRow]:
+    for space in ("generic", "global", "shared"):
+        for operation in ("exch", "cas"):
+            yield WarpRow(f"atom.{space}.{operation}.b128", _update_wide, Pipe.LSU)
+
+
 def _rows() -> Iterator[WarpRow]:
     for space in ("generic", "global", "shared"):
         for name, update in UPDATES.items():
@@ -132,4 +159,4 @@ def _rows() -> Iterator[WarpRow]:
                 yield WarpRow(f"red.{space}.{name}", meaning, Pipe.LSU)
 
 
-ROWS: tuple[WarpRow, ...] = (*_rows(), *_vector_rows())
+ROWS: tuple[WarpRow, ...] = (*_rows(), *_vector_rows(), *_wide_rows())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from . import matrix, mbarrier, warp_atomic, warp_control, warp_lanes, warp_memory, wmma
+from . import matrix, mbarrier, quad_products, warp_atomic, warp_control, warp_lanes, warp_memory, wmma
 from .row import WarpRow
 
 
@@ -12,7 +12,7 @@ from .row import WarpRow
 def warp_rows() -> dict[str, WarpRow]:
     """Every warp row by canonical name, in table order."""
     rows: dict[str, WarpRow] = {}
-    for module in (warp_memory, warp_atomic, warp_lanes, warp_control, matrix, wmma, mbarrier):
+    for module in (warp_memory, warp_atomic, warp_lanes, warp_control, matrix, quad_products, wmma, mbarrier):
         for row in module.ROWS:
             if row.name in rows:
                 raise ValueError(f"two rows are named {row.name}")

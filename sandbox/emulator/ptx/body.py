@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
 from warpsmith.sandbox.emulator.program import Guard, Instr, Register, Variable
-from warpsmith.sandbox.emulator.ptx import declarations
+from warpsmith.sandbox.emulator.ptx import declarations, wide
 from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, STRING, WORD, Cursor
 from warpsmith.sandbox.emulator.ptx.locations import Locations
 from warpsmith.sandbox.emulator.ptx.operands import Operands
@@ -193,5 +193,11 @@ class BodyParser:
     ) -> None:
         line = self._cursor.line_of(at)
         operands = () if scope is None else self._operands.statement(scope, labels=opcode in _TAKES_LABEL)
+        modifiers += self._operands.selected if operands else ()
         where = self._locations
-        self._instructions.append(Instr(opcode, modifiers, operands, guard, where.line, line, column=where.column))
+        if modifiers[-1:] == (wide.TYPE,):
+            parts = wide.expanded(opcode, modifiers, operands)
+        else:
+            parts = ((modifiers, operands),)
+        for words, taken in parts:
+            self._instructions.append(Instr(opcode, words, taken, guard, where.line, line, column=where.column))

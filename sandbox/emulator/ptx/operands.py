@@ -35,6 +35,9 @@ class Operands:
         self._cursor = cursor
         self._globals = globals_
         self._used = used
+        self._parts: list[str] = []
+        self.selected: tuple[str, ...] = ()
+        """Parts of registers that the last statement names: `0:b1` where the first operand is `%r1.b1`."""
 
     def guard(self, scope: Scope) -> Guard:
         """Take what follows `@`."""
@@ -53,6 +56,7 @@ class Operands:
         """Take operands to the semicolon."""
         cursor = self._cursor
         found: list[Operand] = []
+        self.selected = ()
         words = cursor.words
         if words[cursor.at] == ";":
             cursor.at += 1
@@ -62,6 +66,9 @@ class Operands:
                 found.extend(self._address(scope))
             else:
                 found.append(self._one(scope, labels))
+            if self._parts:
+                self.selected += tuple(f"{len(found) - 1}:{part}" for part in self._parts)
+                self._parts.clear()
             mark = words[cursor.at]
             cursor.at += 1
             if mark == ";":
@@ -109,13 +116,22 @@ class Operands:
             return Symbol(word)
         if word == "WARP_SZ":
             return Immediate(32, "s64")
+        part = self._part(scope, word) if "." in word else None
+        if part is not None:
+            return part
         if word.startswith("%"):
-            if scope.register(word.partition(".")[0]) is not None:
-                raise cursor.error("parts of a register (`%r1.b0`) are not supported", cursor.at - 1)
             return Special(word)
         if labels and "." not in word:
             return Symbol(word)
         raise cursor.error(f"{word} is not declared", cursor.at - 1)
+
+    def _part(self, scope: Scope, word: str) -> Register | None:
+        """The register of `%r1.b0`, whose part is noted; None where there is none."""
+        name, _, part = word.partition(".")
+        register = scope.register(name)
+        if register is not None:
+            self._parts.append(part)
+        return register
 
     def _vector(self, scope: Scope) -> Vector:
         cursor = self._cursor

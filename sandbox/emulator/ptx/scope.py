@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from warpsmith.sandbox.emulator.program import Register, Variable
+from warpsmith.sandbox.emulator.program import Register, Variable, Vector
+from warpsmith.sandbox.emulator.ptx import wide
 
 MAX_DEPTH = 64
 
@@ -18,7 +19,12 @@ class RegisterTable:
 
     def add(self, name: str, type_: str) -> Register:
         register = Register(len(self.registers), name, type_)
-        self.registers.append(register)
+        if wide.is_wide(register):
+            halves = wide.halves(register)
+            assert isinstance(halves, Vector)
+            self.registers += [half for half in halves.items if isinstance(half, Register)]
+        else:
+            self.registers.append(register)
         return register
 
 

@@ -45,6 +45,12 @@ COUNTERS = np.dtype(
 SHARING = 64
 """`WS_SHARING`."""
 PRINT_BYTES = 256
+MOST_WAITING = 4096
+"""`WS_MOST_WAITING`."""
+WAITING = np.dtype(
+    [("block", np.int64), ("warp", np.uint32), ("site", np.uint32), ("lanes", np.uint32), ("kind", np.uint32)]
+)
+"""`WsWaiting`."""
 PRINTED = np.dtype(
     [
         ("format", np.uint64),
@@ -87,7 +93,7 @@ class LaunchRecord(ctypes.Structure):
         *((name, c_void_p) for name in ("params", "block_warps", "block_threads", "guarded_warps")),
         *((name, c_void_p) for name in ("guarded_lanes", "divergent", "counters")),
         *((name, c_void_p) for name in ("rows", "row_of", "allocation_sharing", "port_sharing")),
-        *((name, c_void_p) for name in ("distinct", "port_allocation", "port_misses", "printed")),
+        *((name, c_void_p) for name in ("distinct", "port_allocation", "port_misses", "printed", "waiting")),
         *((f"{name}_count", c_uint32) for name in ("operation", "slot", "block", "allocation", "site", "port")),
         *((name, c_uint32) for name in ("register_bytes", "shared_bytes", "dynamic_shared", "local_bytes")),
         *((name, c_uint32) for name in ("print_capacity", "sms")),
@@ -108,7 +114,7 @@ class LaunchRecord(ctypes.Structure):
         *((name, c_uint32) for name in ("l2_ways", "row_count")),
         ("wave", c_int64),
         ("l2", L2Record),
-        *((name, c_uint32) for name in ("print_count", "resident", "orders", "ended")),
+        *((name, c_uint32) for name in ("print_count", "resident", "orders", "ended", "waiting_count")),
         ("fault", FaultRecord),
     ]
 

@@ -9,6 +9,8 @@
 #include "mbarrier.h"
 #include "pessimism.h"
 #include "products.h"
+#include "quads.h"
+#include "wide_atomics.h"
 #include "wmma.h"
 #include "meeting_places.h"
 #include "window.h"
@@ -79,7 +81,7 @@ static const Entry TABLE[] = {
     SAME("redux", reduce) SAME("elect", elect)
     SAME("cp.async", cp_async) SAME("cp.async.commit_group", cp_async_commit)
     SAME("cp.async.wait_group", cp_async_wait) SAME("cp.async.wait_all", cp_async_wait_all)
-    ATOMICS MATRICES PERTURBATIONS PRODUCTS WMMAS MBARRIERS
+    ATOMICS WIDE_ATOMICS MATRICES PERTURBATIONS PRODUCTS QUADS WMMAS MBARRIERS
     SAME("add64.same", add_same) SAME("printf", print) SAME("copy32", copy32) SAME("copy64", copy64)
     SAME("clock32", read_clock<u32>) SAME("clock64", read_clock<u64>)
     SAME("extend64.u", extend_unsigned) SAME("extend64.s", extend_signed) SAME("truncate32", truncate32)
@@ -104,8 +106,11 @@ static void report(WsLaunch* launch, Worker* k) {
     lock_reports();
     share_updates(launch, k);
     if (k->fault.kind &&
-        (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED)))
+        (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED))) {
         launch->fault = k->fault;
+        launch->waiting_count = 0;
+        if (hung(k->fault)) note_block(k, in_loops(k->fault));
+    }
     unlock_reports();
 }
 
@@ -130,6 +135,9 @@ static bool work(WsLaunch* launch) {
     if (k && launch->resident) ready = run_window(window, common);
     else if (k) run_blocks(k);
     for (u32 i = 0; k && i < window.count; i++) end(window.workers[i]);
+    // Where blocks share the device there is one host thread, and those beside the one blamed wait too.
+    for (u32 i = 0; k && launch->resident && hung(launch->fault) && i < window.count; i++)
+        if (window.workers[i]->begun && !window.workers[i]->fault.kind) note_block(window.workers[i], in_loops(launch->fault));
     if (k) add_counts(launch, common);
     end(launch, common);
     release(window);

@@ -25,6 +25,17 @@ WS_COLD bool refuel(Worker* k) {
     return __atomic_sub_fetch(&k->launch->budget, used, __ATOMIC_RELAXED) > 0;
 }
 
+static __attribute__((noinline)) void park(Warp* w, u32 mask, u32 position);
+
+// Turns without a change after which waiting loops, not their work, are said to have spent the budget.
+constexpr u64 QUIET = 16;
+
+// The budget is spent: the warp stays where it was about to go on.
+WS_COLD const Operation* stop(Warp* w, const Operation* op) {
+    park(w, w->active, u32(op - w->code));
+    return fail(w, op, WS_BUDGET, first_lane(w->active), w->worker->quiet >= QUIET ? WS_NOTHING_CHANGES : WS_RUNS);
+}
+
 WS_INLINE const Operation* enter(Warp* w, u32 block) {
     Worker* k = w->worker;
     BlockCount& entered = k->counts[block];
@@ -32,7 +43,7 @@ WS_INLINE const Operation* enter(Warp* w, u32 block) {
     entered.lanes += w->active_count;
     k->fuel -= entered.instructions;
     const Operation* op = w->code + entered.first;
-    if (__builtin_expect(k->fuel < 0, 0) && !refuel(k)) return fail(w, op, WS_BUDGET, first_lane(w->active));
+    if (__builtin_expect(k->fuel < 0, 0) && !refuel(k)) return stop(w, op);
     return op;
 }
 
@@ -49,7 +60,7 @@ static void separate(Warp* w) {
     }
 }
 
-static __attribute__((noinline)) void park(Warp* w, u32 mask, u32 position) {
+static void park(Warp* w, u32 mask, u32 position) {
     if (mask == w->alive) {
         w->together = 1;
         w->resume = position;

@@ -96,6 +96,8 @@ enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, 
 // Why accesses race: nothing orders them, or a load through the read-only path finds what the launch wrote.
 enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH };
 enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS };
+// What the budget ended: something that ran, or loops that waited while nothing changed.
+enum WsBudgetDetail : uint32_t { WS_RUNS, WS_NOTHING_CHANGES };
 // Why a barrier fault is one.
 enum WsBarrierDetail : uint32_t {
     WS_DIFFERENT_BARRIERS, WS_DIFFERENT_INSTRUCTIONS, WS_DIFFERENT_COUNTS, WS_LANES_NEVER_ARRIVE, WS_BAD_BARRIER,
@@ -112,6 +114,14 @@ struct WsFault {
     int64_t allocation;  // index, or -1
     int64_t distance;    // bytes past the end (positive) or before the start (negative)
     int64_t other_block;
+};
+
+// Where lanes of a warp were when a launch hung or had spent its budget.
+enum { WS_MOST_WAITING = 4096 };
+enum WsWaitKind : uint32_t { WS_AT_BARRIER, WS_FOR_LANES, WS_IN_LOOP, WS_RUNNING };
+struct WsWaiting {
+    int64_t block;
+    uint32_t warp, site, lanes, kind;
 };
 
 // What one thread passed to vprintf.
@@ -148,6 +158,7 @@ struct WsLaunch {
     uint32_t* port_allocation;  // the allocation that a port touches first
     uint64_t* port_misses;         // by port: sectors that DRAM had to deliver
     WsPrinted* printed;
+    WsWaiting* waiting;  // WS_MOST_WAITING places
     uint32_t operation_count, slot_count, block_count, allocation_count, site_count, port_count;
     uint32_t register_bytes, shared_bytes, dynamic_shared, local_bytes, print_capacity, sms;
     uint32_t grid[3], block[3];
@@ -177,6 +188,7 @@ struct WsLaunch {
     uint32_t resident;  // blocks on the device at once, 0 where nobody waits for another block
     uint32_t orders;    // the program has fences, so that threads can order others through memory
     uint32_t ended;     // host threads that are done
+    uint32_t waiting_count;
     WsFault fault;
 };
 

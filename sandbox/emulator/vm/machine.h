@@ -142,6 +142,7 @@ struct alignas(64) Worker {
     u32* ordinals;        // blocks begun, where several workers share a host thread
     bool begun;           // the block waits in a window for its next turn
     bool beside;          // other blocks do
+    u64 quiet;            // turns in a row after which all of a window's blocks waited and nothing had changed
 };
 
 template <class T>

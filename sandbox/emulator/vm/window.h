@@ -5,6 +5,7 @@
 // registers and positions are what they were after an earlier one, so that they come round for ever.
 #pragma once
 #include "storage.h"
+#include "waiting.h"
 
 namespace WS_NS {
 namespace {
@@ -67,16 +68,14 @@ static bool hangs(const Window& window, Watch& watch) {
     return false;
 }
 
-// Blames the first waiting loop; its polling instruction is the first behind the place where the lanes stand.
+// Blames the first waiting loop.
 static void blame(Worker* k) {
     for (u32 i = 0; i < k->warp_count; i++) {
         Warp* w = &k->warps[i];
         u32 ready = w->alive & ~(w->waiting | w->meeting);
         if (!ready) continue;
         u32 lane = first_lane(ready), at = w->together ? w->resume : w->position[lane];
-        u32 poll = at;
-        while (poll < k->launch->operation_count && !(w->code[poll].flags & WS_SYNCHRONISES)) poll++;
-        fail(w, w->code + (poll < k->launch->operation_count ? poll : at), WS_DEADLOCK, lane, WS_LOOP_WAITS);
+        fail(w, w->code + poll_from(k, w, at), WS_DEADLOCK, lane, WS_LOOP_WAITS);
         return;
     }
 }
@@ -114,7 +113,9 @@ static bool run_window(Window& window, Common& common) {
         if (yields) continue;
         bool full = waiting < window.count || window.count >= launch->resident || launch->next_run >= launch->run_count;
         if (full) {
-            if (!hangs(window, watch)) continue;
+            bool hang = hangs(window, watch);
+            for (u32 i = 0; i < window.count; i++) window.workers[i]->quiet = watch.turns;
+            if (!hang) continue;
             Worker* k = window.workers[0];
             for (u32 i = 0; !k->begun; i++) k = window.workers[i];
             blame(k);
