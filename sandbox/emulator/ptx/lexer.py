@@ -64,13 +64,13 @@ class Cursor:
         position, end = blank.end() if blank else 0, len(text)
         scan = _TOKEN.scanner(text, position)  # type: ignore[attr-defined]
         for token in iter(scan.match, None):
-            kind = token.lastgroup
-            add_kind(kind)
-            add_word(token[kind])
-            add_start(token.start())
-            position = token.end()
-            if token[kind] == "/" and text.startswith("/*", token.start()):
-                line, column = self._place(token.start())
+            start, position = token.span()
+            word = token[token.lastindex]
+            add_kind(token.lastgroup)
+            add_word(word)
+            add_start(start)
+            if word == "/" and text.startswith("/*", start):
+                line, column = self._place(start)
                 raise PtxSyntaxError("this comment is never closed", line, column)
         if position < end:
             line, column = self._place(position)

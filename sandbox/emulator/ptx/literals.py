@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from warpsmith.sandbox.emulator.program import Immediate
 from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, WORD, Cursor
@@ -21,22 +22,29 @@ def number(cursor: Cursor) -> Immediate:
         return Immediate(32, "s64")
     if cursor.kinds[cursor.at] != NUMBER:
         raise cursor.unexpected("a number")
-    if len(word) > MAX_DIGITS:
-        raise cursor.error("this literal is too long")
-    prefix = word[:2].lower()
-    if prefix == "0f":
-        value = Immediate(int(word[2:], 16), "f32")
-    elif prefix == "0d":
-        value = Immediate(int(word[2:], 16), "f64")
-    elif prefix != "0x" and any(mark in word for mark in ".eE"):
-        value = Immediate(int.from_bytes(struct.pack("<d", float(word)), "little"), "f64")
-    else:
-        value = _integer(cursor, word)
+    value = _literal(word)
+    if not isinstance(value, Immediate):
+        raise cursor.error(value)
     cursor.at += 1
     return value
 
 
-def _integer(cursor: Cursor, word: str) -> Immediate:
+@lru_cache(maxsize=1 << 12)
+def _literal(word: str) -> Immediate | str:
+    """What a number means, or why it means nothing. Few different ones make up a text."""
+    if len(word) > MAX_DIGITS:
+        return "this literal is too long"
+    prefix = word[:2].lower()
+    if prefix == "0f":
+        return Immediate(int(word[2:], 16), "f32")
+    if prefix == "0d":
+        return Immediate(int(word[2:], 16), "f64")
+    if prefix != "0x" and any(mark in word for mark in ".eE"):
+        return Immediate(int.from_bytes(struct.pack("<d", float(word)), "little"), "f64")
+    return _integer(word)
+
+
+def _integer(word: str) -> Immediate | str:
     unsigned = word.endswith("U")
     digits = word[:-1] if unsigned else word
     if digits[:2] in ("0x", "0X"):
@@ -46,10 +54,10 @@ def _integer(cursor: Cursor, word: str) -> Immediate:
     else:
         base = 8 if digits[0] == "0" and len(digits) > 1 else 10
     if base == 8 and ("8" in digits or "9" in digits):
-        raise cursor.error(f"{word} is not an octal number")
+        return f"{word} is not an octal number"
     bits = int(digits, base)
     if bits > MASK:
-        raise cursor.error(f"{word} does not fit 64 bits")
+        return f"{word} does not fit 64 bits"
     return Immediate(bits, "u64" if unsigned or bits >> 63 else "s64")
 
 
@@ -57,6 +65,8 @@ def constant(cursor: Cursor, depth: int = 0) -> Immediate:
     """Take a literal, `-literal`, or an integer expression in parentheses."""
     if depth > MAX_DEPTH:
         raise cursor.error("this expression is nested too deeply")
+    if cursor.kinds[cursor.at] == NUMBER:
+        return number(cursor)
     if cursor.take("-"):
         value = constant(cursor, depth + 1)
         if value.type == "f32":

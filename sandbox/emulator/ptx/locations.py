@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, STRING, Cursor
-from warpsmith.sandbox.emulator.ptx.literals import constant
+from warpsmith.sandbox.emulator.ptx.literals import constant, number
 
 _Place = tuple[int, int, int]
 
@@ -55,7 +55,7 @@ class Locations:
 
 
 def _place(cursor: Cursor) -> _Place:
-    return constant(cursor).bits, constant(cursor).bits, constant(cursor).bits
+    return number(cursor).bits, number(cursor).bits, number(cursor).bits
 
 
 def _files_named(cursor: Cursor, source: str) -> frozenset[int]:
