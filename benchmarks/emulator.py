@@ -3,7 +3,7 @@
 For each kernel, thread instructions per second on one and two host threads with checks and counters off; their fraction
 of the micro-benchmark (float32 fused multiply-adds through the same dispatch, same run); goals where there are any; the
 fraction with counters on, as profiles run; and how much slower checks make it, as verdicts run. Then the time that
-translating the largest kernels takes, and the same work on numba's CUDA simulator and on Triton's interpreter.
+translating every CUDA seed takes, and the same work on numba's CUDA simulator and on Triton's interpreter.
 
     python benchmarks/emulator.py [--repeat N] [--no-peers]
 """
@@ -17,25 +17,22 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
 from emulator_peers import best_of, compare_with_numba, compare_with_triton
-from emulator_suite import OWN, SUITE, TESTS, Buffer, Kernel, Prepared, compile_cuda, output
+from emulator_suite import OWN, SUITE, Buffer, Kernel, Prepared, output
+from emulator_translation import translations
 
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
-from warpsmith.sandbox.emulator.lower import lower
 from warpsmith.sandbox.emulator.machine import LaunchSpec, Memory, Options
-from warpsmith.sandbox.emulator.packing import pack
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.emulator.vm.bindings import isa_names
 
 MICRO_ROUNDS = 20_000
 PLAIN = Options(checks=False, counters=False)
-TWO_THREADS_GOAL, CHECKED_MEAN_GOAL, CHECKED_WORST_GOAL, TRANSLATION_GOAL_MS = 1.8, 4.0, 12.0, 50.0
-LARGEST = (TESTS / "block_sparse_attention.cu", OWN / "gemm_mma_bf16.cu")
+TWO_THREADS_GOAL, CHECKED_MEAN_GOAL, CHECKED_WORST_GOAL = 1.8, 4.0, 12.0
 
 
 def rate(kernel: Prepared, options: Options, repeat: int, clock: Callable[[], float] = time.process_time) -> float:
@@ -85,24 +82,6 @@ def measure(kernel: Kernel, repeat: int) -> dict[str, float | None]:
     }
 
 
-def translation(path: Path) -> dict[str, Any]:
-    """Milliseconds from PTX text to bytecode: parsed, lowered, packed."""
-    text = compile_cuda(path)
-
-    def parsed_and_packed() -> None:
-        module = parse_module(text)
-        for entry in module.entries:
-            pack(entry, lower(module, entry))
-
-    entries = parse_module(text).entries
-    count = sum(len(entry.instructions) for entry in entries)
-    return {
-        "characters": len(text),
-        "instructions": count,
-        "milliseconds": 1e3 * best_of(parsed_and_packed, 8, time.process_time),
-    }
-
-
 def naive_seconds(size: int, checks: bool) -> float:
     """Wall seconds of the naive GEMM on one host thread."""
 
@@ -136,7 +115,7 @@ def main() -> None:
             "worst": max(slowdowns),
             "goals": [CHECKED_MEAN_GOAL, CHECKED_WORST_GOAL],
         },
-        "translation": {path.stem: translation(path) for path in LARGEST} | {"goal_milliseconds": TRANSLATION_GOAL_MS},
+        "translation": translations(),
     }
     if not chosen.no_peers:
         report["numba_simulator"] = compare_with_numba(naive_seconds)
