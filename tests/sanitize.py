@@ -29,6 +29,9 @@ SUITE = (
     "test_counters_of_*.py",
     "test_conformance_lanes.py",
     "test_executor*.py",
+    "test_*_rows.py",
+    "checkers/test_lanes.py",
+    "checkers/test_mbarriers.py",
     "test_random_programs.py",
     "test_vm_*.py",
 )
