@@ -14,7 +14,7 @@ from warpsmith.seeds import FOLDER, Seed, seeds_for
 from warpsmith.tasks import find_tasks, load_task
 
 TASKS = [task.name for task in find_tasks()]
-SLOW = frozenset({"moe_forward", "spconv_forward", "spconv_kernel_map"})
+SLOW = frozenset({"moe_forward", "nsa_block_topk", "nsa_selected_attention", "spconv_forward", "spconv_kernel_map"})
 """Tasks whose seeds take the gate so long that the quick suite leaves them out."""
 SEEDS = [
     pytest.param(name, seed.name, marks=[pytest.mark.full] if name in SLOW else [])
@@ -102,3 +102,32 @@ def test_a_pipeline_that_waits_for_too_few_copies_is_caught() -> None:
     hasty = replace(seed, text=seed.text.replace('"n"(STAGES - 1)', '"n"(STAGES)'))
     outcome = evaluate("w4a16_gemm", hasty, profiled=False).outcome
     assert outcome.kind in ("Uninitialised", "Racy", "Wrong"), outcome
+
+
+MISTAKES = {
+    "keys behind a token are seen": ("tokens[r] - first + 1 - id * BS", "tokens[r] - first + 2 - id * BS"),
+    "a copy is not waited for": ('"n"(STAGES - 2)', '"n"(STAGES - 1)'),
+    "what was summed does not shrink": ("total[r] *= shrink;", "total[r] *= 1.f;"),
+    "keys past a tile's last token are loaded": ("min(BS, reach[id - low] - id * BS + 1)", "BS"),
+    "a later block sets a bit": ("id >= 0 && id <= place / BS", "id >= 0 && id <= (T - 1) / BS"),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_attention_with_a_mistake_is_caught(mistake: str) -> None:
+    seed = seed_named("nsa_selected_attention", "tensor_core")
+    good, bad = MISTAKES[mistake]
+    assert 1 == seed.text.count(good)
+    outcome = evaluate(
+        "nsa_selected_attention", replace(seed, text=seed.text.replace(good, bad)), profiled=False
+    ).outcome
+    assert outcome.kind in ("OutOfBounds", "Uninitialised", "Racy", "Wrong"), outcome
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("knobs", [{"WARPS": 4, "STAGES": 3}, {"WARPS": 8, "STAGES": 2}])
+def test_other_knobs_of_attention_are_right_too(knobs: dict[str, int]) -> None:
+    seed = seed_named("nsa_selected_attention", "tensor_core")
+    outcome = evaluate("nsa_selected_attention", seed, knobs, profiled=False).outcome
+    assert outcome.kind == "Verified", outcome
