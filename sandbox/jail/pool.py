@@ -12,9 +12,11 @@ from typing import Any
 
 from warpsmith.core.errors import ToolchainError
 from warpsmith.sandbox.jail.levels import Level
-from warpsmith.sandbox.jail.worker import Answer, Limits, Program, Worker
+from warpsmith.sandbox.jail.worker import Answer, Limits, Program, StartKilled, Worker
 
 _Key = tuple[Program, Limits, Level]
+_STARTS = 20
+"""Attempts at a start that is killed from outside."""
 _MOST_SPARE = 6
 """Workers that wait, over all programs; the one that has waited longest goes first."""
 
@@ -34,11 +36,7 @@ class Pool:
             ToolchainError: it does not start.
         """
         key = program, limits, level
-        worker = self._ready(key)
-        if worker is None:
-            worker = Worker(program, limits, level)
-            worker.start()
-            worker.ready()
+        worker = self._ready(key) or _started(key)
         self._prepare(key)
         return worker
 
@@ -102,6 +100,21 @@ class Pool:
                 self._spare[other].remove(item)
         for _, item in surplus:
             item.close()
+
+
+def _started(key: _Key) -> Worker:
+    """A new one; another one where somebody kills it meanwhile."""
+    for attempt in range(_STARTS):
+        worker = Worker(*key)
+        try:
+            worker.start()
+            worker.ready()
+        except StartKilled:
+            if attempt + 1 == _STARTS:
+                raise
+        else:
+            return worker
+    raise AssertionError("the last attempt raises")
 
 
 _POOL = Pool()

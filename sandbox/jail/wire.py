@@ -77,6 +77,12 @@ class Channel:
             raise ChannelClosed(f"a message of {length + sum(sizes)} bytes")
         return Packet(message, [self._read(size, until) for size in sizes])
 
+    def readable(self, seconds: float) -> bool:
+        """Whether something comes, or the other side goes, within so many seconds."""
+        poll = select.poll()
+        poll.register(self._incoming, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
     def _write(self, data: memoryview, until: float | None) -> None:
         while data:
             _await(self._outgoing, select.POLLOUT, until)

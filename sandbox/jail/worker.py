@@ -30,6 +30,8 @@ _START_SECONDS = 120.0
 """A start takes a second at most; under a machine's full load a hundred times that."""
 _KILL_SECONDS = 30.0
 _LEAVE_SECONDS = 1.0
+_POLL_SECONDS = 0.005
+_LOOK_SECONDS = 0.1
 _LAST_WORDS = 2000
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _TMPFS = "/scratch"
@@ -49,8 +51,8 @@ class Limits:
     """One reply."""
     file_bytes: int = 64 << 20
     """One file."""
-    processes: int = 64
-    """Threads of the user; not held for root, who gets no further process at all where system calls are filtered."""
+    processes: int = 8192
+    """Threads of the user, all told; not held for root. Where system calls are filtered it starts no process at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,10 @@ class Died:
     """The last it wrote to standard error. It may hold anything that the candidate put there."""
 
 
+class StartKilled(ToolchainError):  # noqa: N818 - a fact about a start
+    """Somebody killed the process before it was ready."""
+
+
 Answer: TypeAlias = Packet | TimedOut | Died
 
 _SCRATCH = ScratchRoot()
@@ -114,7 +120,6 @@ class Worker:
     program: Program
     limits: Limits
     level: Level
-    pass_fds: tuple[int, ...] = ()
     held: frozenset[str] = frozenset()
     """What of the confinement took hold, once it is ready."""
     _process: subprocess.Popen[bytes] | None = None
@@ -168,11 +173,17 @@ class Worker:
             ToolchainError: it did not get that far.
         """
         assert self._channel is not None, "started before"
+        until = time.monotonic() + _START_SECONDS
         try:
-            packet = self._channel.receive(time.monotonic() + _START_SECONDS)
+            # Bubblewrap that is killed as it starts leaves a half behind that holds the pipe open and never writes.
+            while self.alive and time.monotonic() < until and not self._channel.readable(_LOOK_SECONDS):
+                pass
+            if not self.alive:
+                raise ChannelClosed("it ended")
+            packet = self._channel.receive(until)
         except (ChannelClosed, TooLate) as error:
             died = self._end()
-            raise ToolchainError(
+            raise (StartKilled if died.signal == signal.SIGKILL else ToolchainError)(
                 f"The jailed {self.program.path.stem} does not start at level {self.level}: {error}, "
                 f"{died.reason}. {died.words}".strip(),
                 remedy="Run `warpsmith doctor`.",
@@ -189,7 +200,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and not _ended(self._process)
 
     def ask(self, message: dict[str, Any], blobs: Sequence[Blob] = (), seconds: float | None = None) -> Answer:
         """Send a request and wait for its reply, for the limit's time or `seconds`. Anything but a Packet ended it."""
@@ -197,6 +208,9 @@ class Worker:
         patience = self.limits.seconds if seconds is None else seconds
         until = time.monotonic() + patience
         try:
+            if not self.alive:
+                # Where only bubblewrap itself was killed, what it ran would still answer.
+                raise ChannelClosed("it had ended before it was asked")
             self._channel.send(message, blobs, until)
             return self._channel.receive(until)
         except TooLate:
@@ -216,6 +230,10 @@ class Worker:
         """End it and all it started, at once, and remove what it wrote."""
         self._end()
 
+    def __del__(self) -> None:
+        if self._process is not None:
+            self._end()
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         inside = [os.path.realpath(sys.executable), "-I", "-S", str(_FOLDER / "child.py"), str(self.program.path)]
         environment = {"TMPDIR": self._tmpdir} if self.program.scratch else {}
@@ -228,7 +246,6 @@ class Worker:
             cwd="/",
             env=environment,
             start_new_session=True,
-            pass_fds=self.pass_fds,
         )
 
     @property
@@ -239,7 +256,7 @@ class Worker:
         """The command under bubblewrap: only what it needs is bound, and only to be read."""
         bubblewrap = program()
         assert bubblewrap is not None, "chosen because it is there"
-        words = [bubblewrap, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+        words = [bubblewrap, "--unshare-all", "--die-with-parent", "--clearenv", "--cap-drop", "ALL"]
         words += ["--hostname", "jail"]
         for path in _distinct((*_SYSTEM, *_interpreter(), str(_FOLDER), str(self.program.path.parent))):
             words += _bound(path)
@@ -280,18 +297,28 @@ _NEEDED: dict[Level, frozenset[str]] = {
 
 def _killed(process: subprocess.Popen[bytes]) -> tuple[int | None, bool]:
     """Its exit status, None where it cannot be waited for, and whether it had to be killed."""
-    if process.poll() is not None:
+    if process.returncode is not None:
         return process.returncode, False
-    if process.stdout is not None and _hung_up(process.stdout.fileno()):
-        # A process that closed its pipe is about to leave by itself, and its own status tells more.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(_LEAVE_SECONDS), False
-    with contextlib.suppress(ProcessLookupError):
+    # A process that closed its pipe is about to leave by itself, and its own status tells more.
+    leaving = process.stdout is not None and _hung_up(process.stdout.fileno())
+    until = time.monotonic() + (_LEAVE_SECONDS if leaving else 0.0)
+    while not (ended := _ended(process)) and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+    # The whole group, whose number is nobody else's as long as its leader has not been waited for: where only the
+    # leader, bubblewrap itself, was killed, what it ran may go on.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     try:
-        return process.wait(_KILL_SECONDS), True
+        return process.wait(_KILL_SECONDS), not ended
     except subprocess.TimeoutExpired:
         return None, True
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is over; it can still be waited for afterwards."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _hung_up(handle: int) -> bool:
