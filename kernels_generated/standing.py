@@ -45,7 +45,8 @@ def _gate(manifest: Manifest) -> str:
     theirs = manifest.circumstances.gate
     if theirs == EDITION:
         return ""
-    return f"it was judged by the gate's edition {theirs or 'of before editions were told apart'}; now it is {EDITION}"
+    by = f"edition {theirs} of the gate" if theirs else "a gate from before editions were told apart"
+    return f"it was judged by {by}; now it is edition {EDITION}"
 
 
 def _toolchain(manifest: Manifest) -> str:

@@ -239,8 +239,8 @@ def test_two_processes_that_load_one_kernel_compile_it_once(library: Path, tmp_p
     ("stale", "reason"),
     [
         ({"toolchain": "nvrtc 12.9.1"}, "judged as nvrtc 12.9.1 compiles it; here is nvrtc 13"),
-        ({"gate": "0"}, "judged by the gate's edition 0; now it is"),
-        ({"gate": ""}, "edition of before editions were told apart"),
+        ({"gate": "0"}, "judged by edition 0 of the gate; now it is"),
+        ({"gate": ""}, "a gate from before editions were told apart"),
     ],
 )
 def test_a_kernel_whose_ground_moved_is_not_served(tmp_path: Path, stale: dict[str, str], reason: str) -> None:
