@@ -23,6 +23,7 @@ class Format(StrEnum):
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
     CSV = "csv"
+    RESULTS = "results"
 
 
 def leaderboard(
@@ -54,7 +55,7 @@ def leaderboard(
             }
         )
         return GOOD
-    _print(boards, form)
+    _print(boards, entries, form)
     if not boards:
         say(f"No accepted kernels{f' of {task}' if task else ''} yet; `warpsmith optimize TASK` makes one.")
     for item in refused:
@@ -62,7 +63,8 @@ def leaderboard(
     return GOOD
 
 
-def _print(boards: tuple[Board, ...], form: Format) -> None:
+def _print(boards: tuple[Board, ...], entries: list[Entry], form: Format) -> None:
+    from warpsmith.leaderboard.results import results_page
     from warpsmith.leaderboard.table import show_board
     from warpsmith.leaderboard.text import as_csv, as_markdown
 
@@ -75,6 +77,8 @@ def _print(boards: tuple[Board, ...], form: Format) -> None:
             out.print(as_markdown(boards), markup=False, highlight=False, soft_wrap=True)
         case Format.CSV:
             out.print(as_csv(boards), markup=False, highlight=False, soft_wrap=True, end="")
+        case Format.RESULTS:
+            out.print(results_page(entries), markup=False, highlight=False, soft_wrap=True, end="")
 
 
 def _write(html: Path, entries: list[Entry], refused: list[Refusal], store: Path, *, as_json: bool) -> int:
