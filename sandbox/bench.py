@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.outcome import Failure, Inconclusive, Outcome, Stage
@@ -27,7 +29,10 @@ SAMPLED_BLOCKS = 16
 WHOLE_WARPS = 8e6
 """Warp instructions that earlier launches of a call may take to run whole, so that the last one finds what it reads."""
 ONCE_WHOLE_WARPS = 24e6
-"""The same for one workload of every evaluation, drawn at random."""
+"""The same for one workload of every evaluation, drawn at random; and what all launches of its call may take to run
+whole, so that every element is looked at."""
+ALL_WHOLE_WARPS = 16e6
+"""What calls of the other workloads may take together to run whole."""
 MORE_BLOCKS = (256, 4096)
 """Blocks counted instead where those cannot stand for the others."""
 MOST_ERROR = 0.05
@@ -52,6 +57,9 @@ class Bench:
     seed: int
     replies: list[tuple[Workload, RunReply]] = field(default_factory=list)
     """What ran, for the coverage of the verdict."""
+    whole: list[str] = field(default_factory=list)
+    """Workloads of which every element was compared."""
+    _left: float = ALL_WHOLE_WARPS
     unseen: list[str] = field(default_factory=list)
     """Workloads whose values could not be compared."""
 
@@ -109,7 +117,10 @@ class Bench:
 
     def _check(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
         """Compare what sampled blocks wrote, once the launches before them have run whole."""
-        whole = self._whole(request.plan, workload, reply.counters)
+        whole = self._every(request.plan, workload, reply.counters)
+        every = whole is not None
+        if whole is None:
+            whole = self._whole(request.plan, workload, reply.counters)
         if whole is None:
             return self._check_part(request, workload, reply)
         if whole:
@@ -117,7 +128,12 @@ class Bench:
             if reply.failure is not None:
                 return _at(reply.failure, workload)
             self.replies[-1] = (workload, reply)
-        return check_written(self.task, workload, reply.outputs, reply.changed, CACHE, self.seed)
+        written = reply.changed
+        if every:
+            # What still holds poison counts, too.
+            self.whole.append(workload.name)
+            written = {name: np.ones_like(changed) for name, changed in written.items()}
+        return check_written(self.task, workload, reply.outputs, written, CACHE, self.seed)
 
     def _check_part(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
         """Compare what hangs together of launches that are too large to run whole."""
@@ -138,6 +154,22 @@ class Bench:
                 kinds.append(Kind.TOGETHER if self.builds.communicates(workload, step.kernel) else Kind.APART)
         return kinds
 
+    def _every(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
+        """All launches, where that does not take long; None where it does."""
+        total = sum(sum(item.warp_instructions.values()) for item in counters)
+        if self._chosen is workload:
+            if total > ONCE_WHOLE_WARPS:
+                return None
+        elif total > self._left:
+            return None
+        else:
+            self._left -= total
+        return frozenset(number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch))
+
+    @property
+    def _chosen(self) -> Workload:
+        return self.task.bench[self.seed % len(self.task.bench)]
+
     def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
         """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""
         positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
@@ -145,8 +177,8 @@ class Bench:
         if not self.builds.communicates(workload, plan.launches[-1].kernel):
             needed = positions[:-1]
         issued = dict(zip(positions, (sum(item.warp_instructions.values()) for item in counters), strict=True))
-        chosen = self.task.bench[self.seed % len(self.task.bench)] is workload
-        fits = sum(issued[number] for number in needed) <= (ONCE_WHOLE_WARPS if chosen else WHOLE_WARPS)
+        most = ONCE_WHOLE_WARPS if self._chosen is workload else WHOLE_WARPS
+        fits = sum(issued[number] for number in needed) <= most
         return frozenset(needed) if fits else None
 
 

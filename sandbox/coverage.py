@@ -52,6 +52,17 @@ class Ledger:
         reached = {*launch.reached, ("launch", launch.line)}
         return {(code, launch.kernel, what, index) for what, index in reached}
 
+    def one_row(self, workload: Workload, reply: RunReply) -> str:
+        """What to note where all that is missing are grids of several blocks along an axis; empty otherwise.
+
+        Blocks run the same code then, and what they write is compared at the bench workload itself.
+        """
+        missing = self.missing(workload, reply)
+        if not missing or any(what != "several" for _, what, _ in missing):
+            return ""
+        launch, _, axis = missing[0]
+        return f"at '{workload.name}' {launch.kernel} has several blocks along {'xyz'[axis]}; smaller runs have one"
+
     def unreached(self, workload: Workload, reply: RunReply) -> Inconclusive:
         """The outcome for a bench workload that runs what no verified run has."""
         launch, what, index = self.missing(workload, reply)[0]
@@ -72,6 +83,8 @@ def _place(entry: Entry, launch: LaunchCoverage, what: str, index: int) -> tuple
     """Source line (0: unknown) and words for one item."""
     if what == "launch":
         return launch.line, "this launch"
+    if what == "several":
+        return launch.line, f"several blocks along {'xyz'[index]}"
     if what == "block":
         block = entry.blocks[index]
         lines = [item.line for item in entry.instructions[block.start : block.stop] if item.line]

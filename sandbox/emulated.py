@@ -284,7 +284,8 @@ class _Call:
         decided = _uniform(self.request.artifact.ptx, entry.name, pointers).decisions(spec, sms=sms)
         entered = {("block", int(index)) for index in np.flatnonzero(result.block_warps)}
         guarded = {("guard", int(index)) for index in np.flatnonzero(result.guarded_warps)}
-        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded)
+        several = {("several", axis) for axis, extent in enumerate(spec.grid) if extent > 1}
+        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several)
 
     def _sample(self, number: int, step: BoundLaunch) -> tuple[int, ...] | None:
         """Blocks to run; all of them where a later launch may take an index from what this one writes."""

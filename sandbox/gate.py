@@ -36,6 +36,9 @@ PREPARED_TRIALS = 3
 MOST_RELATIVES = 16
 """Workloads minted to reach what one bench workload executes."""
 
+FEW_RELATIVES = 4
+"""The same where all it lacks is a grid of several blocks."""
+
 
 class _Ended(Exception):  # noqa: N818 - control flow inside one evaluation
     """A stage said no."""
@@ -302,7 +305,8 @@ class _Evaluation:
             if not isinstance(profile, Profile):
                 raise _Ended(profile)
             compared = len(profile.workloads) - len(bench.unseen)
-            said.append(f"{len(profile.workloads)} bench workloads, values compared at {compared}")
+            whole = f", of {len(bench.whole)} every element" if bench.whole else ""
+            said.append(f"{len(profile.workloads)} bench workloads, values compared at {compared}{whole}")
             if bench.unseen:
                 self.trials.note(f"not compared at bench size: {', '.join(bench.unseen)}")
         checks: tuple[WorkloadCheck, ...] = ()
@@ -320,6 +324,10 @@ class _Evaluation:
             tried = 0
             while self.ledger.missing(bench, reply):
                 workload = next(relatives, None)
+                one_row = self.ledger.one_row(bench, reply)
+                if one_row and (workload is None or tried >= FEW_RELATIVES):
+                    self.trials.note(one_row)
+                    break
                 if workload is None or tried == MOST_RELATIVES:
                     raise _Ended(self.ledger.unreached(bench, reply))
                 if self._run_minted(workload):

@@ -30,8 +30,8 @@ ROWS = 96
 SLACK = 2.0
 """A chunk may err by this much more than the whole."""
 SHARE = 0.02
-"""Share of chunks that may be off. A choice between near ties (routing, top-k) can turn out otherwise in a large
-output; a kernel that gets less than this wrong at bench shapes alone has less to win than a model can tell apart."""
+"""Share of chunks that may be off where the reference makes choices: one between near ties (routing, top-k) can turn
+out otherwise in a large output. Where it makes none, no chunk may be off."""
 _KEPT_BYTES = 2 << 30
 _WIDE = (DType.FLOAT32, DType.FLOAT64)
 
@@ -44,6 +44,16 @@ class BenchCache:
     expected: dict[tuple[str, str], dict[str, NDArray[Any]]] = field(default_factory=dict)
     seed: int = field(default_factory=lambda: secrets.randbits(31))
     """From the operating system: a candidate that knew the values could recognise them."""
+    choosing: dict[str, bool] = field(default_factory=dict)
+    """By task digest: whether its reference makes choices."""
+
+    def share_of(self, task: Task) -> float:
+        """Share of a task's outputs that near ties may have put off."""
+        from warpsmith.tasks.choices import chooses
+
+        if task.source_digest not in self.choosing:
+            self.choosing[task.source_digest] = chooses(task)
+        return SHARE if self.choosing[task.source_digest] else 0.0
 
     def inputs_of(self, task: Task, workload: Workload) -> dict[str, HostTensor]:
         """Mint once, keep while there is room."""
@@ -89,7 +99,7 @@ def check_written(
         cache: Inputs of the run.
         seed: Draws the sample.
     """
-    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed))
+    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed), cache.share_of(task))
     expected = cache.expected_of(task, workload, look.rows)
     judged = frozenset(name for check in task.checks for name in check.outputs)
     for name in [name for name in written if name in expected and name not in judged and not _counted(task, name)]:
@@ -132,6 +142,8 @@ class _Look:
     task: Task
     workload: Workload
     rows: NDArray[np.int64] | None
+    share: float
+    """Of what is looked at that may be off."""
 
     def compared(self, name: str, got: HostTensor, mask: NDArray[np.bool_], expected: NDArray[Any]) -> Wrong | None:
         """One output against the reference's: floats within the tolerance, integers equal, but for near ties."""
@@ -140,7 +152,10 @@ class _Look:
             return None
         values = self._part(name, widened(got) if got.dtype.is_floating else got.array).reshape(-1)[seen]
         ideal = expected.reshape(-1)[seen]
-        problem = _far(values, ideal, got.dtype, self.task) if got.dtype.is_floating else _other(values, ideal)
+        if got.dtype.is_floating:
+            problem = _far(values, ideal, got.dtype, self.task, self.share)
+        else:
+            problem = _other(values, ideal, self.share)
         if problem is None:
             return None
         shape = self._part(name, mask.reshape(got.shape)).shape
@@ -171,7 +186,7 @@ class _Look:
             lines = [_by_row(array, row_axis(self.task, name)) for array in (found, masks[name])]
             complete = lines[1].all(axis=1)
             bad = lines[0].any(axis=1) & complete
-            if complete.any() and bad.sum() > SHARE * complete.sum():
+            if complete.any() and bad.sum() > self.share * complete.sum():
                 where = self._place(name, np.argwhere(found)[0])
                 return self._wrong(
                     f"{name} is wrong where it is timed, though right at smaller sizes: {int(bad.sum())} of "
@@ -220,16 +235,16 @@ def _counted(task: Task, name: str) -> bool:
     return bool(getattr(task.tensor(name), "valid", None))
 
 
-def _other(got: NDArray[Any], expected: NDArray[Any]) -> _Problem | None:
+def _other(got: NDArray[Any], expected: NDArray[Any], share: float) -> _Problem | None:
     """Integers that differ, where they are more than near ties explain."""
     differs = got != expected
-    if differs.mean() <= SHARE:
+    if differs.mean() <= share:
         return None
     first = int(differs.argmax())
     return _Problem(float(differs.mean()), 1.0, 0.0, first, float(got[first]), float(expected[first]))
 
 
-def _far(got: NDArray[np.float64], expected: NDArray[Any], dtype: DType, task: Task) -> _Problem | None:
+def _far(got: NDArray[np.float64], expected: NDArray[Any], dtype: DType, task: Task, share: float) -> _Problem | None:
     ideal = expected.astype(np.float64)
     ordinary = np.isfinite(ideal) & (np.abs(ideal) < 0.99 * finite_limit(dtype))
     got, ideal = got[ordinary], ideal[ordinary]
@@ -243,7 +258,7 @@ def _far(got: NDArray[np.float64], expected: NDArray[Any], dtype: DType, task: T
     whole = float(np.sqrt(np.mean(np.square(ideal))))
     ratio = np.sqrt(np.add.reduceat(np.square(error), edges) / sizes) / np.maximum(scale, max(0.1 * whole, 1e-30))
     bad = ratio > SLACK * allowed
-    if bad.mean() <= SHARE:
+    if bad.mean() <= share:
         return None
     worst = int(np.abs(error).argmax())
     typical = float(np.median(ratio[bad]))

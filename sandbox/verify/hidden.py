@@ -117,16 +117,25 @@ class Minter:
         return sorted(sizes)
 
     def _of_class(self, name: str, sizes: Callable[[int, int], list[int]], draw: random.Random) -> Workload | None:
-        """A verify workload with every free dimension that allows it changed to a size of the class."""
-        bases = [item for item in self.task.verify if self._cost(item) is not None and self.admits(item)]
-        draw.shuffle(bases)
+        """A verify workload with every free dimension that allows it changed to a size of the class; of the smallest
+        classes only some dimensions, since little is left to get wrong where all are one.
+        """
+        bases = self._bases(draw)
         for base in bases[:4]:
             changed: list[str] = []
             current = base
-            for dimension in draw.sample(self._free(), len(self._free())):
+            free = self._free()
+            most = draw.randint(1, len(free)) if free and name in _SCANT else len(free)
+            for dimension in draw.sample(free, len(free)):
+                if len(changed) == most:
+                    break
                 low, high = self._range(dimension)
-                options = [size for size in self._sizes(base, sizes(low, high)) if size != base.dims[dimension]]
-                found = self._changed(current, dimension, draw.sample(options, min(len(options), _TRIES)))
+                plain = sizes(low, high)
+                found = None
+                rest = [] if base.dims[dimension] in plain else self._whole(base, plain)
+                for options in (plain, rest):
+                    other = [size for size in options if size != base.dims[dimension]]
+                    found = found or self._changed(current, dimension, draw.sample(other, min(len(other), _TRIES)))
                 if found is not None:
                     current = found
                     changed.append(dimension)
@@ -134,6 +143,19 @@ class Minter:
                 shown = " and ".join(item for item in self.task.dims if item in changed)
                 return replace(current, name=f"hidden: {name} {shown}")
         return None
+
+    def _bases(self, draw: random.Random) -> list[Workload]:
+        """Verify workloads in random order; one time in two with the fixed dimensions of a bench workload first, since
+        what is compiled for those is what will be used most.
+        """
+        bases = list(self.task.verify)
+        draw.shuffle(bases)
+        if self.task.bench and draw.random() < 0.5:
+            bench = draw.choice(self.task.bench)
+            fixed = {name: bench.dims[name] for name in self.task.fixed}
+            alike = [item for item in bases if item.dtypes == bench.dtypes]
+            bases = [replace(item, dims={**item.dims, **fixed}) for item in alike] + bases
+        return [item for item in bases if self._cost(item) is not None and self.admits(item)]
 
     def _changed(self, base: Workload, dimension: str, options: Sequence[int]) -> Workload | None:
         for size in options:
@@ -143,17 +165,15 @@ class Minter:
                 return workload
         return None
 
-    def _sizes(self, base: Workload, sizes: Sequence[int]) -> list[int]:
-        """The sizes, and as many whole multiples of each fixed dimension: constraints often ask for those."""
-        steps = {base.dims[name] for name in self.task.fixed}
-        whole = [size * step for step in steps for size in sizes[:8]] + [
-            size - size % step for step in steps if step for size in sizes
-        ]
-        return sorted({*sizes, *whole})
+    def _whole(self, base: Workload, sizes: Sequence[int]) -> list[int]:
+        """Whole multiples of each fixed dimension near the sizes: constraints often ask for those."""
+        steps = {base.dims[name] for name in self.task.fixed if base.dims[name]} | {8}
+        multiples = {size * step for step in steps for size in sizes[:8]}
+        return sorted(multiples | {size - size % step for step in steps for size in sizes})
 
     def _range(self, dimension: str) -> tuple[int, int]:
-        sizes = [item.dims[dimension] for item in self.task.verify]
-        return min(sizes), max(sizes)
+        """What constraints allow, from nothing to the largest size that a verify workload has."""
+        return 0, max(item.dims[dimension] for item in self.task.verify)
 
     def _cost(self, workload: Workload) -> float | None:
         """Operations and bytes; None where the task does not allow the sizes."""
@@ -191,13 +211,16 @@ def _near_tiles(low: int, high: int, by: int) -> list[int]:
     return sorted(size for size in sizes if low <= size <= high)
 
 
+_SCANT = ("one", "few", "empty")
+
 _CLASSES: dict[str, Callable[[int, int], list[int]]] = {
     "prime": _primes,
     "one past a tile in": lambda low, high: _near_tiles(low, high, 1),
     "one short of a tile in": lambda low, high: _near_tiles(low, high, -1),
-    "one": lambda low, high: [1] if low <= 1 else [],
-    "few": lambda low, high: list(range(max(low, 2), min(high, 9) + 1)),
-    "empty": lambda low, high: [0] if low <= 0 else [],
-    "unseen": lambda low, high: list(range(low, high + 1, max(1, (high - low) // 256))),
+    "whole tiles of": lambda low, high: _near_tiles(low, high, 0),
+    "one": lambda low, high: [1],
+    "few": lambda low, high: list(range(2, 10)),
+    "empty": lambda low, high: [0],
+    "unseen": lambda low, high: list(range(max(low, 1), high + 1, max(1, high // 256))),
     "larger": lambda low, high: [high + step for step in (1, 7, 8, 16, 32, 64, 128, 256, high)],
 }

@@ -14,7 +14,7 @@ class Case:
 
     name: str
     base: str
-    """`tile`, `split` or `prepared`."""
+    """Name of a file in `kernels/`."""
     edits: tuple[tuple[str, str], ...]
     outcomes: str
     """Kinds of Outcome, any of which is right; `KernelFileError` where no candidate comes of it."""

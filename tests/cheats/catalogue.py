@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .addresses import ADDRESSES, ALIGNED
 from .honest import HONEST as PLAIN
+from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
 from .plans import PLAN
 from .screen import SCREEN
 from .sizes import SIZES
 from .values import VALUES
 
-CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES)
-HONEST = (*PLAIN, *ALIGNED)
+CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES, *MEETING)
+HONEST = (*PLAIN, *ALIGNED, *MET)
 
 __all__ = ["CHEATS", "HONEST"]

@@ -132,7 +132,8 @@ class LaunchCoverage:
     """Of the `[[launch]]` in the kernel file."""
     reached: frozenset[tuple[str, int]]
     """(what, index) in the compiled entry: a basic `block` entered; an instruction whose `guard` held; a comparison of
-    launch parameters that came out `true` or `false`; a minimum or maximum of them that took `first` or `second`."""
+    launch parameters that came out `true` or `false`; a minimum or maximum of them that took `first` or `second`; an
+    axis of the grid that had `several` blocks."""
 
 
 @dataclass(frozen=True, slots=True)
