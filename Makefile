@@ -48,7 +48,7 @@ demo: $(VM_BUILT)  ## Optimise a quantized GEMM with no GPU and no API key; resu
 	$(BIN)/warpsmith optimize $(TASK) --store $(DEMO_DIR)/store.sqlite --library $(DEMO_DIR)/library
 
 # A recorded run of a language model, from `warpsmith runs export`.
-RECORDING ?= $(firstword $(wildcard examples/runs/*.jsonl))
+RECORDING ?= $(wildcard examples/runs/spconv_forward.jsonl)
 demo-replay: $(VM_BUILT)  ## Replay a recorded run of a language model, offline and with no key
 	@test -n "$(RECORDING)" || { echo "no recording: give RECORDING=FILE, written by warpsmith runs export" >&2; exit 2; }
 	@mkdir -p $(DEMO_DIR)

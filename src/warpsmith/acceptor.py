@@ -127,8 +127,8 @@ class LibraryAcceptor:
             step = state.find(step.proposed.parent) if step.proposed.parent else None
         return Lineage(
             run=self.started.run,
-            coder=settings.coder,
-            judge=settings.judge,
+            coder=shown_name(settings.coder),
+            judge=shown_name(settings.judge),
             strategy=settings.strategy,
             rounds=len(state.attempts),
             ancestors=tuple(line),
@@ -145,3 +145,12 @@ def _cost(state: RunState) -> Cost:
         evaluations=sum(line.times for line in spent.lines if line.what == "gate"),
         seconds=sum(line.seconds for line in spent.lines),
     )
+
+
+def shown_name(choice: str) -> str:
+    """A coder or judge as a kernel names it: without the folder it was reached by, which is nobody else's business."""
+    kind, _, rest = choice.partition(":")
+    if kind not in ("handoff", "scripted"):
+        return choice
+    folder, _, who = rest.partition("@")
+    return f"{kind}:{who or Path(folder).name}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from warpsmith.acceptor import LibraryAcceptor
+from warpsmith.acceptor import LibraryAcceptor, shown_name
 from warpsmith.agents.state import Attempt
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import Evaluated, Proposed, RunSettings, RunStarted
@@ -227,3 +227,17 @@ def test_measured_profiles_without_a_duel_are_our_own_mistake(store: Store, tmp_
 def test_a_modelled_challenger_needs_no_duel(store: Store, tmp_path: Path) -> None:
     accept, attempt = acceptor(store, tmp_path, Source.MODELLED, None)
     assert accept(attempt).accepted
+
+
+@pytest.mark.parametrize(
+    ("choice", "shown"),
+    [
+        ("handoff:/home/me/desk@claude", "handoff:claude"),
+        ("handoff:/home/me/desk", "handoff:desk"),
+        ("scripted:/home/me/replies", "scripted:replies"),
+        ("openai:m@http://localhost:8000/v1", "openai:m@http://localhost:8000/v1"),
+        ("builtin", "builtin"),
+    ],
+)
+def test_a_kernel_names_its_writer_and_no_folder_of_the_machine(choice: str, shown: str) -> None:
+    assert shown == shown_name(choice)
