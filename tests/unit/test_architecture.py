@@ -38,10 +38,11 @@ ALLOWED: dict[str, set[str]] = {
     "wiring": {"core", "gpus", "store", "tasks", "seeds", "agents", "acceptor", "app", "models"},
     "runs": {"core", "settings", "gpus", "store", "tasks", "agents", "app", "models", "wiring"},
     "certification": {"core", "settings", "gpus", "store", "kernels_generated", "app"},
+    "porting": {"core"},
     "previews": {"core", "seeds", "agents", "sandbox", "app", "models"},
     "cli": {
         *("core", "settings", "store", "tasks", "profiler", "kernels_generated", "leaderboard", "doctor", "app"),
-        *("models", "runs", "previews", "certification"),
+        *("models", "runs", "previews", "certification", "porting"),
     },
     "__main__": {"cli"},
 }

@@ -9,6 +9,7 @@ import typer
 from warpsmith.cli.commands import (
     doctor,
     emulate,
+    import_,
     leaderboard,
     library,
     optimize,
@@ -43,6 +44,7 @@ program.command("profile")(profile.profile)
 program.command("emulate")(emulate.emulate)
 program.add_typer(tasks.program, name="tasks")
 program.add_typer(library.program, name="library")
+program.command("import")(import_.import_)
 program.command("leaderboard")(leaderboard.leaderboard)
 program.command("doctor")(doctor.doctor)
 
