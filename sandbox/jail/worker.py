@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import select
 import shutil
 import signal
@@ -14,7 +13,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, TypeAlias
 from warpsmith.core.errors import ToolchainError
 from warpsmith.sandbox.jail.levels import Level, program
 from warpsmith.sandbox.jail.scratch import ScratchRoot
+from warpsmith.sandbox.jail.starter import on_lasting_thread
 from warpsmith.sandbox.jail.wire import Blob, Channel, ChannelClosed, Packet, TooLate
 
 _FOLDER = Path(__file__).parent
@@ -138,7 +138,7 @@ class Worker:
             self._scratch = _SCRATCH.folder()
         self._errors = os.memfd_create("errors")
         try:
-            self._process = _on_lasting_thread(self._spawn)
+            self._process = on_lasting_thread(self._spawn)
         except OSError as error:
             self.close()
             raise ToolchainError(f"A jailed process cannot be started: {error}.") from error
@@ -375,36 +375,3 @@ def _interpreter() -> tuple[str, ...]:
     if all(shared) and str(shared[0]).startswith("libpython") and ".so" in str(shared[0]):
         places.add(str(Path(shared[1], shared[0])))
     return tuple(sorted(place for place in places if place and Path(place).exists()))
-
-
-_jobs: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]] = queue.SimpleQueue()
-_starter: threading.Thread | None = None
-_starting = threading.Lock()
-
-
-def _on_lasting_thread(spawn: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-    """Spawn on a thread that lives as long as this process.
-
-    A child dies with the *thread* that started it (`PR_SET_PDEATHSIG`), and callers' threads come and go.
-    """
-    global _starter
-    with _starting:
-        if _starter is None or not _starter.is_alive():
-            _starter = threading.Thread(target=_spawn_for_others, name="warpsmith-jail", daemon=True)
-            _starter.start()
-    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    _jobs.put((spawn, answer))
-    found = answer.get()
-    if isinstance(found, BaseException):
-        raise found
-    assert isinstance(found, subprocess.Popen)
-    return found
-
-
-def _spawn_for_others() -> None:
-    while True:
-        spawn, answer = _jobs.get()
-        try:
-            answer.put(spawn())
-        except OSError as error:
-            answer.put(error)

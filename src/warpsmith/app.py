@@ -192,6 +192,19 @@ def gate(
     )
 
 
+def require_jail(level: str) -> None:
+    """Go on only where compilers are confined at this level or better.
+
+    Raises:
+        SettingsError: there is no such level, or this machine's best is below it.
+    """
+    from warpsmith.sandbox.jail.levels import Level, choose
+
+    if level not in [*Level]:
+        raise SettingsError(f"--require-jail {level}: no such level.", remedy=f"Levels are {', '.join(Level)}.")
+    choose(Level(level))
+
+
 def _compiler(cache: Path | None = None) -> Compiler:
     """NVRTC or Triton, whichever a text needs; what is compiled is kept."""
     from warpsmith.sandbox.compile import CompileCache, compile_unit

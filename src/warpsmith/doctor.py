@@ -126,6 +126,21 @@ def _compile() -> Finding:
     return Finding(name="compile", state=State.OK, detail=f"sm_90a by {result.toolchain.compiler}", needed=True)
 
 
+def _jail() -> Finding:
+    """The best level, what it leaves open, and why there is no better one."""
+    from warpsmith.sandbox.jail.levels import choose, survey
+
+    found, best = survey(), choose()
+    left = f"; leaves open: {', '.join(found[best].open)}" if found[best].open else ""
+    missing = [f"{probe.level}: {probe.why}" for probe in found.values() if probe.level.rank < best.rank]
+    return Finding(
+        name="jail",
+        state=State.WARNING if missing else State.OK,
+        detail=f"{best} ({found[best].why}){left}",
+        remedy="; ".join(missing),
+    )
+
+
 def _torch() -> Finding:
     if find_spec("torch") is None:
         remedy = "pip install torch"
@@ -243,6 +258,6 @@ _PROBES: tuple[Callable[[], Finding], ...] = (
     _triton,
     _on_path("ncu", "no Nsight Compute metrics"),
     _on_path("compute-sanitizer", "no memory checks on a GPU"),
-    _on_path("bwrap", "the jail has resource limits but no namespaces"),
+    _jail,
     _keys,
 )

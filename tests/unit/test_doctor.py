@@ -20,7 +20,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finding]:
 
 def test_everything_is_looked_at(findings: dict[str, Finding]) -> None:
     expected = {"python", "machine", "emulator", "nvrtc", "compile", "torch", "triton", "gpu", "ncu"}
-    assert expected | {"compute-sanitizer", "bwrap", "api keys", "store", "library", "cache"} == set(findings)
+    assert expected | {"compute-sanitizer", "jail", "api keys", "store", "library", "cache"} == set(findings)
 
 
 def test_the_compiler_is_tried_and_not_only_found(findings: dict[str, Finding]) -> None:

@@ -46,6 +46,25 @@ KernelChoice: TypeAlias = Annotated[
 ]
 
 
+def _require_jail(level: str | None) -> str | None:
+    if level is not None:
+        from warpsmith import app
+
+        app.require_jail(level)
+    return level
+
+
+RequireJail: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--require-jail",
+        help="Refuse to run below this level: bubblewrap, landlock or rlimits.",
+        metavar="LEVEL",
+        callback=_require_jail,
+    ),
+]
+
+
 def parse_knobs(texts: list[str] | None) -> dict[str, int] | None:
     """Read `BN=64` assignments; None where there are none.
 

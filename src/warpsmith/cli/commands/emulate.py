@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from warpsmith.cli.options import Arch, Json, KernelChoice, Knobs, Library, TaskChoice
+from warpsmith.cli.options import Arch, Json, KernelChoice, Knobs, Library, RequireJail, TaskChoice
 from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 from warpsmith.core.errors import SettingsError
 
@@ -83,6 +83,7 @@ def emulate(
     arg: Arguments = None,
     expect: Expects = None,
     tolerance: Tolerance = 1e-3,
+    require_jail: RequireJail = None,
     as_json: Json = False,
 ) -> int:
     """Run one kernel once on the emulator: faults, counters, values, and every instruction if you ask."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from warpsmith.cli.options import Device, DeviceArch, Json, Library, OnDevice, Seed, StoreFile
+from warpsmith.cli.options import Device, DeviceArch, Json, Library, OnDevice, RequireJail, Seed, StoreFile
 
 
 class Language(StrEnum):
@@ -50,6 +50,7 @@ def optimize(
     ] = None,
     library: Library = None,
     store: StoreFile = None,
+    require_jail: RequireJail = None,
     as_json: Json = False,
 ) -> int:
     """Search for the fastest verified kernel of a task and put it into the library."""

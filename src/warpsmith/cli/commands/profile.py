@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from warpsmith.cli.options import Device, DeviceArch, Json, KernelChoice, Knobs, Library, OnDevice, TaskChoice
+from warpsmith.cli.options import (
+    Device,
+    DeviceArch,
+    Json,
+    KernelChoice,
+    Knobs,
+    Library,
+    OnDevice,
+    RequireJail,
+    TaskChoice,
+)
 from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 
 if TYPE_CHECKING:
@@ -18,6 +28,7 @@ def profile(
     device: OnDevice = Device.AUTO,
     knob: Knobs = None,
     library: Library = None,
+    require_jail: RequireJail = None,
     as_json: Json = False,
 ) -> int:
     """Show where a kernel's time goes at its bench workloads: limits, occupancy, traffic, hot lines."""

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from warpsmith.cli.options import Device, DeviceArch, Json, KernelChoice, Knobs, Library, OnDevice, Seed, TaskChoice
+from warpsmith.cli.options import (
+    Device,
+    DeviceArch,
+    Json,
+    KernelChoice,
+    Knobs,
+    Library,
+    OnDevice,
+    RequireJail,
+    Seed,
+    TaskChoice,
+)
 from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 
 if TYPE_CHECKING:
@@ -19,6 +30,7 @@ def verify(
     seed: Seed = None,
     knob: Knobs = None,
     library: Library = None,
+    require_jail: RequireJail = None,
     as_json: Json = False,
 ) -> int:
     """Judge one kernel file: compiled, emulated under checkers, compared with a float64 oracle."""
