@@ -131,3 +131,12 @@ def test_other_knobs_of_attention_are_right_too(knobs: dict[str, int]) -> None:
     seed = seed_named("nsa_selected_attention", "tensor_core")
     outcome = evaluate("nsa_selected_attention", seed, knobs, profiled=False).outcome
     assert outcome.kind == "Verified", outcome
+
+
+@pytest.mark.full
+def test_a_pick_that_does_not_strike_out_repeats_a_block() -> None:
+    seed = seed_named("nsa_block_topk", "tensor_core")
+    struck = "if (lane == owner) scores[at] = -1.f;"
+    assert 1 == seed.text.count(struck)
+    outcome = evaluate("nsa_block_topk", replace(seed, text=seed.text.replace(struck, "")), profiled=False).outcome
+    assert outcome.kind == "Wrong", outcome
