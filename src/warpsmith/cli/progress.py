@@ -6,9 +6,11 @@ from statistics import geometric_mean
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from warpsmith.core.events import (
     Abandoned,
@@ -47,6 +49,8 @@ class Progress:
         self._tokens, self._spent = 0, ""
         self._dollars: float | None = 0.0
         self._rows: list[_Row] = []
+        self._limits: dict[str, float] = {}
+        self._evaluations, self._best, self._stage = 0, "", "starts"
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -63,8 +67,9 @@ class Progress:
     def observe(self, event: Event) -> None:
         """Take in one event and show it."""
         line = self._take(event)
+        self._stage = _STAGES.get(event.kind, self._stage)
         if self._live:
-            self._live.update(self._table(), refresh=True)
+            self._live.update(Group(self._table(), Text(self._state(), style="dim")), refresh=True)
         elif line:
             self.console.print(line, markup=False, emoji=False)
 
@@ -73,6 +78,7 @@ class Progress:
         match event:
             case RunStarted():
                 self.run = event.run
+                self._limits = event.settings.budget.model_dump(exclude_none=True) | {"rounds": event.settings.rounds}
                 self._title = f"run {event.run}: {event.task} on {event.target}, {event.device}, {event.settings.coder}"
                 return self._title
             case Chosen():
@@ -110,6 +116,12 @@ class Progress:
         mine = [row for row in self._rows if row.candidate == evaluation.candidate]
         row = mine[-1] if mine else _Row(0, "")
         row.outcome, row.detail = evaluation.outcome.kind, _detail(evaluation)
+        self._evaluations += 1
+        if evaluation.profile is not None and isinstance(evaluation.outcome, Verified):
+            row.time = geometric_mean([item.duration.us for item in evaluation.profile.workloads])
+            timed = [it for it in self._rows if it.time]
+            best = min(timed, key=lambda it: it.time, default=row)
+            self._best = f"{best.detail}, round {best.round}"
         return f"  {row.outcome}: {row.detail}"
 
     def _table(self) -> Table:
@@ -125,13 +137,35 @@ class Progress:
             table.add_row(str(row.round), escape(row.change), outcome, escape(row.detail))
         return table
 
+    def _state(self) -> str:
+        """Best so far, what is spent of each limit, and what is being done."""
+        rounds = max((row.round for row in self._rows), default=0)
+        spent = {"rounds": rounds, "evaluations": self._evaluations, "tokens": self._tokens, "dollars": self._dollars}
+        of = [
+            f"{name}: {'unknown' if spent[name] is None else f'{spent[name]:g}'} of {limit:g}"
+            for name, limit in self._limits.items()
+            if name in spent
+        ]
+        return "; ".join([f"best so far: {self._best or 'nothing verified'}", *of, f"now: {self._stage}"])
+
+
+_STAGES = {
+    "Chosen": "the Coder writes",
+    "Proposed": "the gate evaluates",
+    "Evaluated": "the Judge reads",
+    "Judged": "the next round is chosen",
+    "Confirmed": "the best is accepted or not",
+    "RunFinished": "ended",
+}
+"""Event -> what follows it."""
+
 
 class _Row:
     """One round of the live table."""
 
     def __init__(self, round_: int, change: str, candidate: str = "") -> None:
         self.round, self.change, self.candidate = round_, change, candidate
-        self.outcome, self.detail = "", ""
+        self.outcome, self.detail, self.time = "", "", 0.0
 
 
 def _call(call: Called) -> str:
