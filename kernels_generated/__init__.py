@@ -10,9 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warpsmith.kernels_generated.serving import Kernel, OutsideDomainError, OutsideDomainWarning, load
+    from warpsmith.kernels_generated.serving import (
+        Kernel,
+        OutsideDomainError,
+        OutsideDomainWarning,
+        RefusedKernelWarning,
+        load,
+    )
 
-__all__ = ["Kernel", "OutsideDomainError", "OutsideDomainWarning", "load"]
+__all__ = ["Kernel", "OutsideDomainError", "OutsideDomainWarning", "RefusedKernelWarning", "load"]
 
 
 def __getattr__(name: str) -> Any:

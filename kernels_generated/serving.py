@@ -5,6 +5,7 @@ CUDA tensors run on their GPU, on the current stream. CPU tensors run on the emu
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,9 +17,13 @@ from warpsmith.kernels_generated.library import Entry, list_entries, read_entry,
 from warpsmith.kernels_generated.manifest import Manifest
 from warpsmith.kernels_generated.standing import REJUDGE, staleness, task_of
 
-__all__ = ["Kernel", "OutsideDomainError", "OutsideDomainWarning", "find", "load"]
+__all__ = ["Kernel", "OutsideDomainError", "OutsideDomainWarning", "RefusedKernelWarning", "find", "load"]
 
 DEFAULT_TARGET = "h200"
+
+
+class RefusedKernelWarning(UserWarning):
+    """A kernel of the task is not to be trusted any more; another one serves."""
 
 
 def load(task: str, arch: str | None = None, strict: bool = False, *, library: Path | None = None) -> Kernel:
@@ -63,6 +68,8 @@ def find(
     Where no target is asked for, kernels of the one to `prefer` come first, then those of the default one. Measured
     kernels come before modelled ones: their times are never compared.
 
+    A kernel that is stale or was edited is never served; where others remain, a RefusedKernelWarning says why.
+
     Raises:
         LibraryError: there is none.
     """
@@ -70,7 +77,7 @@ def find(
 
     wanted = find_architecture(arch).name if arch else None
     listings = [list_entries(folder) for folder in folders]
-    refused = [item.reason for listing in listings for item in listing.refused]
+    refused = [item.reason for listing in listings for item in listing.refused if item.folder.parent.name == task]
     chosen = str(Path(task).expanduser().resolve()) if task.endswith(".py") else task
     fitting: dict[str, Entry] = {}
     for entry in (entry for listing in listings for entry in listing.entries):
@@ -89,6 +96,8 @@ def find(
             f"no kernel of {task}{f' for {wanted}' if wanted else ''} in {where}.{why}",
             remedy=f"Make one: warpsmith optimize {task}{f' --arch {wanted}' if wanted else ''}",
         )
+    if refused:
+        warnings.warn(f"{task} is served by another kernel. Refused: {' '.join(refused)}", RefusedKernelWarning, 3)
     ranked = sorted(fitting.values(), key=lambda entry: _preference(entry.manifest, prefer))
     first = ranked[0].manifest
     serving = tuple(entry for entry in ranked if _kind(entry.manifest) == _kind(first))

@@ -16,7 +16,7 @@ import torch
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.errors import LibraryError, TaskError
 from warpsmith.core.task import Workload
-from warpsmith.kernels_generated import Kernel, OutsideDomainError, OutsideDomainWarning, load
+from warpsmith.kernels_generated import Kernel, OutsideDomainError, OutsideDomainWarning, RefusedKernelWarning, load
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.library import list_entries, read_entry
 from warpsmith.kernels_generated.on_cuda import _other_architecture
@@ -24,6 +24,12 @@ from warpsmith.seeds import seeds_for
 from warpsmith.tasks.load import load_task
 
 from .accepted import LINEAGE, evaluation
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ships with warpsmith takes no part."""
+    monkeypatch.setattr("warpsmith.kernels_generated.library.SHIPPED", tmp_path / "nothing ships")
 
 
 @pytest.fixture(scope="module")
@@ -198,13 +204,27 @@ def test_loading_again_gives_the_same_operator(kernel: Kernel, library: Path) ->
 def test_what_is_not_there_or_not_to_be_trusted_is_not_served(library: Path, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="no kernel of w4a16_gemm for a100"):
         load("w4a16_gemm", library=library, arch="a100")
-    copy = tmp_path / "w4a16_gemm" / "edited"
+    edited(library, tmp_path)
+    with pytest.raises(LibraryError, match="was changed after it was accepted"):
+        load("w4a16_gemm", library=tmp_path)
+
+
+def test_where_another_kernel_serves_the_refused_one_is_warned_of(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warpsmith.kernels_generated.library.SHIPPED", library)
+    edited(library, tmp_path)
+    with pytest.warns(RefusedKernelWarning, match=r"another kernel.*was changed after it was accepted"):
+        assert load("w4a16_gemm", library=tmp_path).task.name == "w4a16_gemm"
+
+
+def edited(library: Path, into: Path) -> None:
+    """Copy the library's kernel under another text."""
+    copy = into / "w4a16_gemm" / "edited"
     copy.mkdir(parents=True)
     (source,) = library.glob("*/*")
     (copy / "kernel.json").write_bytes((source / "kernel.json").read_bytes())
     (copy / "kernel.cu").write_text("// something else\n")
-    with pytest.raises(LibraryError, match="was changed after it was accepted"):
-        load("w4a16_gemm", library=tmp_path)
 
 
 LOADER = """
