@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,10 +27,12 @@ from warpsmith.tasks.load import load_task
 from .accepted import LINEAGE, evaluation
 
 
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What ships with warpsmith takes no part."""
-    monkeypatch.setattr("warpsmith.kernels_generated.library.SHIPPED", tmp_path / "nothing ships")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warpsmith.kernels_generated.library.SHIPPED", tmp_path_factory.mktemp("nothing"))
+        yield
 
 
 @pytest.fixture(scope="module")
