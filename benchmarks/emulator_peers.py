@@ -20,7 +20,7 @@ from warpsmith.core.protocols import RunRequest
 from warpsmith.core.task import Workload
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.emulated import EmulatedLauncher
-from warpsmith.sandbox.gate import read_candidate
+from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.tasks import load_task
 from warpsmith.tasks.sample import empty_outputs, make_inputs
 

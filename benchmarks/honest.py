@@ -107,8 +107,8 @@ def smallest(builds: Builds, task: Task) -> Iterator[Workload]:
 
 def alarms(builds: Builds, launcher: object, workload: Workload, seeds: int) -> Iterator[str]:
     """Outcomes of a workload under `seeds` schedules, two of which share inputs and must agree."""
-    from warpsmith.sandbox.coverage import Ledger
-    from warpsmith.sandbox.trials import SCHEDULES, Trials
+    from warpsmith.sandbox.gate.coverage import Ledger
+    from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 
     for seed in range(seeds // SCHEDULES):
         outcome = Trials(builds.task, builds, launcher, seed, Ledger(builds)).run(workload)  # type: ignore[arg-type]

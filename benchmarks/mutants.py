@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from warpsmith.core.outcome import CompileFailed
     from warpsmith.core.protocols import Launcher, RunReply, RunRequest
     from warpsmith.sandbox.compile import Unit
-    from warpsmith.sandbox.gate import Gate
+    from warpsmith.sandbox.gate.stages import Gate
 
 ROOT = Path(__file__).parents[1]
 CHEATS = ROOT / "tests" / "cheats"
@@ -146,7 +146,7 @@ class Bench:
     def reached(self, seed: int) -> set[int]:
         """Lines of the bench build's PTX that run in an evaluation of the honest kernel."""
         from warpsmith.sandbox.emulated import load_ptx
-        from warpsmith.sandbox.gate import read_candidate
+        from warpsmith.sandbox.gate.stages import read_candidate
 
         recording, artifact = Recording(self.gate.launcher), self.artifact()
         replace(self.gate, launcher=recording).evaluate(read_candidate(self.text), seed=seed)
@@ -171,7 +171,7 @@ class Bench:
     def verdict(self, mutant: Mutant, seed: int) -> tuple[str, str]:
         """(outcome, message) of one mutant."""
         from warpsmith.core.errors import KernelFileError
-        from warpsmith.sandbox.gate import read_candidate
+        from warpsmith.sandbox.gate.stages import read_candidate
 
         gate, text = self.gate, self.text
         if mutant.line < 0:

@@ -24,7 +24,7 @@ TARGETS = {"fresh_process_s": 3.5, "warm_worker_s": 0.3, "help_s": 0.4}
 def verdict(cache: Path) -> float:
     """Seconds from source text to verdict on the smallest verify workload; only compiled code may be cached."""
     from warpsmith import app
-    from warpsmith.sandbox.gate import read_candidate
+    from warpsmith.sandbox.gate.stages import read_candidate
     from warpsmith.tasks import load_task
 
     start = time.perf_counter()

@@ -26,6 +26,7 @@ from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
+from warpsmith.sandbox.analysis.stores import written_tensors
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.emulated import load_ptx
 from warpsmith.sandbox.emulator.isa.deviations import is_open
@@ -36,7 +37,6 @@ from warpsmith.sandbox.hidden_arguments import complete
 from warpsmith.sandbox.parameters import matched
 from warpsmith.sandbox.screen.addresses import check_addresses
 from warpsmith.sandbox.screen.ptx import screen_ptx
-from warpsmith.sandbox.stores import written_tensors
 
 PREPARED_FACTOR, PREPARED_BASE = 2.0, 1 << 20
 """Prepared buffers hold at most so many times the bytes of the static inputs, plus a base in bytes."""

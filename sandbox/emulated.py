@@ -20,8 +20,10 @@ from warpsmith.core.plan import Arg, BoundFill, BoundLaunch, TensorArg
 from warpsmith.core.protocols import Check, LaunchCoverage, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
-from warpsmith.sandbox.counting import count_launch
-from warpsmith.sandbox.decisions import UniformProgram
+from warpsmith.sandbox.analysis.decisions import UniformProgram
+from warpsmith.sandbox.analysis.stores import feeds_indices, written_tensors
+from warpsmith.sandbox.counting.launch import count_launch
+from warpsmith.sandbox.counting.sampling import choose_blocks, group_blocks
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import (
     L2,
@@ -36,8 +38,6 @@ from warpsmith.sandbox.emulator.program import Entry, Param
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.faults import outcome_of
 from warpsmith.sandbox.parameters import encode, matched
-from warpsmith.sandbox.sampling import choose_blocks, group_blocks
-from warpsmith.sandbox.stores import feeds_indices, written_tensors
 
 WARP_BUDGET = 1 << 28
 """Warp instructions one launch may issue: seconds of emulation, a hundred times what a verify workload needs."""

@@ -16,12 +16,12 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.emulated import WARP_BUDGET, EmulatedLauncher
+from warpsmith.sandbox.gate.trials import static_inputs, unwritten, written_tensors
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.standalone.recorder import Recorder
 from warpsmith.sandbox.standalone.tensors import Dump, report_tensors, require_names, values_of
 from warpsmith.sandbox.standalone.trace_request import TraceRequest
 from warpsmith.sandbox.standalone.workloads import choose_workload
-from warpsmith.sandbox.trials import static_inputs, unwritten, written_tensors
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs

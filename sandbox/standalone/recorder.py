@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from warpsmith.core.emulation import Excerpt, FaultReport, LaunchReport, TraceStep
-from warpsmith.sandbox.counting import count_launch
+from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch
 from warpsmith.sandbox.emulator.machine import Allocation, Fault, LaunchResult, LaunchSpec, Memory, Options
 from warpsmith.sandbox.emulator.program import Entry

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from warpsmith.profiler.duel import Duel
     from warpsmith.sandbox.builds import Compiler
     from warpsmith.sandbox.device.pool import Pool
-    from warpsmith.sandbox.gate import Gate
+    from warpsmith.sandbox.gate.stages import Gate
     from warpsmith.sandbox.standalone.kernel_run import RunOptions
     from warpsmith.sandbox.verify.sharpness import Sharpness
 
@@ -175,8 +175,8 @@ def gate(
     """The gate for one task on one target: emulated, and on the pool's GPUs as well where there is one."""
     from warpsmith.core.arch import find_architecture
     from warpsmith.sandbox.emulated import EmulatedLauncher
-    from warpsmith.sandbox.gate import Gate
-    from warpsmith.sandbox.hardware import Gpu
+    from warpsmith.sandbox.gate.hardware import Gpu
+    from warpsmith.sandbox.gate.stages import Gate
     from warpsmith.sandbox.jail.levels import choose
 
     target = find_architecture(arch)
@@ -262,7 +262,7 @@ def load_task(name_or_path: str) -> Task:
 
 
 def _candidate(kernel: Path, knobs: Mapping[str, int] | None, *, printing: bool = False) -> Candidate:
-    from warpsmith.sandbox.gate import read_candidate
+    from warpsmith.sandbox.gate.stages import read_candidate
 
     return read_candidate(read_text(kernel), file=str(kernel), knobs=dict(knobs) if knobs else None, printing=printing)
 

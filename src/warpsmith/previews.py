@@ -99,7 +99,7 @@ def _about(view: KernelView, stage: str, coder: object, judge: object) -> Prompt
 def _evaluated(task: Task, kernel: Path | None, arch: str, *, broken: bool) -> tuple[KernelView, str]:
     """The kernel with the gate's word on it, and what a reader should know about it."""
     from warpsmith.agents.prompts.views import KernelView
-    from warpsmith.sandbox.gate import read_candidate
+    from warpsmith.sandbox.gate.stages import read_candidate
     from warpsmith.seeds import seeds_for
 
     note = ""

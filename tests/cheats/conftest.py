@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from warpsmith.app import gate
-from warpsmith.sandbox.gate import Gate
+from warpsmith.sandbox.gate.stages import Gate
 from warpsmith.tasks import load_task
 
 

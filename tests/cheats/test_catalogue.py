@@ -9,7 +9,7 @@ import pytest
 
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.outcome import Failure, Verified
-from warpsmith.sandbox.gate import Gate, read_candidate
+from warpsmith.sandbox.gate.stages import Gate, read_candidate
 
 from .case import Case
 from .catalogue import CHEATS, HONEST

@@ -23,7 +23,7 @@ from warpsmith.gpus import Trouble, architecture_of, choose_target, find_gpus
 from warpsmith.profiler.ncu import CounterReport, Rung
 from warpsmith.sandbox.device.lowering import Lowered
 from warpsmith.sandbox.device.sanitizer import Sanitized, Tool
-from warpsmith.sandbox.gate import read_candidate
+from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.settings import Settings, read_settings
 from warpsmith.tasks import load_task
 

@@ -18,7 +18,7 @@ from warpsmith.sandbox.compile import Unit, compile_unit
 from warpsmith.sandbox.device.baselines import Baselines
 from warpsmith.sandbox.device.duel import BLOCKS, CALLS, DeviceDuel
 from warpsmith.sandbox.device.tools import Tools
-from warpsmith.sandbox.gate import read_candidate
+from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.silicon.box import FILES, MOST_FILES, Box
 from warpsmith.silicon.calibration import KERNELS, SOURCE, measures, mint
 from warpsmith.silicon.conformance import unpack

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from warpsmith.core.counters import LaunchCounters
-from warpsmith.sandbox.counting import count_launch
+from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.emulator import launch as vm
 from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load

@@ -6,9 +6,9 @@ Instructions are counted in PTX written here: what a compiler makes of CUDA chan
 import numpy as np
 import pytest
 
+from warpsmith.sandbox.counting.sampling import choose_blocks, group_blocks
 from warpsmith.sandbox.emulator.dependencies import dependent_steps, steps_of
 from warpsmith.sandbox.emulator.ptx import parse_module
-from warpsmith.sandbox.sampling import choose_blocks, group_blocks
 
 
 def floats(n):

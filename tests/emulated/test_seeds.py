@@ -9,7 +9,7 @@ import pytest
 
 from warpsmith import app
 from warpsmith.core.protocols import Evaluation
-from warpsmith.sandbox.gate import read_candidate
+from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.seeds import FOLDER, Seed, seeds_for
 from warpsmith.tasks import find_tasks, load_task
 

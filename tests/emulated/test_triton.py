@@ -15,7 +15,7 @@ from warpsmith.core.protocols import Evaluation
 from warpsmith.sandbox.compile import CompileCache, CompileLimits, compile_triton
 from warpsmith.sandbox.compile.triton_ptx import merge
 from warpsmith.sandbox.emulator.ptx import parse_module
-from warpsmith.sandbox.gate import read_candidate
+from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.tasks import load_task
 
 TASKS = Path(__file__).parent / "triton_tasks"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warpsmith.sandbox.counting import count_launch
+from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.emulator.machine import LaunchSpec
 
 COPY = """extern "C" __global__ void k(const TYPE* x, TYPE* y, int stride, int shift) {

@@ -43,7 +43,9 @@ def test_a_choice_is_what_a_small_change_of_values_can_flip(
 def _after(
     reference: Callable[..., torch.Tensor], wrapped: Callable[[torch.Tensor], torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
-    def changed(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-        return wrapped(reference(x=x, qweight=qweight, scales=scales))
+    def changed(
+        x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return wrapped(reference(x=x, qweight=qweight, scales=scales, zeros=zeros))
 
     return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from warpsmith.sandbox.decisions import UniformProgram
+from warpsmith.sandbox.analysis.decisions import UniformProgram
 from warpsmith.sandbox.emulator.machine import LaunchSpec
 from warpsmith.sandbox.emulator.ptx import parse_module
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from warpsmith.core.counters import L2Traffic
+from warpsmith.sandbox.counting.l2 import estimate
 from warpsmith.sandbox.emulator.machine import L2, L2Counts, Sharing, Touches
-from warpsmith.sandbox.l2 import estimate
 
 MIB = 2**20
 RAN, BLOCKS = 16, 1600

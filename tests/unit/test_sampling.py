@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpsmith.sandbox.estimate import group_weights, relative_errors
-from warpsmith.sandbox.sampling import Grid, Stratum, choose_blocks, group_blocks
+from warpsmith.sandbox.counting.estimate import group_weights, relative_errors
+from warpsmith.sandbox.counting.sampling import Grid, Stratum, choose_blocks, group_blocks
 
 grids = st.tuples(st.integers(1, 200), st.integers(1, 60), st.integers(1, 12))
 

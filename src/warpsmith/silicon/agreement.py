@@ -15,7 +15,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.sanitizer import Tool
-from warpsmith.sandbox.trials import static_inputs, written_tensors
+from warpsmith.sandbox.gate.trials import static_inputs, written_tensors
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.silicon.box import Box, Unit
 from warpsmith.silicon.rig import SEED, Rig, Subject

@@ -24,7 +24,7 @@ from warpsmith.sandbox.device.pool import Pool
 from warpsmith.sandbox.device.timer import DeviceTimer
 from warpsmith.sandbox.device.tools import Tools
 from warpsmith.sandbox.emulated import EmulatedLauncher
-from warpsmith.sandbox.gate import read_candidate
+from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.seeds import seeds_for
 from warpsmith.tasks import load_task
 from warpsmith.tasks.load import find_tasks

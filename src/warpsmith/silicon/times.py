@@ -9,12 +9,12 @@ from warpsmith.core.outcome import Failure
 from warpsmith.core.profile import Profile
 from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.timing import Timing
-from warpsmith.sandbox.bench import Bench
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.device.baselines import names_of
 from warpsmith.sandbox.device.duel import timed_request
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.timer import TimedRun, unsteady
+from warpsmith.sandbox.gate.bench import Bench
 from warpsmith.silicon.box import Box, Unit
 from warpsmith.silicon.rig import SEED, Rig, Subject
 

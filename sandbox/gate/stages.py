@@ -20,15 +20,15 @@ from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Unsup
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Circumstances, Evaluation, Launcher, RunReply, StageReport
 from warpsmith.core.task import Task, Workload
-from warpsmith.sandbox.bench import CACHE, Bench
 from warpsmith.sandbox.builds import Builds, Compiler
-from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.device.evidence import CLEAN
 from warpsmith.sandbox.edition import EDITION
-from warpsmith.sandbox.hardware import Gpu, Hardware
+from warpsmith.sandbox.gate.bench import CACHE, Bench
+from warpsmith.sandbox.gate.coverage import Ledger
+from warpsmith.sandbox.gate.hardware import Gpu, Hardware
+from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.trials import SCHEDULES, Trials
 from warpsmith.sandbox.verify.hidden import Minter
 
 PREPARED_TRIALS = 3

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from warpsmith.core.counters import Branches, LaunchCounters
 from warpsmith.core.quantity import Source
-from warpsmith.sandbox.bill import BRANCHES, Bill, accounts, bypasses_l1, distances_of
+from warpsmith.sandbox.counting.bill import BRANCHES, Bill, accounts, bypasses_l1, distances_of
+from warpsmith.sandbox.counting.estimate import FIELDS, GridCounts, relative_errors, scale_up
+from warpsmith.sandbox.counting.l2 import L2Estimate, estimate
+from warpsmith.sandbox.counting.sampling import group_blocks
 from warpsmith.sandbox.emulator.dependencies import Uses, dependent_steps, distances, loads_in_flight, steps_of
 from warpsmith.sandbox.emulator.isa.row import Pipe
 from warpsmith.sandbox.emulator.isa.table import lookup
 from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec
 from warpsmith.sandbox.emulator.program import Entry, Instr
-from warpsmith.sandbox.estimate import FIELDS, GridCounts, relative_errors, scale_up
-from warpsmith.sandbox.l2 import L2Estimate, estimate
-from warpsmith.sandbox.sampling import group_blocks
 
 SECTOR = 32
 _TILE = re.compile(r"m(\d+)n(\d+)k(\d+)$")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.sandbox.counting.sampling import Grouping, Stratum, group_blocks
 from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec, SiteCounters
 from warpsmith.sandbox.emulator.vm import bindings
-from warpsmith.sandbox.sampling import Grouping, Stratum, group_blocks
 
 Values = NDArray[np.floating[Any]]
 FIELDS = bindings.COUNTERS.names or ()

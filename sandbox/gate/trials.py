@@ -15,7 +15,7 @@ from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.task import Property, Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.coverage import Ledger
+from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.tasks.oracle import honest, oracle

@@ -16,10 +16,10 @@ from warpsmith.core.protocols import Launcher, RunReply, RunRequest
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Cost, Task, Workload
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
-from warpsmith.sandbox.bench_partly import Kind, run_partly
+from warpsmith.sandbox.analysis.stores import feeds_indices
 from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.stores import feeds_indices
-from warpsmith.sandbox.trials import static_inputs, written_tensors
+from warpsmith.sandbox.gate.bench_partly import Kind, run_partly
+from warpsmith.sandbox.gate.trials import static_inputs, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 from warpsmith.tasks.oracle import exact_cost
 from warpsmith.tasks.sample import empty_outputs

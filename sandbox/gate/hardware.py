@@ -22,7 +22,6 @@ from warpsmith.profiler.nvml import driver_version
 from warpsmith.profiler.roofline import speed_of_light
 from warpsmith.profiler.timing import Timing
 from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.coverage import Ledger
 from warpsmith.sandbox.device.duel import timed_request
 from warpsmith.sandbox.device.evidence import CLEAN, sanitize, with_counters
 from warpsmith.sandbox.device.launcher import DeviceLauncher
@@ -30,7 +29,8 @@ from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.pool import Pool
 from warpsmith.sandbox.device.timer import DeviceTimer, TimedRun, unsteady
 from warpsmith.sandbox.device.tools import Tools
-from warpsmith.sandbox.trials import Trials, first_difference, static_inputs, unwritten, written_tensors
+from warpsmith.sandbox.gate.coverage import Ledger
+from warpsmith.sandbox.gate.trials import Trials, first_difference, static_inputs, unwritten, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 from warpsmith.tasks.oracle import exact_cost
 

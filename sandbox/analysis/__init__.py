@@ -1,0 +1,1 @@
+"""What PTX says of itself without being run."""

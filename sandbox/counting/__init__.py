@@ -1,0 +1,1 @@
+"""From what the emulator counted in the blocks that ran to what a launch did."""

@@ -1,0 +1,1 @@
+"""What a candidate passes, in order, to become Verified: `stages` is the order."""
