@@ -77,7 +77,8 @@ def find(
 
     wanted = find_architecture(arch).name if arch else None
     listings = [list_entries(folder) for folder in folders]
-    refused = [item.reason for listing in listings for item in listing.refused if item.folder.parent.name == task]
+    named = Path(task).stem
+    refused = [it.reason for listing in listings for it in listing.refused if it.folder.parent.name == named]
     chosen = str(Path(task).expanduser().resolve()) if task.endswith(".py") else task
     fitting: dict[str, Entry] = {}
     for entry in (entry for listing in listings for entry in listing.entries):

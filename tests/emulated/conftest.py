@@ -24,6 +24,14 @@ from warpsmith.sandbox.emulator.ptx import parse_module
 from .executor import Executor
 
 
+@pytest.fixture(scope="module")
+def nothing_ships(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels that come with warpsmith take no part in what the module's tests load and certify."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("warpsmith.kernels_generated.library.SHIPPED", tmp_path_factory.mktemp("nothing"))
+        yield
+
+
 @dataclass(frozen=True)
 class Buffer:
     """A tensor of a launch."""

@@ -21,6 +21,8 @@ from warpsmith.kernels_generated.serving import find
 from warpsmith.store import Incumbent, Store
 from warpsmith.tasks.load import load_task
 
+pytestmark = pytest.mark.usefixtures("nothing_ships")
+
 TINY = Path(__file__).parent / "tiny"
 LINEAGE = Lineage(run="r", coder="builtin", judge="builtin", strategy="refine", rounds=1)
 OLD = Circumstances(gate="0", jail="landlock")

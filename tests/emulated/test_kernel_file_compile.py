@@ -68,6 +68,7 @@ W4A16 = replace(
         Tensor("x", ("M", "K"), "float16"),
         Tensor("qweight", ("K // 8", "N"), "int32"),
         Tensor("scales", ("K // G", "N"), "float16"),
+        Tensor("zeros", ("K // G", "N"), "uint8", optional=True),
     ),
     outputs=(Output("y", ("M", "N"), "float16"),),
     dims=("M", "N", "K"),

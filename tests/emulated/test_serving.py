@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,13 +25,7 @@ from warpsmith.tasks.load import load_task
 
 from .accepted import LINEAGE, evaluation
 
-
-@pytest.fixture(scope="module", autouse=True)
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What ships with warpsmith takes no part."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warpsmith.kernels_generated.library.SHIPPED", tmp_path_factory.mktemp("nothing"))
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_ships")
 
 
 @pytest.fixture(scope="module")

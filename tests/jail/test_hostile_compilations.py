@@ -18,7 +18,7 @@ from warpsmith.core.outcome import CompileFailed
 from warpsmith.sandbox.compile import CompileLimits, compile_cuda, compile_triton, triton_compile
 from warpsmith.sandbox.jail import scratch
 from warpsmith.sandbox.jail.levels import Level
-from warpsmith.sandbox.jail.pool import Pool
+from warpsmith.sandbox.jail.pool import Pool, pool
 from warpsmith.sandbox.jail.wire import Packet
 from warpsmith.sandbox.jail.worker import Answer, Died, Limits, Program, TimedOut
 
@@ -44,9 +44,9 @@ def attack(tmp_path: Path, request: pytest.FixtureRequest) -> Attack:
         tried += "def tried(act):\n    try:\n        return repr(act())\n    except BaseException as error:\n"
         tried += "        return f'{type(error).__name__} {getattr(error, \"errno\", None)}'\n\n\n"
         path.write_text(f"{tried}def work(message, blobs):\n{lines}\n")
-        pool = Pool()
-        worker = pool.take(Program.of(path, {}, scratch=True), limits, here(level))
-        pool.close()
+        workers = Pool()
+        worker = workers.take(Program.of(path, {}, scratch=True), limits, here(level))
+        workers.close()
         try:
             return worker.ask({})
         finally:
@@ -60,10 +60,20 @@ def said(answer: Answer) -> str:
     return str(answer.message["said"])
 
 
-def left() -> list[int]:
-    """Processes this one has; what one that was killed leaves goes within a moment."""
-    wait_for(lambda: not descendants(os.getpid()))
-    return descendants(os.getpid())
+Left = Callable[[], set[int]]
+
+
+@pytest.fixture
+def left() -> Left:
+    """Processes that the test started and that are still there; what a killed one leaves goes within a moment."""
+    pool().close()
+    earlier = set(descendants(os.getpid()))
+
+    def found() -> set[int]:
+        wait_for(lambda: not set(descendants(os.getpid())) - earlier)
+        return set(descendants(os.getpid())) - earlier
+
+    return found
 
 
 @pytest.mark.parametrize("level", CONFINED)
@@ -85,7 +95,7 @@ def left() -> list[int]:
         "lambda: ctypes.CDLL(None).unshare(0)",
     ],
 )
-def test_nothing_outside_is_reached(act: str, level: Level, attack: Attack) -> None:
+def test_nothing_outside_is_reached(act: str, level: Level, attack: Attack, left: Left) -> None:
     found = said(attack(f"return {{'said': tried({act})}}, []", level))
     refused = ("PermissionError", "FileNotFoundError", "ProcessLookupError", "OSError")
     assert found.startswith(refused) or found == "-1", found
@@ -125,7 +135,7 @@ def test_planted_secrets_are_not_seen(level: Level, attack: Attack, monkeypatch:
     ],
 )
 def test_a_process_that_takes_too_much_or_breaks_is_a_fact(
-    body: str, reason: str, level: Level, attack: Attack
+    body: str, reason: str, level: Level, attack: Attack, left: Left
 ) -> None:
     answer = attack(body, level)
     assert isinstance(answer, Died)
@@ -134,7 +144,7 @@ def test_a_process_that_takes_too_much_or_breaks_is_a_fact(
 
 
 @pytest.mark.parametrize("level", Level)
-def test_an_endless_process_is_ended_in_time(level: Level, attack: Attack) -> None:
+def test_an_endless_process_is_ended_in_time(level: Level, attack: Attack, left: Left) -> None:
     begin = time.monotonic()
     answer = attack("while True:\n    pass", level, Limits(seconds=1, memory_bytes=1 << 30))
     assert isinstance(answer, TimedOut)
@@ -143,7 +153,7 @@ def test_an_endless_process_is_ended_in_time(level: Level, attack: Attack) -> No
 
 
 @pytest.mark.parametrize("level", Level)
-def test_files_end_at_their_limit_and_go_with_the_process(level: Level, attack: Attack) -> None:
+def test_files_end_at_their_limit_and_go_with_the_process(level: Level, attack: Attack, left: Left) -> None:
     write = "open(os.environ['TMPDIR'] + '/x', 'wb').write(b'x' * (4 << 20))"
     assert said(attack(f"return {{'said': tried(lambda: {write})}}, []", level)).startswith("OSError")
     assert not left()
