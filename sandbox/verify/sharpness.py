@@ -101,4 +101,4 @@ def _smallest(
 def _as(dtype: DType, values: Floats) -> HostTensor:
     import torch
 
-    return from_torch(torch.from_numpy(values).to(torch_dtype(dtype)), dtype)
+    return from_torch(torch.from_numpy(np.asarray(values)).to(torch_dtype(dtype)), dtype)

@@ -13,6 +13,9 @@ from warpsmith.agents.prompts.views import TaskView
 from warpsmith.cli.program import run
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Role, Task
+from warpsmith.leaderboard.site.brief import read_briefly
+from warpsmith.leaderboard.site.trail import follow
+from warpsmith.store import Store
 from warpsmith.tasks import load_task
 from warpsmith.tasks.importers.kernelbench import import_problem
 from warpsmith.tasks.importers.kernelbench.fit import Sample, fit
@@ -206,7 +209,12 @@ def test_an_imported_problem_is_optimised_and_accepted(
     assert 0 == run(["optimize", task, *coder, *places, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert ({"Verified": 2}, True) == (found["outcomes"], found["accepted"])
-    assert found["speedup_over_seed"] > 1.1
+    with Store.open(tmp_path / "store.sqlite") as store:
+        trail = follow(read_briefly(store.each_payload(found["run"])))
+    first, second = (step.fraction for step in trail.steps) if trail else (None, None)
+    assert first
+    assert second
+    assert second > 1.1 * first
     (manifest,) = (tmp_path / "library" / name).glob("*/kernel.json")
     ancestors = json.loads(manifest.read_text())["manifest"]["lineage"]["ancestors"]
     assert 2 == len(ancestors)
