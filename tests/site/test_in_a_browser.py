@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -11,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.site.recorded import record
-from warpsmith.kernels_generated.library import list_entries
-from warpsmith.leaderboard.site import write_site
-from warpsmith.store import Store
+from tests.required import skip_or_fail
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -33,23 +29,10 @@ def missing() -> str:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pages of one recorded run and its kernels."""
-    folder = tmp_path_factory.mktemp("site")
-    with Store.open(folder / "store.sqlite") as store:
-        record(store, folder / "library")
-        listing = list_entries(folder / "library")
-        write_site(folder / "pages", listing.entries, listing.refused, store)
-    return folder / "pages"
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
     """Chromium without a window; skipped where it is missing, unless WARPSMITH_REQUIRE lists `browser`."""
     if why := missing():
-        if "browser" in os.environ.get("WARPSMITH_REQUIRE", "").split(","):
-            pytest.fail(f"{why}; WARPSMITH_REQUIRE says that a browser must be there")
-        pytest.skip(why)
+        skip_or_fail("browser", why)
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

@@ -27,17 +27,6 @@ from warpsmith.leaderboard.text import COLUMNS, as_csv, as_markdown
 from warpsmith.store import Store
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of one recorded run and the kernels that came of it."""
-    folder = tmp_path_factory.mktemp("site")
-    with Store.open(folder / "store.sqlite") as store:
-        record(store, folder / "library")
-        listing = list_entries(folder / "library")
-        write_site(folder / "pages", listing.entries, listing.refused, store)
-    return folder / "pages"
-
-
 class Links(HTMLParser):
     """Every `href` of a page, and every tag that would load something."""
 
