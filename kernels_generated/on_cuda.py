@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from warpsmith.core.errors import DeviceError, LibraryError
 from warpsmith.core.plan import BoundBuffer
-from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.task import Task, Workload
 from warpsmith.sandbox.builds import Builds
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class CudaCalls:
         """The prepared buffers, filled once for static inputs that have not changed since."""
         if not plan.prepared:
             return {}
-        static = [tensors[it.name] for it in self.task.inputs if it.role is Role.STATIC and it.name in tensors]
+        static = [tensors[name] for name in sorted(self.task.static_inputs & tensors.keys())]
         # Of one stream: nothing orders another one behind what fills the buffers.
         key = (id(plan), stream, *((tensor.data_ptr(), _version(tensor)) for tensor in static))
         if key not in self._prepared:

@@ -66,14 +66,13 @@ class Variant:
 
         from warpsmith.core.protocols import RunRequest
         from warpsmith.core.tensor import HostTensor
-        from warpsmith.sandbox.gate.trials import static_inputs
 
         artifact, plan, shapes = self._built(workload)
         outputs = {
             name: HostTensor(dtype, shape, np.empty(shape, dtype.storage)) for name, (dtype, shape) in shapes.items()
         }
         outputs |= {item.name: inputs[item.name] for item in self.task.inputs if item.role is Role.INPLACE}
-        static = static_inputs(self.task)
+        static = self.task.static_inputs
         request = RunRequest(artifact, plan, inputs, outputs, static=static, checks=False, counters=False)
         reply = self._launcher.run(request)
         if reply.failure is not None:

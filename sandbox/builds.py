@@ -24,7 +24,7 @@ from warpsmith.core.kernel_file import (
 from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected, Stage, Unsupported
 from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.core.profile import Occupancy
-from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.analysis.stores import written_tensors
 from warpsmith.sandbox.compile import Unit
@@ -224,7 +224,7 @@ class Builds:
     def _prepared_too_large(self, workload: Workload, plan: BoundPlan) -> OverBudget | None:
         """What is kept between calls may repack weights, not replace computing by a larger table."""
         dims = dims_of(self.task, workload)
-        static = [tensor for tensor in self.task.inputs if tensor.role is Role.STATIC]
+        static = [tensor for tensor in self.task.inputs if tensor.name in self.task.static_inputs]
         held = sum(prod(tensor_shape(item, dims)) * self.task.dtype_of(item, workload).itemsize for item in static)
         most = int(PREPARED_FACTOR * held) + PREPARED_BASE
         kept = sum(buffer.nbytes for buffer in plan.buffers if buffer.prepared)

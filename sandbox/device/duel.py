@@ -19,7 +19,7 @@ from warpsmith.profiler.timing import Method, TimedCall, Timing, abba, disagreem
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.device.pool import Pool, Worker
 from warpsmith.sandbox.device.timer import Mint, Misbehaved, Stand, unsteady
-from warpsmith.sandbox.gate.trials import static_inputs, written_tensors
+from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.tasks.sample import make_inputs
 
 BLOCKS, CALLS = 8, 8
@@ -79,7 +79,7 @@ def timed_request(task: Task, builds: Builds, workload: Workload, seed: int) -> 
         plan=builds.plan(workload),
         inputs=inputs,
         outputs=written_tensors(task, workload, inputs),
-        static=static_inputs(task),
+        static=task.static_inputs,
         seed=seed,
         checks=False,
         counters=False,

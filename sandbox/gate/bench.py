@@ -19,7 +19,7 @@ from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.analysis.stores import feeds_indices
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.bench_partly import Kind, run_partly
-from warpsmith.sandbox.gate.trials import static_inputs, written_tensors
+from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 from warpsmith.tasks.oracle import exact_cost
 from warpsmith.tasks.sample import empty_outputs
@@ -86,7 +86,7 @@ class Bench:
             plan=plan,
             inputs=inputs,
             outputs=written_tensors(self.task, workload, inputs),
-            static=static_inputs(self.task),
+            static=self.task.static_inputs,
             seed=self.seed,
             checks=False,
             sample_blocks=SAMPLED_BLOCKS,

@@ -30,7 +30,7 @@ from warpsmith.sandbox.device.pool import Pool
 from warpsmith.sandbox.device.timer import DeviceTimer, TimedRun, unsteady
 from warpsmith.sandbox.device.tools import Tools
 from warpsmith.sandbox.gate.coverage import Ledger
-from warpsmith.sandbox.gate.trials import Trials, first_difference, static_inputs, unwritten, written_tensors
+from warpsmith.sandbox.gate.trials import Trials, first_difference, unwritten, written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 from warpsmith.tasks.oracle import exact_cost
 
@@ -190,7 +190,7 @@ class Hardware:
             plan=self.builds.plan(workload),
             inputs=inputs,
             outputs=written_tensors(self.task, workload, inputs),
-            static=static_inputs(self.task),
+            static=self.task.static_inputs,
             seed=self.seed,
             counters=False,
         )

@@ -104,7 +104,7 @@ class Trials:
         if not any(launch.prepare for launch in plan.launches):
             return None
         first, other = make_inputs(self.task, workload, self.seed), make_inputs(self.task, workload, ~self.seed & _MASK)
-        static = static_inputs(self.task)
+        static = self.task.static_inputs
         mixed = {name: first[name] if name in static and name in first else other[name] for name in other}
         kept = self.launcher.run(replace(self._request(workload, plan, first), seed=self.seed * SCHEDULES))
         for inputs, prepared in ((mixed, kept.prepared), (other, {})):
@@ -177,7 +177,7 @@ class Trials:
             plan=plan,
             inputs=inputs,
             outputs=written_tensors(self.task, workload, inputs),
-            static=static_inputs(self.task),
+            static=self.task.static_inputs,
             budget=self._budget(workload),
             counters=False,
         )
@@ -221,11 +221,6 @@ class Trials:
 
 
 _MASK = (1 << 31) - 1
-
-
-def static_inputs(task: Task) -> frozenset[str]:
-    """Names of inputs whose values stay over many calls: what a prepare launch may read."""
-    return frozenset(tensor.name for tensor in task.inputs if tensor.role is Role.STATIC)
 
 
 def written_tensors(task: Task, workload: Workload, inputs: Inputs) -> dict[str, HostTensor]:

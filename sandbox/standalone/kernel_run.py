@@ -16,7 +16,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.emulated import WARP_BUDGET, EmulatedLauncher
-from warpsmith.sandbox.gate.trials import static_inputs, unwritten, written_tensors
+from warpsmith.sandbox.gate.trials import unwritten, written_tensors
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.standalone.recorder import Recorder
 from warpsmith.sandbox.standalone.tensors import Dump, report_tensors, require_names, values_of
@@ -128,7 +128,7 @@ class _KernelRun:
             plan=self.builds.plan(self.workload),
             inputs=inputs,
             outputs=written,
-            static=static_inputs(self.task),
+            static=self.task.static_inputs,
             seed=options.seed,
             checks=options.checks,
             counters=False,

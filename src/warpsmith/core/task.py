@@ -179,6 +179,11 @@ class Task:
     source_digest: str = ""
     """Digest of the task file's text; a verdict belongs to it."""
 
+    @property
+    def static_inputs(self) -> frozenset[str]:
+        """Names of inputs whose values stay over many calls: what a prepare launch may read."""
+        return frozenset(tensor.name for tensor in self.inputs if tensor.role is Role.STATIC)
+
     def dtype_of(self, tensor: Tensor | Output, workload: Workload) -> DType:
         """The element type of a tensor under a workload's dtype binding."""
         return DType(workload.dtypes.get(tensor.dtype, tensor.dtype))

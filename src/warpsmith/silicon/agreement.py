@@ -15,7 +15,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.sanitizer import Tool
-from warpsmith.sandbox.gate.trials import static_inputs, written_tensors
+from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.silicon.box import Box, Unit
 from warpsmith.silicon.rig import SEED, Rig, Subject
@@ -64,7 +64,7 @@ def _request(subject: Subject, builds: Builds, workload: Workload) -> RunRequest
         plan=builds.plan(workload),
         inputs=inputs,
         outputs=written_tensors(subject.task, workload, inputs),
-        static=static_inputs(subject.task),
+        static=subject.task.static_inputs,
         seed=SEED,
         counters=False,
     )
