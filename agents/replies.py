@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from warpsmith.core.calls import Finish
 from warpsmith.core.errors import KernelFileError, TaskError
-from warpsmith.core.kernel_file import LARGEST_TEXT, KernelFile, parse_kernel_file
+from warpsmith.core.kernel_file import LARGEST_TEXT, KernelFile, check, parse_kernel_file
 from warpsmith.core.task import Task
 
 _FENCE = re.compile(r"(`{3,}|~{3,})")
@@ -52,7 +52,7 @@ def read_reply(reply: str, finish: Finish, *, task: Task, language: str, parent:
     try:
         kernel = parse_kernel_file(text)
         _check_language(kernel, language)
-        kernel.check(task)
+        check(kernel, task)
     except KernelFileError as error:
         return Draft(text, idea, flaw=error)
     except TaskError as error:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from warpsmith.sandbox.emulator.dataflow import written_registers
 from warpsmith.sandbox.emulator.isa.block import width_of
 from warpsmith.sandbox.emulator.isa.number import integer_value, wrap
 from warpsmith.sandbox.emulator.isa.step import Scratch, Step
@@ -22,11 +23,9 @@ from warpsmith.sandbox.emulator.program import (
     Immediate,
     Instr,
     Operand,
-    Pair,
     Register,
     Special,
     Symbol,
-    Vector,
 )
 
 _SIZES = frozenset(f"%{name}.{axis}" for name in ("ntid", "nctaid") for axis in "xyz")
@@ -84,17 +83,17 @@ class _Finder:
     def __init__(self, entry: Entry, pointers: frozenset[int]) -> None:
         self.entry, self.pointers = entry, pointers
         self.params = {param.name: param for param in entry.params}
-        self.writers = Counter(register.index for instr in entry.instructions for register in _written(instr))
+        self.writers = Counter(register.index for instr in entry.instructions for register in written_registers(instr))
         self.known: set[int] = set()
 
     def actions(self) -> Iterator[_Load | _Compute]:
         for position, instr in enumerate(self.entry.instructions):
             found = tuple(self._action(position, instr))
-            self.known |= {register.index for register in _written(instr)} if found else set()
+            self.known |= {register.index for register in written_registers(instr)} if found else set()
             yield from found
 
     def _action(self, position: int, instr: Instr) -> Iterator[_Load | _Compute]:
-        written = _written(instr)
+        written = written_registers(instr)
         if instr.guard is not None or not written or any(self.writers[item.index] != 1 for item in written):
             return
         if instr.opcode == "ld" and "param" in instr.modifiers:
@@ -129,27 +128,6 @@ class _Finder:
                 return True
             case _:
                 return False
-
-
-def _written(instr: Instr) -> tuple[Register, ...]:
-    """Registers an instruction may write: those of its first operand, unless it only reads."""
-    if not instr.operands or instr.opcode in ("st", "red", "bra", "brx", "bar", "barrier", "ret", "exit"):
-        return ()
-    return tuple(_registers(instr.operands[0]))
-
-
-def _registers(operand: Operand) -> Iterator[Register]:
-    match operand:
-        case Register():
-            yield operand
-        case Vector(items=items):
-            for item in items:
-                yield from _registers(item)
-        case Pair(first=first, second=second):
-            yield from _registers(first)
-            yield from _registers(second)
-        case _:
-            return
 
 
 def _decided(action: _Compute, values: dict[int, int], spec: LaunchSpec, sms: int) -> Iterator[str]:

@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
+from warpsmith.sandbox.emulator.dataflow import registers_of
 from warpsmith.sandbox.emulator.program import (
     Address,
     Entry,
-    Guard,
     Instr,
-    Not,
     Operand,
-    Pair,
-    Register,
     Symbol,
-    Vector,
 )
 
 _WRITES = frozenset({"st", "red", "atom", "stmatrix"})
@@ -84,7 +80,7 @@ class _Reach:
         found: frozenset[int] = frozenset()
         for name in _symbols(operand):
             found |= frozenset({self.params[name]}) if name in self.params else frozenset()
-        for register in _registers(operand):
+        for register in registers_of(operand):
             found |= self.held.get(register.index, frozenset())
         return found
 
@@ -99,28 +95,12 @@ class _Reach:
                 else frozenset()
             )
         changed = False
-        for register in _registers(instr.operands[0]):
+        for register in registers_of(instr.operands[0]):
             before = self.held.get(register.index, frozenset())
             if not source <= before:
                 self.held[register.index] = before | source
                 changed = True
         return changed
-
-
-def _registers(operand: Operand | Guard) -> Iterator[Register]:
-    match operand:
-        case Register():
-            yield operand
-        case Not(register=register):
-            yield register
-        case Address(base=Register() as base):
-            yield base
-        case Vector(items=items):
-            for item in items:
-                yield from _registers(item)
-        case Pair(first=first, second=second):
-            yield from _registers(first)
-            yield from _registers(second)
 
 
 def _symbols(operand: Operand) -> Iterator[str]:

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from warpsmith.sandbox.emulator.isa.row import Pipe
 from warpsmith.sandbox.emulator.isa.table import lookup
-from warpsmith.sandbox.emulator.program import Address, Instr, Operand, Pair, Register, Vector
+from warpsmith.sandbox.emulator.program import Address, Instr, Not, Operand, Pair, Register, Vector
 
-_WRITE_NOTHING = ("st", "red", "bra", "bar", "barrier", "cp", "ret", "exit")
+_WRITE_NOTHING = ("st", "red", "bra", "brx", "bar", "barrier", "cp", "ret", "exit")
 
 
 class Kind(StrEnum):
@@ -50,33 +50,36 @@ def is_global_load(instr: Instr) -> bool:
     )
 
 
-def written_registers(instr: Instr) -> list[int]:
-    """Indices of the registers an instruction writes."""
+def written_registers(instr: Instr) -> tuple[Register, ...]:
+    """The registers an instruction writes."""
     if not instr.operands or instr.opcode in _WRITE_NOTHING or isinstance(instr.operands[0], Address):
-        return []
-    return list(_registers(instr.operands[0]))
+        return ()
+    return tuple(registers_of(instr.operands[0]))
 
 
-def read_registers(instr: Instr) -> Iterator[int]:
-    """Indices of the registers an instruction reads, its guard's last."""
+def read_registers(instr: Instr) -> Iterator[Register]:
+    """The registers an instruction reads, its guard's last."""
     first = 0 if not written_registers(instr) else 1
     for operand in instr.operands[first:]:
-        yield from _registers(operand)
+        yield from registers_of(operand)
     if instr.guard is not None:
-        yield instr.guard.register.index
+        yield instr.guard.register
 
 
-def _registers(operand: Operand) -> Iterator[int]:
+def registers_of(operand: Operand) -> Iterator[Register]:
+    """The registers an operand names: itself, those of a vector or pair, and the base of an address."""
     match operand:
-        case Register(index=index):
-            yield index
-        case Address(base=Register(index=index)):
-            yield index
+        case Register():
+            yield operand
+        case Not(register=register):
+            yield register
+        case Address(base=Register() as base):
+            yield base
         case Vector(items=items):
             for item in items:
-                yield from _registers(item)
+                yield from registers_of(item)
         case Pair(first=first, second=second):
-            yield from _registers(first)
-            yield from _registers(second)
+            yield from registers_of(first)
+            yield from registers_of(second)
         case _:
             return

@@ -87,8 +87,8 @@ def _step(entry: Entry, position: int) -> Step:
     return Step(
         position,
         kind_of(instr),
-        tuple(read_registers(instr)),
-        tuple(written_registers(instr)),
+        tuple(register.index for register in read_registers(instr)),
+        tuple(register.index for register in written_registers(instr)),
         lookup(instr).pipe is not Pipe.NONE,
         is_global_load(instr),
         instr.opcode == "cp" and is_global_load(instr),

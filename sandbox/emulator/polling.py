@@ -50,9 +50,9 @@ def _waits(body: tuple[Instr, ...]) -> bool:
     while len(reached) != before:
         before = len(reached)
         for instr in body:
-            sources = set(read_registers(instr))
+            sources = {register.index for register in read_registers(instr)}
             if _polls(instr) or sources & reached:
-                reached.update(written_registers(instr))
+                reached.update(register.index for register in written_registers(instr))
     return any(i.opcode in ("bra", "exit", "ret") and i.guard and i.guard.register.index in reached for i in body)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.errors import KernelFileError, TaskError
-from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
+from warpsmith.core.kernel_file import KernelFile, check, parse_kernel_file
 from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Unsupported, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Circumstances, Evaluation, Launcher, RunReply, StageReport
@@ -82,7 +82,7 @@ class _Evaluation:
         self.gate, self.candidate, self.seed = gate, candidate, seed
         self.reports: list[StageReport] = []
         self.kernel = parse_kernel_file(candidate.text)
-        self.kernel.check(gate.task)
+        check(self.kernel, gate.task)
         with_gpu = gate.gpu is not None
         self.builds = Builds(self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler, with_gpu=with_gpu)
         self.ledger = Ledger(self.builds)

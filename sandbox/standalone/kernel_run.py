@@ -9,7 +9,7 @@ from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.emulation import COMPLETED, Emulation
 from warpsmith.core.errors import SettingsError
-from warpsmith.core.kernel_file import dims_of, parse_kernel_file
+from warpsmith.core.kernel_file import check, dims_of, parse_kernel_file
 from warpsmith.core.outcome import Outcome, Rejected, Stage, WorkloadCheck, Wrong
 from warpsmith.core.protocols import RunReply, RunRequest
 from warpsmith.core.task import Task, Workload
@@ -77,7 +77,7 @@ class _KernelRun:
     ) -> None:
         self.candidate, self.task, self.file, self.arch, self.options = candidate, task, file, arch, options
         self.kernel = parse_kernel_file(candidate.text, file=file, printing=True)
-        self.kernel.check(task)
+        check(self.kernel, task)
         self.builds = Builds(self.kernel, task, candidate.knobs, arch, compiler, watched=True)
         self.workload = self._inside(choose_workload(task, workload_text, self.builds.inside))
         self.recorder = Recorder(candidate.text, "", {}, options.trace, options.trace_limit, counters=options.checks)

@@ -11,7 +11,7 @@ import pytest
 
 from warpsmith.cli.program import run
 from warpsmith.core.errors import KernelFileError
-from warpsmith.core.kernel_file import parse_kernel_file
+from warpsmith.core.kernel_file import check, parse_kernel_file
 from warpsmith.core.task import Cost, Output, Task, Tensor
 from warpsmith.porting import Draft, make_draft
 
@@ -109,7 +109,7 @@ def test_a_torch_extension_with_dispatch_helpers_and_scratch_becomes_a_complete_
     assert {"out": "y", "rows": "M", "n": "cdiv(N, 256)"} == second["args"]
     assert "torch" not in draft.text
     assert "#include <cuda_fp16.h>" in draft.text
-    parse_kernel_file(draft.text).check(SUMS)
+    check(parse_kernel_file(draft.text), SUMS)
 
 
 def test_cuda_in_a_string_of_python_is_found_and_asked_about_at_the_lines_of_the_python_file() -> None:

@@ -4,6 +4,7 @@ Nothing is run or imported: host code is read, and what it leaves open is listed
 other.
 """
 
-from warpsmith.porting.draft import Draft, Question, make_draft
+from warpsmith.porting.draft import Draft, make_draft
+from warpsmith.porting.plan import Question
 
 __all__ = ["Draft", "Question", "make_draft"]

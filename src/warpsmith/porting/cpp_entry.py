@@ -8,7 +8,7 @@ from warpsmith.core.errors import KernelFileError
 from warpsmith.core.kernel_file.model import Signature
 from warpsmith.core.task import Task
 from warpsmith.porting.cpp_file import CppFile, HostFunction
-from warpsmith.porting.draft import Plan
+from warpsmith.porting.plan import Plan
 
 
 def find_entry(file: CppFile, wanted: str) -> HostFunction:

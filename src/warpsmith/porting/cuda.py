@@ -18,8 +18,8 @@ from warpsmith.porting.cpp_expressions import matching, shown, split, tree
 from warpsmith.porting.cpp_file import CppFile, HostFunction, read_cpp
 from warpsmith.porting.cpp_statements import assigned, closes, kernel_before, qualified, returned, statement_end
 from warpsmith.porting.cpp_types import DTYPES, TYPES, size_of
-from warpsmith.porting.draft import Plan, Scratch, Step
 from warpsmith.porting.expressions import OPEN, Memory, Scope, Unresolved, joined, plan, tensor_of
+from warpsmith.porting.plan import Plan, Scratch, Step
 
 _CALLED_DEEPEST = 8
 _IGNORED = {"cudaDeviceSynchronize", "cudaGetLastError", "cudaFree", "cudaMemcpy", "cudaMemcpyAsync", "printf", "free"}

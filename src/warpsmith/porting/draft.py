@@ -4,71 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.kernel_file import check, parse_kernel_file
 from warpsmith.core.task import Task
+from warpsmith.porting.cuda import read_cuda
 from warpsmith.porting.expressions import joined
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something the host code does not say."""
-
-    line: int
-    """Of the file that was imported; 0 where it is about no line."""
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{f'line {self.line}: ' if self.line else ''}{self.what}. {self.remedy}".rstrip()
-
-
-@dataclass(slots=True)
-class Step:
-    """One `[[launch]]`: of a kernel, or a fill."""
-
-    kernel: str
-    """Empty in a fill."""
-    fill: str = ""
-    grid: list[str] = field(default_factory=list)
-    block: list[str] = field(default_factory=list)
-    shared: str = ""
-    when: str = ""
-    args: dict[str, str] = field(default_factory=dict)
-    constexpr: dict[str, str] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Scratch:
-    """One `[[buffer]]`."""
-
-    name: str
-    shape: list[str]
-    dtype: str
-    zero: bool = False
-
-
-@dataclass(slots=True)
-class Plan:
-    """A head block as it is found."""
-
-    steps: list[Step] = field(default_factory=list)
-    buffers: list[Scratch] = field(default_factory=list)
-    requires: list[str] = field(default_factory=list)
-    tune: dict[str, list[int]] = field(default_factory=dict)
-    where: str = ""
-    questions: list[Question] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What was read out of the host code that a reader should know."""
-
-    def ask(self, line: int, what: str, remedy: str = "") -> None:
-        """Leave something open."""
-        question = Question(line, what, remedy)
-        if question not in self.questions:
-            self.questions.append(question)
+from warpsmith.porting.extension import cuda_of
+from warpsmith.porting.plan import Plan, Question, Step
+from warpsmith.porting.triton import read_triton
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +40,6 @@ def make_draft(text: str, name: str, task: Task, bindings: Mapping[str, str], en
     Raises:
         KernelFileError: it does not read as C++ or Python, or holds no kernel.
     """
-    from warpsmith.porting.cuda import read_cuda
-    from warpsmith.porting.extension import cuda_of
-    from warpsmith.porting.triton import read_triton
-
     if not name.endswith(".py"):
         language, (plan, body) = "cuda", read_cuda(text, task, bindings, entry)
     elif (embedded := cuda_of(text)) is not None:

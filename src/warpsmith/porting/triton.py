@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.kernel_file.model import TRITON_OPTIONS
 from warpsmith.core.task import Task
-from warpsmith.porting.draft import Plan, Scratch, Step
 from warpsmith.porting.expressions import OPEN, Memory, Scope, Unresolved, joined, plan, tensor_of
 from warpsmith.porting.extension import parse_python
+from warpsmith.porting.plan import Plan, Scratch, Step
 from warpsmith.porting.triton_text import (
     Kernel,
     allocates,

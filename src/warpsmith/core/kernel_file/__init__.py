@@ -1,6 +1,6 @@
 """The kernel file: device code with a declarative launch plan in its head block. See `docs/kernel-file.md`.
 
-`parse_kernel_file` reads one, `KernelFile.check` holds it against a task, `bind` makes a plan for one workload, and
+`parse_kernel_file` reads one, `check` holds it against a task, `bind` makes a plan for one workload, and
 `translation_unit` gives the texts the compiler sees.
 """
 

@@ -10,7 +10,6 @@ from warpsmith.core.errors import KernelFileError
 from warpsmith.core.expression import Expression
 from warpsmith.core.kernel_file.head import Head
 from warpsmith.core.nearest import did_you_mean
-from warpsmith.core.task import Task
 
 TRITON_OPTIONS = ("num_warps", "num_stages", "num_ctas", "maxnreg")
 """Compile options of a Triton launch; a knob of that name sets it for every launch."""
@@ -146,12 +145,6 @@ class KernelFile:
 
     def _combinations(self) -> list[dict[str, int]]:
         return [dict(zip(self.knobs, values, strict=True)) for values in itertools.product(*self.knobs.values())]
-
-    def check(self, task: Task) -> None:
-        """Refuse a task this file does not fit: a name that does not resolve, a role that is not respected."""
-        from warpsmith.core.kernel_file.check import check  # it needs this module
-
-        check(self, task)
 
     def check_knobs(self, knobs: Mapping[str, int]) -> None:
         """Refuse an assignment that is not one of `assignments()`."""
