@@ -173,7 +173,8 @@ class Kernel:
         """The binding of dimensions and dtypes that a call stands for."""
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         solved = solve_dims(self.task, shapes, dims)
-        return Workload("call", solved, "", dtypes=self._dtypes(tensors))
+        absent = self.task.optional.difference(tensors)
+        return Workload("call", solved, "", dtypes=self._dtypes(tensors), absent=absent)
 
     def _dtypes(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
         """What dtype variables stand for in this call; TaskError where a tensor has the wrong dtype."""
@@ -208,7 +209,10 @@ class Kernel:
             bound = ", ".join(f"{name} = {dtype}" for name, dtype in workload.dtypes.items())
             return f"no kernel was judged with {bound}"
         dims = ", ".join(f"{name}={value}" for name, value in workload.dims.items())
-        return f"{dims} is outside the kernel's `requires`"
+        given = "".join(
+            f"{'without' if name in workload.absent else 'with'} {name}, " for name in sorted(self.task.optional)
+        )
+        return f"{given}{dims} is outside the kernel's `requires`"
 
     def _refer(self, workload: Workload, inputs: dict[str, HostTensor], why: str) -> dict[str, HostTensor]:
         from warpsmith.tasks.oracle import honest

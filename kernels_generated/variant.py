@@ -92,7 +92,7 @@ class Variant:
         """Compiled code, bound plan and outputs' shapes: made at the first call of these sizes, kept for the next."""
         from warpsmith.tasks.sample import empty_outputs
 
-        key = (tuple(workload.dims.items()), tuple(workload.dtypes.items()))
+        key = (tuple(workload.dims.items()), tuple(workload.dtypes.items()), workload.absent)
         with self._lock:
             if key not in self._kept:
                 failure = self._builds.build(workload)

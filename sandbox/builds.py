@@ -224,7 +224,8 @@ class Builds:
     def _prepared_too_large(self, workload: Workload, plan: BoundPlan) -> OverBudget | None:
         """What is kept between calls may repack weights, not replace computing by a larger table."""
         dims = dims_of(self.task, workload)
-        static = [tensor for tensor in self.task.inputs if tensor.name in self.task.static_inputs]
+        given = self.task.static_inputs - workload.absent
+        static = [tensor for tensor in self.task.inputs if tensor.name in given]
         held = sum(prod(tensor_shape(item, dims)) * self.task.dtype_of(item, workload).itemsize for item in static)
         most = int(PREPARED_FACTOR * held) + PREPARED_BASE
         kept = sum(buffer.nbytes for buffer in plan.buffers if buffer.prepared)

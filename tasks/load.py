@@ -15,6 +15,7 @@ from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 from warpsmith.tasks.blame import task_error
 from warpsmith.tasks.libraries import libraries_for
+from warpsmith.tasks.presence import with_presence
 from warpsmith.tasks.validate import validate
 
 SHIPPED = Path(__file__).resolve().parent
@@ -54,6 +55,7 @@ def load_task(name_or_path: str | Path) -> Task:
     if path.is_relative_to(SHIPPED):
         loaded = replace(loaded, baselines=(*task.baselines, *libraries_for(task.name)))
     validate(loaded, text)
+    loaded = with_presence(loaded)
     if path.is_relative_to(SHIPPED) and (task.name, task.family) != (path.stem, path.parent.name):
         raise TaskError(
             f"{path}: defines {task.family}/{task.name}.", remedy="Name the task after its folder and file."

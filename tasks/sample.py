@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,7 @@ from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import task_error
 from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["bound_dtypes", "empty_outputs", "from_torch", "make_inputs", "to_torch", "torch_dtype"]
+__all__ = ["bound_dtypes", "drawn_names", "empty_outputs", "from_torch", "make_inputs", "to_torch", "torch_dtype"]
 
 
 def make_inputs(task: Task, workload: Workload, seed: int) -> dict[str, HostTensor]:
@@ -33,7 +30,8 @@ def make_inputs(task: Task, workload: Workload, seed: int) -> dict[str, HostTens
         Every input by name, in declaration order; absent optional tensors are left out.
 
     Raises:
-        TaskError: the distribution raised, or what it returned does not fit the declared tensors.
+        TaskError: the distribution raised, or what it returned does not fit the declared tensors or what the workload
+            says is absent.
     """
     drawn = _draw(task, workload, seed)
     declared = {tensor.name: tensor for tensor in task.inputs}
@@ -47,6 +45,13 @@ def make_inputs(task: Task, workload: Workload, seed: int) -> dict[str, HostTens
     for tensor in task.inputs:
         if drawn.get(tensor.name) is not None:
             inputs[tensor.name] = _checked(task, workload, tensor, drawn[tensor.name], where)
+    for name in sorted(task.optional):
+        if (name in inputs) == (name in workload.absent):
+            drew, elsewhere = ("drew", "draws none") if name in inputs else ("drew no", "draws it")
+            raise TaskError(
+                f"{where} {drew} {name}, and {elsewhere} at other sizes or values.",
+                remedy="Make two distributions, one that always draws it and one that never does.",
+            )
     return inputs
 
 
@@ -57,6 +62,15 @@ def empty_outputs(task: Task, workload: Workload) -> dict[str, HostTensor]:
         dtype, shape = task.dtype_of(output, workload), shape_of(task, output, workload)
         outputs[output.name] = HostTensor(dtype, shape, np.empty(shape, dtype.storage))
     return outputs
+
+
+def drawn_names(task: Task, workload: Workload) -> frozenset[str]:
+    """Names of the inputs that the workload's distribution draws.
+
+    Raises:
+        TaskError: the distribution raised.
+    """
+    return frozenset(name for name, value in _draw(task, workload, 0).items() if value is not None)
 
 
 def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:

@@ -168,7 +168,7 @@ class Trials:
         ]
         for verdict, reply in zip(verdicts, replies, strict=True):
             if isinstance(verdict, Wrong):
-                return _named(verdict, ran.workload, AT_THE_EDGE) if reply is ran.pessimistic else verdict
+                return _named(verdict, ran.workload, AT_THE_EDGE if reply is ran.pessimistic else "")
         return verdicts[0]
 
     def _request(self, workload: Workload, plan: BoundPlan, inputs: Inputs) -> RunRequest:
@@ -284,4 +284,6 @@ _Failed = TypeVar("_Failed", bound=Failure)
 
 
 def _named(failure: _Failed, workload: Workload, how: str = "") -> _Failed:
-    return failure.model_copy(update={"workload": f"{workload.name}, {how}" if how else workload.name})
+    absent = tuple(f"{name} is absent here: a null pointer, and has_{name} is 0" for name in sorted(workload.absent))
+    where = f"{workload.name}, {how}" if how else workload.name
+    return failure.model_copy(update={"workload": where, "details": (*failure.details, *absent)})

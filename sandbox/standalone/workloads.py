@@ -10,6 +10,7 @@ from warpsmith.core.errors import SettingsError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.nearest import did_you_mean
 from warpsmith.core.task import Task, Workload
+from warpsmith.tasks.presence import absent_from
 
 _SIZES = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 
@@ -62,7 +63,7 @@ def _sized(task: Task, text: str) -> Workload:
         raise SettingsError(
             f"{task.name} has no distribution '{distribution}'.", remedy=f"It has: {', '.join(task.make_inputs)}."
         )
-    workload = Workload(text, dims, distribution, dtypes=dtypes)
+    workload = Workload(text, dims, distribution, dtypes=dtypes, absent=absent_from(task, distribution))
     dims_of(task, workload)
     return workload
 

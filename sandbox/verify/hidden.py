@@ -47,7 +47,19 @@ class Minter:
         draw = random.Random(f"hidden {self.seed}")  # noqa: S311 - its seed is the secret
         found = [self._of_class(name, sizes, draw) for name, sizes in _CLASSES.items()]
         found += self.bench_sized(draw)
-        return tuple(_distinct(item for item in found if item is not None))
+        minted = [item for item in found if item is not None]
+        return tuple(_distinct(iter(minted + self._with_other_inputs(minted, draw))))
+
+    def _with_other_inputs(self, minted: Sequence[Workload], draw: random.Random) -> list[Workload]:
+        """A workload for each set of optional inputs that none of `minted` is given, of new sizes where possible."""
+        found: list[Workload] = []
+        admitted = [item for item in self.task.verify if self.admits(item)]
+        for absent in sorted({item.absent for item in admitted} - {item.absent for item in minted}, key=sorted):
+            bases = [item for item in admitted if item.absent == absent]
+            classes = draw.sample([*_CLASSES.items()], len(_CLASSES))
+            drawn = (self._of_class(name, sizes, draw, bases) for name, sizes in classes)
+            found.append(next((item for item in drawn if item is not None), draw.choice(bases)))
+        return found
 
     def bench_sized(self, draw: random.Random) -> list[Workload]:
         """The largest bench size of each free dimension, the others small; and a pair of them, where that is cheap."""
@@ -70,9 +82,10 @@ class Minter:
         relatives = self._shrunk(bench, kept)
         if not relatives:
             return []
-        alike = [item.distribution for item in self.task.verify if item.dtypes == bench.dtypes]
-        chosen = draw.choice(relatives[len(relatives) // 2 :])
-        return [replace(chosen, distribution=draw.choice([bench.distribution, *alike]))]
+        alike = [item for item in self.task.verify if item.dtypes == bench.dtypes]
+        chosen, values = draw.choice(relatives[len(relatives) // 2 :]), draw.choice([bench, *alike])
+        drawn = replace(chosen, distribution=values.distribution, absent=values.absent)
+        return [drawn if self.admits(drawn) else chosen]
 
     def towards(self, bench: Workload, same_code: Admits) -> Iterator[Workload]:
         """Ever larger relatives of a bench workload that run the same code: first all dimensions small, then one at its
@@ -116,12 +129,17 @@ class Minter:
             rung *= _STEP
         return sorted(sizes)
 
-    def _of_class(self, name: str, sizes: Callable[[int, int], list[int]], draw: random.Random) -> Workload | None:
+    def _of_class(
+        self,
+        name: str,
+        sizes: Callable[[int, int], list[int]],
+        draw: random.Random,
+        bases: Sequence[Workload] | None = None,
+    ) -> Workload | None:
         """A verify workload with every free dimension that allows it changed to a size of the class; of the smallest
         classes only some dimensions, since little is left to get wrong where all are one.
         """
-        bases = self._bases(draw)
-        for base in bases[:4]:
+        for base in (self._bases(draw) if bases is None else bases)[:4]:
             changed: list[str] = []
             current = base
             free = self._free()

@@ -12,6 +12,7 @@ from warpsmith.tasks import load_task
 
 
 @pytest.fixture(scope="session")
-def linear(tmp_path_factory: pytest.TempPathFactory) -> Gate:
-    """The whole gate of the small linear layer, on an H200."""
-    return gate(load_task(Path(__file__).parent / "linear.py"), arch="h200", cache=tmp_path_factory.mktemp("compiled"))
+def gates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Gate]:
+    """By task, the whole gate of small linear layers on an H200."""
+    folder, cache = Path(__file__).parent, tmp_path_factory.mktemp("compiled")
+    return {name: gate(load_task(folder / f"{name}.py"), arch="h200", cache=cache) for name in ("linear", "biased")}

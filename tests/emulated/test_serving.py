@@ -80,6 +80,40 @@ def test_outside_its_domain_the_reference_serves_with_one_warning(library: Path)
         assert_right(kernel(*given), *given)
 
 
+def test_optional_inputs_choose_among_launches_and_kernels(tmp_path: Path) -> None:
+    """A call without zero points goes to a kernel that claims no others, and one with them to the reference."""
+    text = seeds_for("w4a16_gemm")[0].text.replace(
+        '// task = "w4a16_gemm"', '// task = "w4a16_gemm"\n// requires = "not has_zeros"'
+    )
+    without = Candidate(task="w4a16_gemm", language="cuda", text=text)
+    write_kernel(tmp_path, without, evaluation(without), task=load_task("w4a16_gemm"), lineage=LINEAGE)
+    loaded = load("w4a16_gemm", library=tmp_path, strict=True)
+    x, codes, scales = given = inputs(3, 40, 128, 32)
+    assert_right(loaded(*given), *given)
+    eights = torch.full(scales.shape, 8, dtype=torch.uint8)
+    with pytest.raises(OutsideDomainError, match=r"with zeros, M=3, .* outside the kernel's `requires`"):
+        loaded(x, codes, scales, eights)
+    served = load("w4a16_gemm", library=tmp_path)
+    served._warned = False
+    with pytest.warns(OutsideDomainWarning, match="with zeros"):
+        assert_right(served(x, codes, scales, eights), *given)
+
+
+def test_a_launch_for_absent_inputs_is_not_kept_for_calls_that_have_them(tmp_path: Path) -> None:
+    text = seeds_for("w4a16_gemm")[0].text.replace("block = ", 'when = "has_zeros < 2"\n// block = ', 1)
+    text = text.replace("zeros ?", "HAS ?").replace("int M, int N", "int HAS, int M, int N", 1)
+    text = text.replace("// [[launch]]", '// [let]\n// HAS = "has_zeros"\n//\n// [[launch]]', 1)
+    both = Candidate(task="w4a16_gemm", language="cuda", text=text)
+    write_kernel(tmp_path, both, evaluation(both), task=load_task("w4a16_gemm"), lineage=LINEAGE)
+    loaded = load("w4a16_gemm", library=tmp_path, strict=True)
+    x, codes, scales = given = inputs(3, 40, 128, 32)
+    eights = torch.full(scales.shape, 8, dtype=torch.uint8)
+    assert_right(loaded(*given), *given)
+    assert_right(loaded(x, codes, scales, eights), *given)
+    assert_right(loaded(*given), *given)
+    assert not torch.equal(loaded(x, codes, scales, eights - 3), loaded(*given))
+
+
 def test_a_strict_kernel_refuses_what_the_reference_would_serve(library: Path) -> None:
     kernel = load("w4a16_gemm", strict=True, library=library)
     given = inputs(3, 40, 128, 32)

@@ -105,7 +105,8 @@ def test_an_absent_tensor_is_seen_by_has() -> None:
     text = TEXT.replace('// when = "M > 0"', '// when = "has_w"')
     kernel_file = parse_kernel_file(text)
     with_w = bind(kernel_file, TASK, EVEN, kernel_file.default_knobs(), sms=132)
-    without = bind(kernel_file, TASK, EVEN, kernel_file.default_knobs(), sms=132, absent={"w"})
+    alone = replace(EVEN, absent=frozenset({"w"}))
+    without = bind(kernel_file, TASK, alone, kernel_file.default_knobs(), sms=132)
     assert (3, 0) == tuple(sum(launch.kernel == "scale" for launch in plan.launches) for plan in (with_w, without))
 
 

@@ -62,6 +62,8 @@ class Workload:
     """Where the shape comes from: a model's layer, a paper's table."""
     dtypes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Dtype variable -> DType's name."""
+    absent: frozenset[str] = frozenset()
+    """Optional inputs that are not given. Loading a task fills it in, from what the distribution draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,11 @@ class Task:
     def dtype_of(self, tensor: Tensor | Output, workload: Workload) -> DType:
         """The element type of a tensor under a workload's dtype binding."""
         return DType(workload.dtypes.get(tensor.dtype, tensor.dtype))
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Names of the inputs that may be absent."""
+        return frozenset(tensor.name for tensor in self.inputs if tensor.optional)
 
     def tensor(self, name: str) -> Tensor | Output:
         """Find an input or output by name; KeyError where there is none."""

@@ -187,6 +187,7 @@ def _workload(workload: Workload) -> dict[str, Any]:
         "dims": dict(workload.dims),
         "dtypes": dict(workload.dtypes),
         "distribution": workload.distribution,
+        "absent": sorted(workload.absent),
         "source": workload.source,
     }
 
@@ -203,9 +204,12 @@ def _print(task: dict[str, Any]) -> None:
     for kind in ("inputs", "outputs"):
         for tensor in task[kind]:
             shape = ", ".join(tensor["shape"])
-            extra = f" ({tensor['role']})" if tensor.get("role") not in (None, "dynamic") else ""
+            words = [tensor["role"]] if tensor.get("role") not in (None, "dynamic") else []
+            words += ["optional"] if tensor.get("optional") else []
+            extra = f" ({', '.join(words)})" if words else ""
             out.print(escape(f"{kind[:-1]:<6} {tensor['name']}: {tensor['dtype']} [{shape}]{extra}"))
     for kind in ("verify", "bench"):
         for item in task[kind]:
             dims = ", ".join(f"{name}={extent}" for name, extent in item["dims"].items())
-            out.print(escape(f"{kind:<6} {item['name']}: {dims}, {item['distribution']}"))
+            without = f", without {', '.join(item['absent'])}" if item["absent"] else ""
+            out.print(escape(f"{kind:<6} {item['name']}: {dims}, {item['distribution']}{without}"))

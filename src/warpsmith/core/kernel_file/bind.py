@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.expression import Expression
@@ -34,13 +33,11 @@ def inside_domain(
     workload: Workload,
     knobs: Mapping[str, int],
     sms: int,
-    *,
-    absent: AbstractSet[str] = frozenset(),
 ) -> bool:
     """Whether the kernel claims to handle the workload: its `requires` holds."""
     if kernel_file.requires is None:
         return True
-    names = names_of(kernel_file, task, workload, knobs, sms=sms, absent=absent)
+    names = names_of(kernel_file, task, workload, knobs, sms=sms)
     with _Context(kernel_file, workload):
         return bool(names.value(kernel_file.requires))
 
@@ -53,19 +50,18 @@ def bind(
     *,
     sms: int,
     resident: Mapping[str, int] | None = None,
-    absent: AbstractSet[str] = frozenset(),
     most_shared: int = MOST_SHARED,
 ) -> BoundPlan:
     """Evaluate everything for one call on a device with `sms` multiprocessors.
 
     `resident` gives the co-resident blocks (occupancy x SMS) of each launch by its kernel's name expression; needed
-    where `kernel_file.uses_resident`, which is known only after compiling. `absent` names optional tensors that are
-    not given. `most_shared` is the target's limit of dynamic shared memory in bytes.
+    where `kernel_file.uses_resident`, which is known only after compiling. `most_shared` is the target's
+    limit of dynamic shared memory in bytes.
     Raises KernelFileError where a value does not exist or exceeds a limit, or the workload is outside `requires`.
     """
     kernel_file.check_knobs(knobs)
     check(kernel_file, task)
-    names = names_of(kernel_file, task, workload, knobs, sms=sms, absent=absent)
+    names = names_of(kernel_file, task, workload, knobs, sms=sms)
     with _Context(kernel_file, workload):
         if kernel_file.requires is not None and not names.value(kernel_file.requires):
             raise kernel_file.requires.fail("`requires` does not hold.", "The kernel does not claim this workload.")

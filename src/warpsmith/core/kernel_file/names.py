@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.expression import Expression
@@ -59,13 +58,12 @@ def names_of(
     knobs: Mapping[str, int],
     *,
     sms: int | None,
-    absent: AbstractSet[str] = frozenset(),
 ) -> Names:
-    """Gather what expressions may read. Without `sms`, `SMS` is unknown; `absent` are optional tensors not given."""
+    """Gather what expressions may read. Without `sms`, `SMS` is unknown."""
     tensors = tensors_of(task)
     sizes = {tensor.name: task.dtype_of(tensor, workload).itemsize for tensor in tensors}
     sizes |= {buffer.name: buffer_dtype(buffer, task, workload).itemsize for buffer in kernel_file.buffers}
-    values = {f"has_{tensor.name}": int(tensor.name not in absent) for tensor in tensors}
+    values = {f"has_{tensor.name}": int(tensor.name not in workload.absent) for tensor in tensors}
     values |= dims_of(task, workload)
     values |= knobs
     if sms is not None:
