@@ -66,10 +66,11 @@ class Kernel:
         from warpsmith.core.arch import find_architecture
         from warpsmith.kernels_generated.operator import register
         from warpsmith.sandbox.emulated import EmulatedLauncher
+        from warpsmith.sandbox.emulator.jailed import jailed_vm
 
         self.entries, self.task, self.strict = tuple(entries), task, strict
         self.arch = find_architecture(self.manifest.target)
-        launcher = launcher or EmulatedLauncher(self.arch, threads)
+        launcher = launcher or EmulatedLauncher(self.arch, threads, execute=jailed_vm())
         self._variants = tuple(Variant(entry, task, self.arch, launcher) for entry in self.entries)
         self._judged = {tuple(sorted(item.dtypes.items())) for item in (*task.verify, *task.bench)}
         self._calls: OrderedDict[tuple[Any, ...], _Call] = OrderedDict()

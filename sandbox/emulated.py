@@ -33,10 +33,11 @@ from warpsmith.sandbox.emulator.machine import (
     Memory,
     Options,
     UnsupportedInstruction,
+    VmLost,
 )
 from warpsmith.sandbox.emulator.program import Entry, Param
 from warpsmith.sandbox.emulator.ptx import parse_module
-from warpsmith.sandbox.faults import outcome_of
+from warpsmith.sandbox.faults import lost, outcome_of
 from warpsmith.sandbox.parameters import encode, matched
 
 WARP_BUDGET = 1 << 28
@@ -60,7 +61,7 @@ class EmulatedLauncher:
     """Host threads a launch may use."""
     budget: int = WARP_BUDGET
     execute: Execute = launch
-    """What runs one launch: the VM, or something that looks on while the VM does."""
+    """What runs one launch: the VM, here or in a jail (`JailedVm`), or something that looks on while the VM does."""
 
     def run(self, request: RunRequest) -> RunReply:
         """Allocate, poison, launch in plan order, read outputs back.
@@ -267,6 +268,8 @@ class _Call:
             result = self.launcher.execute(module, entry.name, spec, self.memory, options)
         except UnsupportedInstruction as missing:
             return Unsupported(stage=Stage.EMULATE, message=str(missing), line=missing.line or None)
+        except VmLost as gone:
+            return lost(gone, step.kernel)
         if result.fault is not None:
             return outcome_of(result.fault, step.kernel)
         if self.request.counters:

@@ -8,6 +8,7 @@ from warpsmith.core.outcome import (
     BarrierMisuse,
     Crashed,
     Deadlocked,
+    Inconclusive,
     Outcome,
     OutOfBounds,
     OverBudget,
@@ -15,7 +16,7 @@ from warpsmith.core.outcome import (
     Stage,
     Uninitialised,
 )
-from warpsmith.sandbox.emulator.machine import Fault, FaultKind
+from warpsmith.sandbox.emulator.machine import Fault, FaultKind, VmLost
 
 _OUTCOMES: dict[FaultKind, Callable[..., Outcome]] = {
     FaultKind.OUT_OF_BOUNDS: OutOfBounds,
@@ -40,6 +41,13 @@ def outcome_of(fault: Fault, kernel: str) -> Outcome:
     return _OUTCOMES[fault.kind](
         stage=Stage.EMULATE, message=fault.message, line=fault.line or None, details=tuple(details)
     )
+
+
+def lost(lost: VmLost, kernel: str) -> Outcome:
+    """The Outcome of a launch that took the emulator's process with it: nothing is known of the kernel."""
+    if lost.over_limit:
+        return OverBudget(stage=Stage.EMULATE, message=f"kernel {kernel}: {lost}")
+    return Inconclusive(stage=Stage.EMULATE, message=f"kernel {kernel} could not be emulated: {lost}")
 
 
 def _dims(index: tuple[int, int, int]) -> str:

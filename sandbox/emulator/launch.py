@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass, field
 from math import prod
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from warpsmith.sandbox.emulator.bytecode import SlotKind
 from warpsmith.sandbox.emulator.faults import describe
+from warpsmith.sandbox.emulator.invocation import Invocation, Invoke, invoke_here
 from warpsmith.sandbox.emulator.lower import lower
 from warpsmith.sandbox.emulator.machine import (
     ADDRESS_BASE,
@@ -94,13 +94,17 @@ def launch(
     options: Options | None = None,
     *,
     isa: str | None = None,
+    invoke: Invoke = invoke_here,
 ) -> LaunchResult:
     """Run an entry over `memory`, in place; `isa` names a build of the VM (default: the processor's best).
+
+    `invoke` runs the VM: in this process, or in one of its own (`jailed.py`).
 
     Raises:
         UnsupportedInstruction: the entry uses something the emulator lacks; nothing has run.
         ValueError: the launch itself is malformed.
         VmNotBuilt: the library is missing or stale.
+        VmLost: the VM's own process was lost.
     """
     options = options or Options()
     loaded = loaded if isinstance(loaded, LoadedModule) else load(loaded)
@@ -116,13 +120,12 @@ def launch(
             slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
     run = _order(spec, options.seed)
     outputs = Outputs.of(program, options, spec.blocks, run, len(placed.allocations))
-    record = _record(program, spec, options, placed, slots, outputs, run, isa)
-    if bindings.library().ws_launch(ctypes.byref(record)):
-        raise MemoryError(f"no memory for {record.threads} host threads of the emulator")
-    return _result(program, spec, placed, outputs, record, options)
+    invocation = _invocation(program, spec, options, placed, slots, outputs, run, isa)
+    invoke(invocation)
+    return _result(program, spec, placed, outputs, invocation.record, options)
 
 
-def _record(
+def _invocation(
     program: Program,
     spec: LaunchSpec,
     options: Options,
@@ -131,7 +134,7 @@ def _record(
     outputs: Outputs,
     run: NDArray[np.int64],
     isa: str | None,
-) -> bindings.LaunchRecord:
+) -> Invocation:
     entry = program.entry
     table = allocation_table(placed.allocations)
     params = np.frombuffer(spec.params.ljust(8, b"\0"), np.uint8)
@@ -142,15 +145,20 @@ def _record(
     names = bindings.isa_names()
     if isa is not None and isa not in names:
         raise ValueError(f"this processor runs {', '.join(names)}, not {isa}")
+    given = {
+        "operations": program.operations,
+        "lists": program.lists,
+        "slots": slots,
+        "blocks": program.blocks,
+        "allocations": table,
+        "run": run,
+        "params": params,
+        "constants": constants,
+        "row_of": outputs.row_of,
+    }
+    filled = outputs.filled()
     record = bindings.LaunchRecord(
-        operations=program.operations.ctypes.data,
-        lists=program.lists.ctypes.data,
-        slots=slots.ctypes.data,
-        blocks=program.blocks.ctypes.data,
-        allocations=table.ctypes.data,
-        run=run.ctypes.data,
-        params=params.ctypes.data,
-        **outputs.pointers(),
+        **{name: array.ctypes.data for name, array in (given | filled).items()},
         operation_count=len(program.operations),
         slot_count=len(slots),
         block_count=len(program.blocks),
@@ -174,7 +182,6 @@ def _record(
         const_window=CONST_WINDOW,
         param_window=PARAM_WINDOW,
         window_bytes=WINDOW_BYTES,
-        constants=constants.ctypes.data,
         constant_bytes=len(placed.constants),
         param_bytes=len(spec.params),
         # Blocks that wait for each other share one host thread, and so do those whose order must be known.
@@ -191,9 +198,7 @@ def _record(
         budget=options.budget,
         stop_after=len(run),
     )
-    # ctypes keeps no reference to the arrays behind the pointers.
-    record.kept = (table, params, constants, slots, run)
-    return record
+    return Invocation(record, given, filled, placed.allocations)
 
 
 def _printed(placed: PlacedMemory, outputs: Outputs, count: int) -> tuple[str, ...]:

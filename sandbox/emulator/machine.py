@@ -37,6 +37,15 @@ class UnsupportedInstruction(Exception):  # noqa: N818 - it names a fact, not ou
         self.what, self.line, self.ptx_line = what, line, ptx_line
 
 
+class VmLost(Exception):  # noqa: N818 - a fact about a launch
+    """The process that ran the VM ended, or was ended, with the launch in it; memory is as it was before."""
+
+    def __init__(self, why: str, *, over_limit: bool) -> None:
+        super().__init__(why)
+        self.over_limit = over_limit
+        """Whether it asked for more time or memory than there is for it."""
+
+
 class FaultKind(StrEnum):
     OUT_OF_BOUNDS = "out_of_bounds"
     READ_ONLY = "read_only"

@@ -84,14 +84,14 @@ class Outputs:
             np.empty(bindings.MOST_WAITING, bindings.WAITING),
         )
 
-    def pointers(self) -> dict[str, Any]:
-        """Fields of the launch record."""
+    def filled(self) -> dict[str, NDArray[Any]]:
+        """What the VM writes, by field of the launch record."""
         names = (
             *("block_warps", "block_threads", "guarded_warps", "guarded_lanes", "divergent", "counters", "rows"),
-            *("row_of", "allocation_sharing", "port_sharing", "distinct", "port_allocation", "port_misses", "printed"),
+            *("allocation_sharing", "port_sharing", "distinct", "port_allocation", "port_misses", "printed"),
             "waiting",
         )
-        return {name: getattr(self, name).ctypes.data for name in names}
+        return {name: getattr(self, name) for name in names}
 
     def sites(self) -> dict[int, SiteCounters]:
         """By instruction index."""

@@ -13,6 +13,9 @@ _CONVERSION = re.compile(r"%(?P<flags>[-+ #0]*)(?P<width>\*|\d+)?(?:\.(?P<precis
                          r"(?P<length>hh|h|ll|l|j|z|t|L)?(?P<kind>[diouxXeEfFgGaAcsp%])")  # fmt: skip
 
 
+_MOST_WIDE, _MOST_DIGITS = 1024, 18
+
+
 class _Arguments:
     """The buffer: every argument at its natural alignment, ints promoted to 4 bytes, floats to 8."""
 
@@ -30,6 +33,11 @@ class _Arguments:
         return int(value) if isinstance(value, int) else float(value)
 
 
+def _bounded(count: str) -> str:
+    """A width or precision that a text still has room for: a kernel chooses it."""
+    return str(max(-_MOST_WIDE, min(_MOST_WIDE, int(count[:_MOST_DIGITS])))) if count else count
+
+
 def format_printf(form: str, buffer: bytes, read_string: ReadString) -> str:
     """`form` with its conversions replaced by the values in `buffer`."""
     arguments = _Arguments(buffer)
@@ -44,6 +52,9 @@ def format_printf(form: str, buffer: bytes, read_string: ReadString) -> str:
             width = str(arguments.take("i"))
         if precision == "*":
             precision = str(arguments.take("i"))
+        # A negative precision counts as none.
+        precision = None if precision is None or precision.startswith("-") else _bounded(precision)
+        width = _bounded(width)
         spec = f"%{match['flags']}{width}" + ("" if precision is None else f".{precision}")
         if kind in "eEfFgG":
             return (spec + kind) % arguments.take("d")

@@ -7,6 +7,7 @@ A program defines `prepare(setup)`, which gets no candidate's text and loads all
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -33,6 +34,7 @@ def main(program: str) -> None:
     channel = Channel(0, outgoing)
     setup = channel.receive().message
     die_with_parent(setup["parent"])
+    _offer_itself()
     serving = _load(program)
     try:
         serving.prepare(setup["program"])
@@ -50,6 +52,14 @@ def main(program: str) -> None:
         channel.send(*reply)
     # Unloading a compiler takes longer than leaving.
     os._exit(0)
+
+
+def _offer_itself() -> None:
+    """Be the first that the kernel ends where memory runs out; under bubblewrap there is no /proc, and it is so
+    already.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _load(program: str) -> Any:

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 from warpsmith.core.errors import ToolchainError
 from warpsmith.sandbox.jail.levels import Level, program
 from warpsmith.sandbox.jail.scratch import ScratchRoot
+from warpsmith.sandbox.jail.shared import SharedMemory
 from warpsmith.sandbox.jail.starter import on_lasting_thread
 from warpsmith.sandbox.jail.wire import Blob, Channel, ChannelClosed, Packet, TooLate
 
@@ -32,9 +33,11 @@ _KILL_SECONDS = 30.0
 _LEAVE_SECONDS = 1.0
 _POLL_SECONDS = 0.005
 _LOOK_SECONDS = 0.1
+_PULSE_SECONDS = 0.5
 _LAST_WORDS = 2000
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _TMPFS = "/scratch"
+_SHELL = "/bin/sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Program:
     """The only program it may start; empty: it starts no process at all, where system calls are filtered."""
     scratch: bool = False
     """Whether it gets a folder to write in, its TMPDIR."""
+    shares: bool = False
+    """Whether it shares memory with its parent: `prepare` finds the handle under `shared`."""
 
     @classmethod
     def of(
@@ -81,14 +86,15 @@ class Program:
         readable: Sequence[str] = (),
         executable: str = "",
         scratch: bool = False,
+        shares: bool = False,
     ) -> Program:
         """With `setup` still in Python's words."""
-        return cls(path, json.dumps(setup, sort_keys=True), tuple(loads), tuple(readable), executable, scratch)
+        return cls(path, json.dumps(setup, sort_keys=True), tuple(loads), tuple(readable), executable, scratch, shares)
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """Was ended because it did not answer in time, or used up its processor time."""
+    """Was ended because it did not answer in time, stood still, or used up its processor time."""
 
     seconds: float
 
@@ -102,6 +108,15 @@ class Died:
     """That ended it; 0 where none did."""
     words: str = ""
     """The last it wrote to standard error. It may hold anything that the candidate put there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A sign of life of a child that may take long over an answer."""
+
+    read: Callable[[], int]
+    seconds: float
+    """So long it may stay the same."""
 
 
 class StartKilled(ToolchainError):  # noqa: N818 - a fact about a start
@@ -120,6 +135,8 @@ class Worker:
     program: Program
     limits: Limits
     level: Level
+    shared: SharedMemory | None = None
+    """Where its program shares memory."""
     held: frozenset[str] = frozenset()
     """What of the confinement took hold, once it is ready."""
     _process: subprocess.Popen[bytes] | None = None
@@ -136,6 +153,7 @@ class Worker:
         """
         if self.program.scratch and self.level is not Level.BUBBLEWRAP:
             self._scratch = _SCRATCH.folder()
+        self.shared = SharedMemory() if self.program.shares else None
         self._errors = os.memfd_create("errors")
         try:
             self._process = on_lasting_thread(self._spawn)
@@ -149,7 +167,7 @@ class Worker:
         orders = {
             "parent": 0 if self.level is Level.BUBBLEWRAP else os.getpid(),
             "level": self.level.value,
-            "program": json.loads(self.program.setup),
+            "program": json.loads(self.program.setup) | ({"shared": self.shared.handle} if self.shared else {}),
             "limits": {
                 "memory_bytes": self.limits.memory_bytes,
                 "cpu_seconds": self.limits.cpu_seconds,
@@ -202,7 +220,13 @@ class Worker:
     def alive(self) -> bool:
         return self._process is not None and not _ended(self._process)
 
-    def ask(self, message: dict[str, Any], blobs: Sequence[Blob] = (), seconds: float | None = None) -> Answer:
+    def ask(
+        self,
+        message: dict[str, Any],
+        blobs: Sequence[Blob] = (),
+        seconds: float | None = None,
+        pulse: Pulse | None = None,
+    ) -> Answer:
         """Send a request and wait for its reply, for the limit's time or `seconds`. Anything but a Packet ended it."""
         assert self._channel is not None, "started before"
         patience = self.limits.seconds if seconds is None else seconds
@@ -212,6 +236,9 @@ class Worker:
                 # Where only bubblewrap itself was killed, what it ran would still answer.
                 raise ChannelClosed("it had ended before it was asked")
             self._channel.send(message, blobs, until)
+            if pulse is not None and not _answers(self._channel, pulse, until):
+                patience = pulse.seconds
+                raise TooLate("it stands still")
             return self._channel.receive(until)
         except TooLate:
             self.close()
@@ -246,6 +273,7 @@ class Worker:
             cwd="/",
             env=environment,
             start_new_session=True,
+            pass_fds=(self.shared.handle,) if self.shared else (),
         )
 
     @property
@@ -256,7 +284,7 @@ class Worker:
         """The command under bubblewrap: only what it needs is bound, and only to be read."""
         bubblewrap = program()
         assert bubblewrap is not None, "chosen because it is there"
-        words = [bubblewrap, "--unshare-all", "--die-with-parent", "--clearenv", "--cap-drop", "ALL"]
+        words = [*_offered(), bubblewrap, "--unshare-all", "--die-with-parent", "--clearenv", "--cap-drop", "ALL"]
         words += ["--hostname", "jail"]
         for path in _distinct((*_SYSTEM, *_interpreter(), str(_FOLDER), str(self.program.path.parent))):
             words += _bound(path)
@@ -282,6 +310,8 @@ class Worker:
                 words = _tail(self._errors)
                 os.close(self._errors)
                 self._errors = -1
+            if self.shared is not None:
+                self.shared.close()
             if self._scratch is not None:
                 shutil.rmtree(self._scratch, ignore_errors=True)
                 self._scratch = None
@@ -293,6 +323,20 @@ _NEEDED: dict[Level, frozenset[str]] = {
     Level.LANDLOCK: frozenset(("limits", "files", "calls")),
     Level.RLIMITS: frozenset(("limits",)),
 }
+
+
+def _answers(channel: Channel, pulse: Pulse, until: float) -> bool:
+    """Wait for an answer, or the end of the time; False where the pulse stops before."""
+    last, since = pulse.read(), time.monotonic()
+    while not channel.readable(min(pulse.seconds, _PULSE_SECONDS)):
+        now, value = time.monotonic(), pulse.read()
+        if value != last:
+            last, since = value, now
+        if now > until:
+            return True
+        if now - since > pulse.seconds:
+            return False
+    return True
 
 
 def _killed(process: subprocess.Popen[bytes]) -> tuple[int | None, bool]:
@@ -350,6 +394,14 @@ def _bound(path: str) -> list[str]:
         return ["--symlink", str(Path(path).readlink()), path]
     real = os.path.realpath(path)
     return ["--ro-bind", real, path]
+
+
+def _offered() -> list[str]:
+    """What makes the command behind it the first that the kernel ends where memory runs out (`child.py` does it where
+    it sees /proc).
+    """
+    script = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"'
+    return [_SHELL, "-c", script, "jail"] if os.access(_SHELL, os.X_OK) else []
 
 
 def _named(path: str) -> tuple[str, ...]:

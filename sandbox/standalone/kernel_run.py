@@ -15,7 +15,8 @@ from warpsmith.core.protocols import RunReply, RunRequest
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds, Compiler
-from warpsmith.sandbox.emulated import WARP_BUDGET, EmulatedLauncher
+from warpsmith.sandbox.emulated import WARP_BUDGET, EmulatedLauncher, Execute
+from warpsmith.sandbox.emulator.launch import launch
 from warpsmith.sandbox.gate.trials import unwritten, written_tensors
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.standalone.recorder import Recorder
@@ -40,6 +41,8 @@ class RunOptions:
     budget: int | None = None
     """Warp instructions a launch may issue."""
     threads: int = 1
+    vm: Execute = launch
+    """What runs a launch: the VM, here or in a jail."""
     trace: TraceRequest | None = None
     trace_limit: int = 200
     dumps: tuple[Dump, ...] = field(default_factory=tuple)
@@ -80,7 +83,9 @@ class _KernelRun:
         check(self.kernel, task)
         self.builds = Builds(self.kernel, task, candidate.knobs, arch, compiler, watched=True)
         self.workload = self._inside(choose_workload(task, workload_text, self.builds.inside))
-        self.recorder = Recorder(candidate.text, "", {}, options.trace, options.trace_limit, counters=options.checks)
+        self.recorder = Recorder(
+            candidate.text, "", {}, options.trace, options.trace_limit, counters=options.checks, vm=options.vm
+        )
 
     def run(self) -> Emulation:
         problem = self._screened() or self.builds.build(self.workload)

@@ -8,6 +8,7 @@ from math import prod
 
 from warpsmith.core.emulation import Excerpt, FaultReport, LaunchReport, TraceStep
 from warpsmith.sandbox.counting.launch import count_launch
+from warpsmith.sandbox.emulated import Execute
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch
 from warpsmith.sandbox.emulator.machine import Allocation, Fault, LaunchResult, LaunchSpec, Memory, Options
 from warpsmith.sandbox.emulator.program import Entry
@@ -28,6 +29,8 @@ class Recorder:
     limit: int = 0
     """Steps a trace may have."""
     counters: bool = True
+    vm: Execute = launch
+    """What runs a launch."""
     shapes: dict[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     """Tensor -> its shape and its bytes per element: they tell an offset's element."""
     launches: list[LaunchReport] = field(default_factory=list)
@@ -45,7 +48,7 @@ class Recorder:
         entry = loaded.module.entry(entry_name)
         loaded.program(entry_name)
         start = time.perf_counter()
-        result = launch(loaded, entry_name, spec, memory, options)
+        result = self.vm(loaded, entry_name, spec, memory, options)
         self._note(entry, spec, memory, options, result, time.perf_counter() - start)
         if result.fault is not None:
             self.fault = self._explained(result.fault, entry, spec, memory)
@@ -92,7 +95,7 @@ class Recorder:
             return
         request.check_shape(spec.grid, spec.block)
         number = len(self.launches)
-        traced = trace(loaded, entry_name, spec, memory, options, request, launch_number=number, limit=left)
+        traced = trace(loaded, entry_name, spec, memory, options, request, launch_number=number, limit=left, vm=self.vm)
         self.steps += traced.steps
         self.notes += traced.notes
 

@@ -16,9 +16,9 @@ from warpsmith.core.outcome import Outcome, OverBudget, Stage, Unsupported, Wron
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.builds import Compiler
 from warpsmith.sandbox.emulated import WARP_BUDGET
-from warpsmith.sandbox.emulator.machine import L2, LaunchSpec, Memory, Options, UnsupportedInstruction
+from warpsmith.sandbox.emulator.machine import L2, LaunchSpec, Memory, Options, UnsupportedInstruction, VmLost
 from warpsmith.sandbox.emulator.program import Special
-from warpsmith.sandbox.faults import outcome_of
+from warpsmith.sandbox.faults import lost, outcome_of
 from warpsmith.sandbox.standalone.arguments import (
     Argument,
     TensorArgument,
@@ -96,6 +96,7 @@ class _SourceRun:
             options.trace,
             options.trace_limit,
             counters=options.checks,
+            vm=options.vm,
             shapes={item.name: (item.data.shape, item.type.storage.itemsize) for item in self.tensors},
         )
 
@@ -116,6 +117,8 @@ class _SourceRun:
         except UnsupportedInstruction as missing:
             message = f"{missing}{self._older_target()}"
             return self._told(Unsupported(stage=Stage.EMULATE, message=message, line=missing.line or None))
+        except VmLost as gone:
+            return self._told(lost(gone, self.settings.kernel or entry.name))
         if result.fault is not None:
             return self._told(outcome_of(result.fault, self.settings.kernel or entry.name))
         self._note_unwritten()

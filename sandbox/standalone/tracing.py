@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from warpsmith.core.emulation import TraceStep, TraceValue
+from warpsmith.sandbox.emulated import Execute
 from warpsmith.sandbox.emulator.faults import position
 from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.isa.address import space_of
 from warpsmith.sandbox.emulator.isa.state import Thread, Warp
 from warpsmith.sandbox.emulator.isa.warp_memory import space_in
-from warpsmith.sandbox.emulator.launch import LoadedModule, launch
+from warpsmith.sandbox.emulator.launch import LoadedModule
 from warpsmith.sandbox.emulator.machine import Allocation, FaultKind, LaunchSpec, Memory, Options
 from warpsmith.sandbox.emulator.program import Address, Entry, Instr, Not, Operand, Pair, Register, Vector
 from warpsmith.sandbox.standalone.instruction_text import kind_of, meaning, operand_text, spelled, width_of
@@ -70,6 +71,7 @@ def trace(
     *,
     launch_number: int,
     limit: int,
+    vm: Execute,
 ) -> Traced:
     """Execute what `request` names over `memory` (changed) and write down at most `limit` steps."""
     entry = loaded.module.entry(entry_name)
@@ -78,7 +80,7 @@ def trace(
         block = _linear(request.block, spec.grid)
         if block:
             before = replace(spec, blocks=tuple(range(block)))
-            launch(loaded, entry_name, before, memory, replace(options, checks=False, counters=False, resident=None))
+            vm(loaded, entry_name, before, memory, replace(options, checks=False, counters=False, resident=None))
         spec = replace(spec, blocks=(block,))
     options = replace(options, budget=BUDGET, seed=0)
     try:

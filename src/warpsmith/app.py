@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warpsmith.profiler.duel import Duel
     from warpsmith.sandbox.builds import Compiler
     from warpsmith.sandbox.device.pool import Pool
+    from warpsmith.sandbox.emulated import Execute
     from warpsmith.sandbox.gate.stages import Gate
     from warpsmith.sandbox.standalone.kernel_run import RunOptions
     from warpsmith.sandbox.verify.sharpness import Sharpness
@@ -183,7 +184,7 @@ def gate(
     return Gate(
         task=task,
         arch=target,
-        launcher=EmulatedLauncher(target, read_settings().threads),
+        launcher=EmulatedLauncher(target, read_settings().threads, execute=_vm()),
         compiler=_compiler(cache),
         profiled=profiled,
         gpu=Gpu.of(pool) if pool else None,
@@ -213,6 +214,13 @@ def _compiler(cache: Path | None = None) -> Compiler:
     return lambda unit, name: compile_unit(unit, name, cache=kept)
 
 
+def _vm() -> Execute:
+    """The VM in processes of its own."""
+    from warpsmith.sandbox.emulator.jailed import jailed_vm
+
+    return jailed_vm()
+
+
 def _run_options(settings: EmulationSettings) -> RunOptions:
     """What the command line says, read."""
     from warpsmith.sandbox.standalone.kernel_run import RunOptions
@@ -225,6 +233,7 @@ def _run_options(settings: EmulationSettings) -> RunOptions:
         data_seed=settings.data_seed,
         budget=settings.budget,
         threads=read_settings().threads,
+        vm=_vm(),
         trace=parse_trace(settings.trace) if settings.trace else None,
         trace_limit=settings.trace_limit,
         dumps=tuple(parse_dump(text) for text in settings.dumps),

@@ -18,19 +18,30 @@ from warpsmith.sandbox.device.messages import Surveyed
 from warpsmith.sandbox.device.pool import Pool, survey
 from warpsmith.sandbox.device.process import WorkerCommand
 from warpsmith.sandbox.emulated import EmulatedLauncher
+from warpsmith.sandbox.emulator.jailed import JailedVm
+from warpsmith.sandbox.jail.levels import Level
 
+from ..jail.levels import here
 from .launchers import FakeGpus, call, closing, empty, ints, step, tensor, triton, values
 
 COUNT = 64
 
 
 @pytest.fixture(
-    scope="module", params=["emulator", "fake GPU", "fake GPU without VMM", pytest.param("GPU", marks=pytest.mark.gpu)]
+    scope="module",
+    params=[
+        *("emulator", *Level, "fake GPU", "fake GPU without VMM"),
+        pytest.param("GPU", marks=pytest.mark.gpu),
+    ],
 )
 def launcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     folder: Path = tmp_path_factory.mktemp("gpu")
     if request.param == "emulator":
         yield EmulatedLauncher(find_architecture("h200"), budget=1 << 20)
+    elif isinstance(request.param, Level):
+        vm = JailedVm(here(request.param))
+        yield EmulatedLauncher(find_architecture("h200"), budget=1 << 20, execute=vm)
+        vm.close()
     elif request.param == "GPU":
         found = survey(WorkerCommand())
         assert isinstance(found, Surveyed), found

@@ -24,6 +24,7 @@ from warpsmith.sandbox.device.pool import Pool
 from warpsmith.sandbox.device.timer import DeviceTimer
 from warpsmith.sandbox.device.tools import Tools
 from warpsmith.sandbox.emulated import EmulatedLauncher
+from warpsmith.sandbox.emulator.jailed import jailed_vm
 from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.seeds import seeds_for
 from warpsmith.tasks import load_task
@@ -66,7 +67,7 @@ class Rig:
 
     @property
     def emulator(self) -> EmulatedLauncher:
-        return EmulatedLauncher(self.arch, self.threads)
+        return EmulatedLauncher(self.arch, self.threads, execute=jailed_vm())
 
     @property
     def timer(self) -> DeviceTimer:
