@@ -1,11 +1,14 @@
 """How much of what can go wrong in a kernel the gate notices: mutates honest kernels and counts who is caught.
 
-A mutant differs in one PTX instruction or one entry of the launch plan. It is killed when the gate does not verify it.
-Code that never runs, at bench shapes neither, is left out. A survivor is evaluated on further seeds: one that is caught
-there was missed by chance; one that never is may be equivalent (a comparison whose equal case never comes, a barrier
-that orders nothing) and is listed to be judged.
+A mutant differs in one PTX instruction, or in one line of its kernel file. It is killed when the gate's first
+evaluation does not verify it, whatever the outcome. Code that never runs, at bench shapes neither, is left out and
+counted apart. A survivor is evaluated under further seeds; that one of them catches it is reported and does not make
+it killed. A survivor that cannot differ from the original is equivalent: `mutants_equivalent.toml` says so with the
+reason, one by one, and those alone are left out of the score. Survivors that nobody has judged count against it.
 
-    python benchmarks/mutants.py [--each 12] [--seed 0] [--more 4] [KERNEL ...]
+Every answer is kept in a file as soon as it is there, so that a run can be stopped and taken up again.
+
+    python benchmarks/mutants.py [--each 4] [--seed 0] [--more 3] [--out FILE] [KERNEL ...]
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ import random
 import re
 import sys
 import tempfile
-import time
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warpsmith.core.artifact import Artifact
@@ -32,22 +35,32 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 CHEATS = ROOT / "tests" / "cheats"
+SMALL = ("tile", "split", "prepared", "last_block", "stream", "persistent", "cooperative", "pairs")
 KERNELS = (
-    *(CHEATS / "kernels" / f"{name}.cu" for name in ("tile", "split", "prepared")),
+    *(CHEATS / "kernels" / f"{name}.cu" for name in SMALL),
     *(ROOT / "seeds" / "w4a16_gemm" / f"{name}.cu" for name in ("naive", "vectorized", "tensor_core")),
 )
 TASKS = {"linear": CHEATS / "linear.py"}
+EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
 TARGET = 0.95
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: in the PTX where `line` is not 0, else in the kernel file."""
+    """One change: in the PTX where `line` is positive, else in the kernel file."""
 
     operator: str
     line: int
     before: str
     after: str
+    nth: int = 1
+    """Among lines of the same words."""
+
+    @property
+    def key(self) -> str:
+        """What stays the same when other lines of the text change."""
+        nth = f" ({self.nth})" if self.nth > 1 else ""
+        return f"{self.operator}: {' '.join(self.before.split())}{nth} -> {' '.join(self.after.split())}"
 
 
 Rule = tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]]
@@ -56,6 +69,9 @@ Rule = tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]]
 def _plus(match: re.Match[str], by: int) -> str:
     return f"{match[1]}{int(match[2]) + by}{match[3]}"
 
+
+_NEIGHBOUR = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "eq": "ne", "ne": "eq", "min": "max", "max": "min"}
+_WHEN = {"<=": "<", ">=": ">", "<": "<=", ">": ">=", "==": "!="}
 
 PTX_RULES: tuple[Rule, ...] = (
     ("drop a barrier", re.compile(r"^(\s*)bar(?:rier)?\.\S*sync.*;"), lambda m: f"{m[1]}// dropped"),
@@ -66,6 +82,8 @@ PTX_RULES: tuple[Rule, ...] = (
     ("negated condition", re.compile(r"(setp\.)(eq|ne)(\..*;)"), lambda m: m[1] + _NEIGHBOUR[m[2]] + m[3]),
     ("negated guard", re.compile(r"^(\s*)@(!?)(%p\d+ )"), lambda m: f"{m[1]}@{'' if m[2] else '!'}{m[3]}"),
     ("swapped operands", re.compile(r"(sub\.\S+ \s*\S+, )(\S+), (\S+);"), lambda m: f"{m[1]}{m[3]}, {m[2]};"),
+    ("swapped choice", re.compile(r"(selp\.\S+ \s*\S+, )(\S+), (\S+), (\S+);"),
+     lambda m: f"{m[1]}{m[3]}, {m[2]}, {m[4]};"),
     ("other stride", re.compile(r"(shl\.b\d+ \s*\S+, \S+, )(\d+)(;)"), lambda m: _plus(m, 1)),
     ("other factor", re.compile(r"(mul\.\S+ \s*\S+, \S+, )(\d+)(;)"), lambda m: _plus(m, 1)),
     ("off-by-one index", re.compile(r"(add\.s\d+ \s*\S+, \S+, )(-?\d+)(;)"), lambda m: _plus(m, 1)),
@@ -75,37 +93,40 @@ PTX_RULES: tuple[Rule, ...] = (
     ("sign", re.compile(r"add(\.(?:rn\.)?f32 )"), lambda m: f"sub{m[1]}"),
     ("other lane", re.compile(r"(shfl\.sync\.\S+ .*, )(\d+)(, \d+, -?\d+;)"), lambda m: _plus(m, 1)),
     ("minimum for maximum", re.compile(r"(?<=\s)(min|max)(\.[su]\d+ )"), lambda m: _NEIGHBOUR[m[1]] + m[2]),
-)
-_NEIGHBOUR = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "eq": "ne", "ne": "eq", "min": "max", "max": "min"}
+)  # fmt: skip
 
-PLAN_RULES: tuple[Rule, ...] = (
-    (
-        "grid one short",
-        re.compile(r"^(// grid = .*?)(cdiv\([^()]*\))(.*)"),
-        lambda m: f"{m[1]}max({m[2]} - 1, 1){m[3]}",
-    ),
-    ("wrong when", re.compile(r'^(// when = ".*?)(<=|>)(.*)'), lambda m: m[1] + {"<=": "<", ">": ">="}[m[2]] + m[3]),
+TEXT_RULES: tuple[Rule, ...] = (
+    ("grid one short", re.compile(r"^(// grid = .*?)(cdiv\([^()]*\))(.*)"),
+     lambda m: f"{m[1]}max({m[2]} - 1, 1){m[3]}"),
+    ("wrong when", re.compile(r'^(// when = ".*?)(<=|>=|==|<|>)(.*)'), lambda m: m[1] + _WHEN[m[2]] + m[3]),
     ("memset dropped", re.compile(r"^// init = .*"), lambda m: "// # dropped"),
     ("wrong span", re.compile(r'^(// SPAN = ")align\((.*), 128\)(".*)'), lambda m: f"{m[1]}align({m[2]}, 64){m[3]}"),
     ("scratch one short", re.compile(r'^(// shape = \[.*)"M"(.*)'), lambda m: f'{m[1]}"max(M - 1, 1)"{m[2]}'),
-)
+    # A loop over K in steps: its last step, whole or ragged, is left out.
+    ("dropped K tile", re.compile(r"(for \(.*?; )(\w+) < ([^;]+); (\w+(?:\+\+| \+= ))([^)]*)\)"),
+     lambda m: f"{m[1]}{m[2]} + {m[5] or 1} < {m[3]}; {m[4]}{m[5]})"),
+    ("first K tile dropped", re.compile(r"(for \(int (k\w*|tile) = )([^;]+);(.*?\+\+|.*?\+= ([^)]*))\)"),
+     lambda m: f"{m[1]}{m[3]} + {m[5] or 1};{m[4]})"),
+)  # fmt: skip
 
 
 def mutants(text: str, rules: tuple[Rule, ...], *, ptx: bool) -> Iterator[Mutant]:
     """Every change the rules can make to a text, line by line."""
+    seen: Counter[str] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
+        seen[words := " ".join(line.split())] += 1
         for operator, pattern, change in rules:
             match = pattern.search(line)
             if match:
                 changed = line[: match.start()] + change(match) + line[match.end() :]
-                yield Mutant(operator, number if ptx else -number, line, changed)
+                yield Mutant(operator, number if ptx else -number, line, changed, seen[words])
 
 
 def applied(text: str, mutant: Mutant) -> str:
     """The text with the mutant's line changed."""
     lines = text.splitlines()
     number = abs(mutant.line)
-    if lines[number - 1] != mutant.before:
+    if number > len(lines) or lines[number - 1] != mutant.before:
         return text
     lines[number - 1] = mutant.after
     return "\n".join(lines) + "\n"
@@ -136,6 +157,24 @@ class Recording:
         return reply
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the gate said of one mutant; a line of the file of answers."""
+
+    kernel: str
+    mutant: str
+    source: int
+    """The kernel file's line that the change stands for; 0 where the compiler names none."""
+    outcome: str
+    """Of the first evaluation; `never runs` where there was none."""
+    later: tuple[str, ...] = ()
+    """Of further seeds, where the first one verified the mutant."""
+
+    @property
+    def survived(self) -> bool:
+        return self.outcome == "Verified"
+
+
 @dataclass
 class Bench:
     """Evaluates mutants of one kernel file."""
@@ -143,19 +182,22 @@ class Bench:
     gate: Gate
     text: str
 
-    def reached(self, seed: int) -> set[int]:
-        """Lines of the bench build's PTX that run in an evaluation of the honest kernel."""
+    def reached(self, seed: int) -> dict[int, int]:
+        """Lines of the bench build's PTX that run in an evaluation of the honest kernel, with their source lines."""
         from warpsmith.sandbox.emulated import load_ptx
         from warpsmith.sandbox.gate.stages import read_candidate
 
         recording, artifact = Recording(self.gate.launcher), self.artifact()
-        replace(self.gate, launcher=recording).evaluate(read_candidate(self.text), seed=seed)
-        lines: set[int] = set()
+        outcome = replace(self.gate, launcher=recording).evaluate(read_candidate(self.text), seed=seed).outcome
+        if outcome.kind != "Verified":
+            raise SystemExit(f"the honest kernel is {outcome.kind}: {outcome}")
+        lines: dict[int, int] = {}
         for kernel, name in artifact.entries.items():
             entry = load_ptx(artifact.ptx).module.entry(name)
             for index, block in enumerate(entry.blocks):
                 if (artifact.ptx, kernel, index) in recording.ran:
-                    lines |= {instr.ptx_line for instr in entry.instructions[block.start : block.stop]}
+                    inside = entry.instructions[block.start : block.stop]
+                    lines |= {instr.ptx_line: instr.line for instr in inside}
         return lines
 
     def artifact(self) -> Artifact:
@@ -168,8 +210,8 @@ class Bench:
         builds.build(self.gate.task.bench[0])
         return builds.artifact(self.gate.task.bench[0])
 
-    def verdict(self, mutant: Mutant, seed: int) -> tuple[str, str]:
-        """(outcome, message) of one mutant."""
+    def verdict(self, mutant: Mutant, seed: int) -> str:
+        """The kind of outcome that one mutant gets."""
         from warpsmith.core.errors import KernelFileError
         from warpsmith.sandbox.gate.stages import read_candidate
 
@@ -179,10 +221,9 @@ class Bench:
         else:
             gate = replace(gate, compiler=self._mutating(mutant))
         try:
-            outcome = gate.evaluate(read_candidate(text), seed=seed).outcome
-        except KernelFileError as error:
-            return "KernelFileError", error.message
-        return outcome.kind, getattr(outcome, "message", "")
+            return gate.evaluate(read_candidate(text), seed=seed).outcome.kind
+        except KernelFileError:
+            return "KernelFileError"
 
     def _mutating(self, mutant: Mutant) -> Callable[[Unit, str], Artifact | CompileFailed]:
         def compiled(unit: Unit, target: str) -> Artifact | CompileFailed:
@@ -196,62 +237,90 @@ class Bench:
         return compiled
 
 
-def attack(path: Path, options: argparse.Namespace, cache: Path) -> dict[str, object]:
-    """Mutate one kernel; its counts and its survivors."""
+def attack(path: Path, options: argparse.Namespace, cache: Path, known: set[tuple[str, str]]) -> Iterator[Answer]:
+    """Mutate one kernel; the answers that `known` lacks."""
     from warpsmith import app
     from warpsmith.core.kernel_file import parse_kernel_file
     from warpsmith.tasks import load_task
 
-    text = path.read_text()
+    text, kernel = path.read_text(), named(path)
     task = load_task(TASKS.get(name := parse_kernel_file(text).task, name))
     bench = Bench(app.gate(task, arch="h200", cache=cache), text)
-    found = [*mutants(bench.artifact().ptx, PTX_RULES, ptx=True), *mutants(text, PLAN_RULES, ptx=False)]
+    found = [*mutants(bench.artifact().ptx, PTX_RULES, ptx=True), *mutants(text, TEXT_RULES, ptx=False)]
     chosen = choose(found, options.each, random.Random(f"{options.seed} {path.name}"))
-    reached = bench.reached(options.seed + 1)
-    killed: Counter[str] = Counter()
-    missed, alive, idle = [], [], 0
-    for mutant in chosen:
+    missing = [mutant for mutant in chosen if (kernel, mutant.key) not in known]
+    reached = bench.reached(options.seed + 1) if missing else {}
+    for mutant in missing:
+        source = reached.get(mutant.line, 0) if mutant.line > 0 else -mutant.line
         if mutant.line > 0 and mutant.line not in reached:
-            idle += 1
+            yield Answer(kernel, mutant.key, source, "never runs")
             continue
-        kind, _ = bench.verdict(mutant, options.seed + 1)
-        if kind != "Verified":
-            killed[kind] += 1
-            continue
-        later = [bench.verdict(mutant, options.seed + 2 + more)[0] for more in range(options.more)]
-        entry = {"operator": mutant.operator, "line": mutant.line, "before": mutant.before.strip()}
-        caught = [kind for kind in later if kind != "Verified"]
-        (missed if caught else alive).append({**entry, "after": mutant.after.strip(), "later": caught})
+        outcome, later = bench.verdict(mutant, options.seed + 1), list[str]()
+        if outcome == "Verified":
+            later = [bench.verdict(mutant, options.seed + 2 + more) for more in range(options.more)]
+        yield Answer(kernel, mutant.key, source, outcome, tuple(later))
+
+
+def named(path: Path) -> str:
+    return f"{path.resolve().parent.name}/{path.stem}"
+
+
+def load_answers(path: Path) -> list[Answer]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    found = (json.loads(line) for line in lines)
+    return [Answer(**{**item, "later": tuple(item["later"])}) for item in found]
+
+
+def load_equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str], str]:
+    """(kernel, mutant) to the reason why it cannot differ from the original."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", []) if path.exists() else []
+    return {(item["kernel"], mutant): item["why"] for item in entries for mutant in item["mutants"]}
+
+
+def summary(answers: Sequence[Answer], equivalent: dict[tuple[str, str], str]) -> dict[str, Any]:
+    """The counts: killed, and every way of not being killed by its own name."""
+    ran = [item for item in answers if item.outcome != "never runs"]
+    alive = [item for item in ran if item.survived]
+    judged = [item for item in alive if (item.kernel, item.mutant) in equivalent]
+    stale = [f"{kernel}: {mutant}" for kernel, mutant in equivalent if (kernel, mutant) not in
+             {(item.kernel, item.mutant) for item in alive}]  # fmt: skip
+    caught_later = [item for item in alive if item not in judged and set(item.later) - {"Verified"}]
+    killed = len(ran) - len(alive)
     return {
-        "kernel": path.stem,
-        "mutants": len(chosen),
-        "never_run": idle,
-        "killed": dict(killed),
-        "missed": missed,
-        "alive": alive,
+        "mutants": len(answers),
+        "never_run": len(answers) - len(ran),
+        "killed": killed,
+        "judged_equivalent": len(judged),
+        "survived_but_caught_under_another_seed": len(caught_later),
+        "survived_every_seed": len(alive) - len(judged) - len(caught_later),
+        "score": round(killed / max(len(ran) - len(judged), 1), 4),
+        "target": TARGET,
+        "outcomes": dict(Counter(item.outcome for item in ran).most_common()),
+        "judged_but_not_seen_alive": stale,
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kernels", nargs="*", type=Path, default=list(KERNELS))
-    parser.add_argument("--each", type=int, default=4, help="mutants of each operator and kernel")
+    parser.add_argument("--each", type=int, default=4, help="mutants of each operator and kernel; 0 reports alone")
     parser.add_argument("--more", type=int, default=3, help="further seeds for survivors")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="file of answers, one a line; those it holds are not sought again")
     options = parser.parse_args()
-    start = time.perf_counter()
+    answers = load_answers(options.out) if options.out else []
     with tempfile.TemporaryDirectory() as cache:
-        reports = []
-        for path in options.kernels:
-            reports.append(attack(path, options, Path(cache)))
-            print(json.dumps(reports[-1]), file=sys.stderr, flush=True)
-    killed = sum(sum(report["killed"].values()) for report in reports)  # type: ignore[attr-defined]
-    missed = sum(len(report["missed"]) for report in reports)  # type: ignore[arg-type]
-    alive = sum(len(report["alive"]) for report in reports)  # type: ignore[arg-type]
-    score = killed / max(killed + missed, 1)
-    summary = {"killed": killed, "missed_by_chance": missed, "never_caught": alive, "score": round(score, 4)}
-    print(json.dumps({**summary, "target": TARGET, "seconds": round(time.perf_counter() - start, 1)}, indent=2))
-    return 0 if score >= TARGET else 1
+        for path in options.kernels if options.each else ():
+            known = {(item.kernel, item.mutant) for item in answers}
+            for answer in attack(path, options, Path(cache), known):
+                answers.append(answer)
+                if options.out:
+                    with options.out.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(asdict(answer)) + "\n")
+            print(f"{named(path)} done", file=sys.stderr, flush=True)
+    found = summary(answers, load_equivalent())
+    print(json.dumps(found, indent=2))
+    return 0 if found["score"] >= TARGET else 1
 
 
 if __name__ == "__main__":
