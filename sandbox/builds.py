@@ -203,8 +203,9 @@ class Builds:
             if looks is not None:
                 return looks
             used = self._occupancy(artifact, launch)
-            if isinstance(used, ResourceExceeded):
-                message = f"{launch.kernel} cannot launch on {self.arch.name}: {used.reason}"
+            reason = used.reason if isinstance(used, ResourceExceeded) else _other_block(artifact, launch)
+            if reason:
+                message = f"{launch.kernel} cannot launch on {self.arch.name}: {reason}"
                 return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
         return None
 
@@ -278,6 +279,14 @@ def screen(artifact: Artifact, *, watched: bool = False, cooperative: frozenset[
 def _on_own_memory(instr: Instr) -> bool:
     """Whether an atomic names the block's own shared memory, which no other block sees."""
     return bool({"shared", "shared::cta"} & set(instr.modifiers))
+
+
+def _other_block(artifact: Artifact, launch: BoundLaunch) -> str:
+    """Why a launch fails whose block is not the one its kernel was compiled for; empty where it is."""
+    required = load_ptx(artifact.ptx).module.entry(artifact.entries[launch.kernel]).required_block
+    if required is None or required == launch.block:
+        return ""
+    return f"The block is {launch.block}; its __block_size__ asks for {required}."
 
 
 def _is_float_atomic(instr: Instr) -> bool:

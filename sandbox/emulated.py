@@ -46,6 +46,8 @@ WARP_BUDGET = 1 << 28
 ALWAYS_CHECKED = frozenset(
     (Check.BOUNDS, Check.ALIGNMENT, Check.READ_ONLY, Check.BARRIERS, Check.UNWRITTEN, Check.HANGS)
 )
+WEAKEST_ALIGNMENT = 16
+"""Bytes that the first byte of a tensor is aligned to at least."""
 WITH_CHECKERS = frozenset((Check.UNINITIALISED, Check.RACES))
 
 
@@ -93,8 +95,10 @@ class _Call:
     def __init__(self, launcher: EmulatedLauncher, request: RunRequest) -> None:
         self.launcher, self.request = launcher, request
         self.random = np.random.default_rng(request.seed)
-        # Allocators align buffers to 256 bytes; what only checks is held to less.
-        self.memory = Memory(skew=16 if request.seed % 2 and not request.counters else 0)
+        sizes = [tensor.nbytes for tensor in (*request.inputs.values(), *request.outputs.values())]
+        self.skews = np.random.default_rng([request.seed, *sizes])
+        """Of their own for each workload, since all of an evaluation share a seed."""
+        self.memory = Memory()
         self.places: dict[str, Allocation] = {}
         self.counters: list[LaunchCounters] = []
         self.coverage: list[LaunchCoverage] = []
@@ -172,9 +176,18 @@ class _Call:
 
     def _map(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> Allocation:
         data = data.copy() if writable and initialised else data
+        self.memory.skew = self._skew()
         self.memory.allocate(name, data, writable=writable, initialised=initialised)
         place = self.places[name] = self.memory.allocations[-1]
         return place
+
+    def _skew(self) -> int:
+        """Where a buffer begins, modulo 256. Allocators give 0; a call that only checks gives every other turn what a
+        caller's view may have, to each buffer its own: nothing may depend on more than 16-byte alignment.
+        """
+        if self.request.counters or self.request.seed % 2 == 0:
+            return 0
+        return WEAKEST_ALIGNMENT * int(self.skews.integers(1, 256 // WEAKEST_ALIGNMENT))
 
     def _poison(self, size: int) -> NDArray[np.uint8]:
         """Random bytes, so that no stale value looks right; zeros while sampling, so that no index runs wild."""

@@ -60,7 +60,6 @@ LOWERINGS: dict[str, Lowering] = {
     "membar": warp.memory_fence,
     "fence": warp.memory_fence,
     "griddepcontrol": warp.nothing,
-    "setmaxnreg": warp.nothing,
     "pmevent": warp.nothing,
     "nanosleep": warp.hint,
     "prefetch": warp.hint,

@@ -103,7 +103,7 @@ class Memory:
     """Device global memory: a list of allocations, each in its own window."""
 
     skew: int = 0
-    """Added to every base address: 0 gives 256-byte alignment, 16 the weakest a launcher promises."""
+    """Added to the base address of what is allocated next: 0 gives 256-byte alignment, 16 the weakest promised."""
     allocations: list[Allocation] = field(default_factory=list)
     writable_variables: bool = False
     """Whether the kernel may write the module's own `.global` variables; in the gate it may not."""

@@ -156,6 +156,10 @@ class Entry:
     """In layout order: the order of the text, which minimum-PC scheduling relies on."""
     max_threads: int | None = None
     """`.maxntid` or `.reqntid` product."""
+    required_block: tuple[int, int, int] | None = None
+    """`.reqntid`: a launch with any other block fails."""
+    cluster: tuple[int, ...] | None = None
+    """`.reqnctapercluster`, or nothing but `.explicitcluster` where it is empty: what a launch's clusters must be."""
     shared_bytes: int = 0
     """Static shared memory, 16-byte aligned; dynamic shared memory follows it."""
     shared_offsets: tuple[tuple[str, int], ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from warpsmith.sandbox.emulator.program import Address, Entry, Instr, Module, Operand, Pair, Special, Symbol, Vector
 from warpsmith.sandbox.screen.grid_barrier import check_grid_barrier
@@ -76,6 +77,9 @@ def screen_ptx(
     if problem is not None:
         return problem
     for entry in module.entries:
+        if entry.cluster is not None and prod(entry.cluster) != 1:
+            message = "clusters of blocks are not available: no launch can ask for them. Remove __cluster_dims__."
+            return PtxProblem(message, _first_line(entry))
         if entry.pointer_calls:
             message = "a call through a pointer is not available. Call the function by name."
             return PtxProblem(message, entry.pointer_calls[0])

@@ -7,6 +7,7 @@ can see; `__TIME__` makes two builds differ; `#line` forges locations.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from warpsmith.sandbox.screen import headers
@@ -25,6 +26,9 @@ _FORBIDDEN = {
     "__has_include": "Include the header; the allowed ones are always there.",
     "__has_include_next": "Include the header; the allowed ones are always there.",
     "__has_embed": "Put data into an input of the task.",
+    "__builtin_FILE": "Locations are kept by the compiler; leave it out.",
+    "_CCCL_BUILTIN_FILE": "Locations are kept by the compiler; leave it out.",
+    "_CCCL_HAS_INCLUDE": "Include the header; the allowed ones are always there.",
     "PYBIND11_MODULE": headers.HOST_REMEDY,
     "TORCH_LIBRARY": headers.HOST_REMEDY,
     "cudaMalloc": headers.HOST_REMEDY,
@@ -34,6 +38,8 @@ _FORBIDDEN = {
     "cudaStream_t": headers.HOST_REMEDY,
 }
 _HOST_NAMES = frozenset(name for name, remedy in _FORBIDDEN.items() if remedy == headers.HOST_REMEDY)
+_COMPILERS = frozenset(_FORBIDDEN) - _HOST_NAMES
+"""What the preprocessor answers by itself: a macro may make such a name by joining others."""
 _QUOTED = re.compile(r"<([^<>\n]*)>")
 
 
@@ -50,11 +56,42 @@ def check_source(text: str) -> SourceProblem | None:
     """The first thing in a kernel file's text that the preprocessor must not be asked; None where it is clean."""
     if len(text) > MAX_CHARACTERS:
         return SourceProblem(f"the text has {len(text)} characters.", 1, f"At most {MAX_CHARACTERS} are taken.")
+    lines: dict[str, int] = {}
     for item in scan(text):
         problem = _judge(item)
         if problem is not None:
             return problem
+        if isinstance(item, Identifier):
+            lines.setdefault(item.name, item.line)
+    return _joined(lines)
+
+
+def _joined(lines: Mapping[str, int]) -> SourceProblem | None:
+    """A forbidden name that `##`, of the text or of a header's macro, could make of the text's identifiers.
+
+    Args:
+        lines: Where each identifier first stands.
+    """
+    for name in sorted(_COMPILERS):
+        parts = _parts(name, lines)
+        if parts:
+            shown = ", ".join(dict.fromkeys(parts))
+            message = f"{shown} could be joined to {name}, which is not available in a kernel file."
+            return SourceProblem(message, lines[max(parts, key=len)], "Give one of them another name.")
     return None
+
+
+def _parts(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """Known identifiers that are `name` one after the other, as few as possible; none where there are none."""
+    ways: list[tuple[str, ...] | None] = [(), *[None] * len(name)]
+    for end in range(1, len(name) + 1):
+        for start in range(end):
+            before = ways[start]
+            if before is not None and name[start:end] in known:
+                found = (*before, name[start:end])
+                shortest = ways[end]
+                ways[end] = found if shortest is None or len(found) < len(shortest) else shortest
+    return ways[-1] or ()
 
 
 def includes(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .absent import ABSENT, CHOSEN
 from .addresses import ADDRESSES, ALIGNED
+from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
@@ -12,7 +13,7 @@ from .screen import SCREEN
 from .sizes import SIZES
 from .values import VALUES
 
-CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES, *MEETING, *ABSENT)
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN)
+CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES, *MEETING, *ABSENT, *DISGUISES)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK)
 
 __all__ = ["CHEATS", "HONEST"]

@@ -218,6 +218,5 @@ _RULES: dict[str, Callable[[str, Words], str | None]] = {
     "discard": _plain,
     "applypriority": _plain,
     "griddepcontrol": _plain,
-    "setmaxnreg": _plain,
     "pmevent": _plain,
 }

@@ -154,7 +154,7 @@ def _rows() -> tuple[WarpRow, ...]:
         for name in ("bar", "barrier")
         for op in ("popc.u32", "and.pred", "or.pred")
     )
-    quiet = ("membar", "fence", "fence.proxy", "nanosleep", "griddepcontrol", "setmaxnreg", "pmevent", "bar.warp.sync")
+    quiet = ("membar", "fence", "fence.proxy", "nanosleep", "griddepcontrol", "pmevent", "bar.warp.sync")
     return (
         WarpRow("bra", branch, Pipe.CONTROL),
         WarpRow("brx.idx", branch_by_index, Pipe.CONTROL),

@@ -43,6 +43,8 @@ def parse_module(text: str, source: str = "candidate") -> Module:
 @dataclass(slots=True)
 class _Attributes:
     block: tuple[int, ...] = ()
+    required: bool = False
+    """Whether launches must have exactly that block."""
     tuning: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -206,6 +208,7 @@ class _ModuleParser:
                 if not 1 <= len(numbers) <= 3:
                     raise cursor.error(f"{word} has one to three numbers", cursor.at - 1)
                 found.block = tuple(numbers)
+                found.required |= word == ".reqntid"
             else:
                 found.tuning[word[1:]] = tuple(numbers)
         return found
@@ -229,9 +232,9 @@ class _ModuleParser:
         variables = (*self._referenced(used for used in code.used if used not in own_names), *code.variables)
         shared_offsets, shared_bytes = layout.place(variables, "shared", _SHARED_GRANULE)
         local_offsets, local_bytes = layout.place(variables, "local", _LOCAL_GRANULE)
-        threads = 1
-        for number in entry.attributes.block:
-            threads *= number
+        attributes = entry.attributes
+        across, deep, high = (*attributes.block, 1, 1, 1)[:3]
+        clustered = attributes.tuning.keys() & {"explicitcluster", "reqnctapercluster"}
         return Entry(
             name=name,
             params=entry.params,
@@ -240,7 +243,9 @@ class _ModuleParser:
             variables=variables,
             instructions=code.instructions,
             blocks=code.blocks,
-            max_threads=threads if entry.attributes.block else None,
+            max_threads=across * deep * high if attributes.block else None,
+            required_block=(across, deep, high) if attributes.required else None,
+            cluster=attributes.tuning.get("reqnctapercluster", ()) if clustered else None,
             shared_bytes=shared_bytes,
             shared_offsets=shared_offsets,
             local_bytes=local_bytes,
