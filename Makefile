@@ -17,7 +17,7 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-replay test test-full fuzz sanitize gpu lint clean
+.PHONY: help setup consumers demo demo-replay test test-full fuzz sanitize gpu lint clean
 
 help:  ## Show this text
 	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"
@@ -42,6 +42,11 @@ $(VM_BUILT): $(INSTALLED) $(VM_SOURCE)
 	  $(BIN)/python setup.py --quiet build_ext --inplace --force >$$log 2>&1 || { cat $$log >&2; rm -f $$log; \
 	  echo "The VM did not build; it needs a C++17 compiler: g++ or clang++." >&2; exit 1; }; rm -f $$log; }
 	@touch $@
+
+# flashinfer-bench alone: what it depends on is for GPUs, and what tests use of it needs none of that.
+consumers: $(INSTALLED)  ## Install the projects that exports are for, so that tests load exports with them
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[consumers]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps flashinfer-bench
 
 demo: $(VM_BUILT)  ## Optimise a quantized GEMM with no GPU and no API key; results in DEMO_DIR
 	@mkdir -p $(DEMO_DIR)

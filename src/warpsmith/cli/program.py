@@ -9,6 +9,7 @@ import typer
 from warpsmith.cli.commands import (
     doctor,
     emulate,
+    export,
     import_,
     leaderboard,
     library,
@@ -45,6 +46,7 @@ program.command("emulate")(emulate.emulate)
 program.add_typer(tasks.program, name="tasks")
 program.add_typer(library.program, name="library")
 program.command("import")(import_.import_)
+program.command("export")(export.export)
 program.command("leaderboard")(leaderboard.leaderboard)
 program.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,40 @@
+"""Writes an export: all of it, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from warpsmith.core.errors import SettingsError
+from warpsmith.exporting.bundle import EVIDENCE, Bundle
+
+
+def write(bundle: Bundle, target: Path, *, force: bool = False) -> tuple[Path, ...]:
+    """Put the files below a folder; answers their paths.
+
+    Raises:
+        SettingsError: something is there already, and is not an export that `force` says to replace; or the
+            folder cannot be written.
+    """
+    if target.exists() and not force:
+        raise SettingsError(f"{target} exists.", remedy="Name another place with --out, or give --force.")
+    if target.exists() and not (target / EVIDENCE).is_file():
+        raise SettingsError(f"{target} is no export: it holds no {EVIDENCE}.", remedy="Name another place with --out.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".exporting-", dir=target.parent) as scratch:
+            fresh = Path(scratch) / "new"
+            for name, content in bundle.files.items():
+                path = fresh / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            if target.exists():
+                shutil.move(target, Path(scratch) / "old")
+            fresh.rename(target)
+    except OSError as error:
+        raise SettingsError(
+            f"{target} cannot be written: {error.strerror or error}.",
+            remedy="Free some space, or name another place with --out.",
+        ) from error
+    return tuple(target / name for name in bundle.files)
