@@ -33,7 +33,7 @@ from warpsmith.sandbox.verify.hidden import Minter
 
 PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
-MOST_RELATIVES = 16
+MOST_RELATIVES = 24
 """Workloads minted to reach what one bench workload executes."""
 
 FEW_RELATIVES = 4

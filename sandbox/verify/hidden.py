@@ -118,14 +118,25 @@ class Minter:
 
     def towards(self, bench: Workload, same_code: Admits) -> Iterator[Workload]:
         """Ever larger relatives of a bench workload that run the same code: first all dimensions small, then one at its
-        bench value, then two, and so on; of each kind a middling one, the dearest, the cheapest and one more.
+        bench value, then two, and so on; of each kind a middling one, the dearest, the cheapest and one more, and the
+        dearest with the fixed dimensions of each verify workload.
         """
-        free = self._free()
+        free, others = self._free(), self._otherwise_fixed(bench)
         for count in range(len(free) + 1):
             for kept in combinations(free, count):
                 alike = [item for item in self._shrunk(bench, kept, REACHING_FACTOR) if same_code(item)]
                 spread = [int(share * (len(alike) - 1)) for share in (0.5, 1, 0, 0.75)]
                 yield from _distinct(alike[index] for index in spread if alike)
+            for other, kept in product(others, combinations(free, count)):
+                alike = [item for item in self._shrunk(other, kept, REACHING_FACTOR) if same_code(item)]
+                yield from alike[-1:]
+
+    def _otherwise_fixed(self, bench: Workload) -> list[Workload]:
+        """The bench workload with the fixed dimensions of verify workloads of its dtypes."""
+        alike = [item for item in self.task.verify if item.dtypes == bench.dtypes]
+        fixed = [{name: item.dims[name] for name in self.task.fixed} for item in alike]
+        bases = [replace(bench, dims={**bench.dims, **values}) for values in fixed]
+        return [item for item in _distinct(iter(bases)) if item.dims != bench.dims]
 
     def _free(self) -> tuple[str, ...]:
         return tuple(name for name in self.task.dims if name not in self.task.fixed)

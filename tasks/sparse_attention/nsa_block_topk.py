@@ -205,6 +205,7 @@ TASK = Task(
         verify("two places", "normal", "bfloat16", 150, 3, 1, 4, 32, 16, 2),
         verify("many blocks", "local", "bfloat16", 1031, 1, 1, 4, 32, 8, 16),
         verify("most blocks", "local", "bfloat16", 2100, 1, 1, 2, 32, 8, 16),
+        verify("as many blocks as 64k tokens have", "local", "bfloat16", 1100, 1, 1, 1, 32, 1, 8),
     ),
     bench=(
         bench("NSA heads, 8k tokens", NSA, 8192, 1, 4, 16, 128, 64, 16),

@@ -47,3 +47,11 @@ def test_relatives_approach_the_bench_workload() -> None:
         sum(item.dims[name] == bench.dims[name] for name in "MNK") for item in minter().towards(bench, lambda _: True)
     ]
     assert kept[0] < kept[-1]
+
+
+def test_relatives_take_the_fixed_dimensions_of_verify_workloads_too() -> None:
+    """What many blocks reach is cheap to reach where a block is small."""
+    bench: Workload = TASK.bench[2]
+    assert {32, 64, 128} <= {item.dims["G"] for item in minter().towards(bench, lambda _: True)}
+    alike = minter().towards(bench, lambda item: item.dims["G"] == bench.dims["G"])
+    assert {bench.dims["G"]} == {item.dims["G"] for item in alike}
