@@ -18,7 +18,9 @@ def task_error(path: str, what: str, error: Exception) -> TaskError:
     line = _line_in(path, error)
     place = f"{path}:{line}" if line else path or "task"
     said = str(error).strip().splitlines()
-    first = said[0] if said else "no message"
+    # Python's own reader runs out of its stack, and says it in two ways.
+    deep = isinstance(error, RecursionError | MemoryError) and not line
+    first = "its code nests too deeply" if deep else said[0] if said else "no message"
     return TaskError(f"{place}: {what}: {type(error).__name__}: {first}")
 
 

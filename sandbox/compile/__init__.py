@@ -34,5 +34,5 @@ def compile_unit(
         StoreError: the cache cannot be read or written.
     """
     if isinstance(unit, TritonUnit):
-        return compile_triton(unit, arch, cache, limits)
+        return compile_triton(unit, arch, cache, limits, level)
     return compile_cuda(unit, arch, cache, limits, level)

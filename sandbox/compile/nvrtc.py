@@ -137,6 +137,11 @@ class _Compilation:
             return _failed(
                 f"compiling takes more than {reply.seconds:g} seconds. Unroll less, or instantiate fewer templates."
             )
+        if isinstance(reply, Died) and reply.too_long:
+            most = self.limits.output_bytes >> 20
+            return _failed(
+                f"the compiler has more than {most} MiB to say. Mend its first errors and warnings; unroll less."
+            )
         if isinstance(reply, Died):
             self._prove_the_compiler_works()
             return _failed(

@@ -16,7 +16,6 @@ from functools import cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from warpsmith.core.errors import MachineError
 from warpsmith.sandbox.emulator.bytecode import Space
 from warpsmith.sandbox.emulator.faults import BARRIER_DETAILS, BUDGET_DETAILS, DEADLOCK_DETAILS, KINDS
 from warpsmith.sandbox.emulator.invocation import Invocation
@@ -26,7 +25,7 @@ from warpsmith.sandbox.emulator.vm import bindings
 from warpsmith.sandbox.emulator.waiting import KINDS as WAITS
 from warpsmith.sandbox.jail.levels import Level, choose
 from warpsmith.sandbox.jail.memory import kills, machine_bytes
-from warpsmith.sandbox.jail.pool import pool
+from warpsmith.sandbox.jail.pool import KILLINGS, pool
 from warpsmith.sandbox.jail.shared import Layout, bytes_of
 from warpsmith.sandbox.jail.worker import Died, Limits, Program, Pulse, TimedOut, Worker
 
@@ -41,8 +40,6 @@ what the VM does on one core with all checks. Its own budget ends endless kernel
 _STILL_SECONDS = 120.0
 """A hundred times what goes by between two blocks of instructions, or takes the model of L2 at the end."""
 _ATTEMPTS = 2
-_KILLINGS = 20
-"""SIGKILLs that no one here sent, after which the machine is to blame."""
 _FILLED_FIELDS = (
     *("blocks_run", "heaviest_block", "busiest_lanes", "busiest_blocks", "print_count", "l2"),
     *("waiting_count", "fault"),
@@ -85,7 +82,7 @@ class JailedVm:
         Raises:
             UnsupportedInstruction: the entry uses something the emulator lacks; nothing has run.
             VmLost: the launch takes too much, or ends the processes it runs in.
-            MachineError: processes cannot be started, or are killed from outside.
+            ToolchainError: processes cannot be started.
         """
         return launch(loaded, entry_name, spec, memory, options, invoke=partial(self._invoke, loaded, options))
 
@@ -121,11 +118,8 @@ class JailedVm:
                 crashes += 1
             if crashes == _ATTEMPTS:
                 raise VmLost(f"it ended the emulator's process twice ({ended.reason})", over_limit=False)
-            if killings == _KILLINGS:
-                raise MachineError(
-                    f"The emulator's process was killed {killings} times in one launch.",
-                    remedy="Something on this machine does that: look into the system's log.",
-                )
+            if killings == KILLINGS:
+                raise VmLost(f"somebody killed the emulator's process {killings} times", over_limit=False)
 
     def _take(self, loaded: LoadedModule) -> Worker:
         with self._guard:
@@ -171,7 +165,8 @@ def _limits() -> Limits:
         cpu_seconds=1 << 30,
         memory_bytes=max(_LEAST_MEMORY, machine_bytes() * 3 // 4),
         output_bytes=1 << 10,
-        file_bytes=0,
+        # Its last words, which say why it ended.
+        file_bytes=1 << 16,
     )
 
 
@@ -249,4 +244,4 @@ def _fits(record: bindings.LaunchRecord, filled: Mapping[str, NDArray[np.uint8]]
 
 
 def _out_of_memory(died: Died) -> bool:
-    return "bad_alloc" in died.words or "MemoryError" in died.words
+    return any(word in died.words for word in ("bad_alloc", "MemoryError", "Cannot allocate memory"))

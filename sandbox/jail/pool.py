@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,11 +13,13 @@ from typing import Any
 
 from warpsmith.core.errors import ToolchainError
 from warpsmith.sandbox.jail.levels import Level
-from warpsmith.sandbox.jail.worker import Answer, Limits, Program, StartKilled, Worker
+from warpsmith.sandbox.jail.memory import kills
+from warpsmith.sandbox.jail.worker import Answer, Died, Limits, Program, StartKilled, Worker
 
 _Key = tuple[Program, Limits, Level]
-_STARTS = 20
-"""Attempts at a start that is killed from outside."""
+KILLINGS = 20
+"""SIGKILLs that no one here sent, after which nobody tries again: a jailed process cannot send one, people and their
+programs do."""
 _MOST_SPARE = 6
 """Workers that wait, over all programs; the one that has waited longest goes first."""
 
@@ -43,16 +46,21 @@ class Pool:
     def ask(
         self, program: Program, limits: Limits, level: Level, message: dict[str, Any], blobs: Sequence[bytes] = ()
     ) -> Answer:
-        """Ask a worker of its own one thing.
+        """Ask a worker of its own one thing, and another one where somebody on this machine kills it.
 
         Raises:
             ToolchainError: it does not start.
         """
-        worker = self.take(program, limits, level)
-        try:
-            return worker.ask(message, blobs)
-        finally:
-            worker.close()
+        for _ in range(KILLINGS):
+            starved = kills()
+            worker = self.take(program, limits, level)
+            try:
+                answer = worker.ask(message, blobs)
+            finally:
+                worker.close()
+            if not isinstance(answer, Died) or answer.signal != signal.SIGKILL or kills() > starved:
+                break
+        return answer
 
     def close(self) -> None:
         """End those that wait."""
@@ -104,13 +112,13 @@ class Pool:
 
 def _started(key: _Key) -> Worker:
     """A new one; another one where somebody kills it meanwhile."""
-    for attempt in range(_STARTS):
+    for attempt in range(KILLINGS):
         worker = Worker(*key)
         try:
             worker.start()
             worker.ready()
         except StartKilled:
-            if attempt + 1 == _STARTS:
+            if attempt + 1 == KILLINGS:
                 raise
         else:
             return worker

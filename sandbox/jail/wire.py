@@ -25,6 +25,10 @@ class ChannelClosed(Exception):  # noqa: N818 - a fact about the other side
     """The other side is gone, or sent what is no message."""
 
 
+class TooLong(ChannelClosed):
+    """The other side sent, or announced, more than it may."""
+
+
 class TooLate(Exception):  # noqa: N818 - a fact about the other side
     """The other side did not answer in time."""
 
@@ -59,12 +63,13 @@ class Channel:
         """Read one packet.
 
         Raises:
-            ChannelClosed: the other side has gone, or sent what is no message or too long a one.
+            ChannelClosed: the other side has gone, or sent what is no message.
+            TooLong: it sent a longer one than it may.
             TooLate: it was not complete before `until`, a time of `time.monotonic`.
         """
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size, until))
         if length > self._most_bytes:
-            raise ChannelClosed(f"a header of {length} bytes")
+            raise TooLong(f"a header of {length} bytes")
         try:
             header = json.loads(self._read(length, until))
             message, sizes = header["message"], header["sizes"]
@@ -74,7 +79,7 @@ class Channel:
         if not fits:
             raise ChannelClosed("a header that is no message")
         if length + sum(sizes) > self._most_bytes:
-            raise ChannelClosed(f"a message of {length + sum(sizes)} bytes")
+            raise TooLong(f"a message of {length + sum(sizes)} bytes")
         return Packet(message, [self._read(size, until) for size in sizes])
 
     def readable(self, seconds: float) -> bool:

@@ -24,7 +24,7 @@ from warpsmith.sandbox.jail.levels import Level, program
 from warpsmith.sandbox.jail.scratch import ScratchRoot
 from warpsmith.sandbox.jail.shared import SharedMemory
 from warpsmith.sandbox.jail.starter import on_lasting_thread
-from warpsmith.sandbox.jail.wire import Blob, Channel, ChannelClosed, Packet, TooLate
+from warpsmith.sandbox.jail.wire import Blob, Channel, ChannelClosed, Packet, TooLate, TooLong
 
 _FOLDER = Path(__file__).parent
 _START_SECONDS = 120.0
@@ -108,6 +108,8 @@ class Died:
     """That ended it; 0 where none did."""
     words: str = ""
     """The last it wrote to standard error. It may hold anything that the candidate put there."""
+    too_long: bool = False
+    """Whether it was ended for an answer beyond its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,7 @@ class Worker:
             died = self._end()
             if died.signal == signal.SIGXCPU:
                 return TimedOut(patience)
-            return died if died.reason else Died(str(closed), 0, died.words)
+            return died if died.reason else Died(str(closed), 0, died.words, isinstance(closed, TooLong))
         except BaseException:
             # An interrupt leaves a request half answered.
             self.close()

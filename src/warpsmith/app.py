@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LEAST_WORKLOADS = 3
 """Verify workloads that an imported task must keep."""
+MOST_TEXT = 64 << 20
+"""Characters of a file that is read at all."""
 MOST_REASONS = 4
 """Of a degenerate problem's reasons, shown."""
 
@@ -280,12 +282,16 @@ def read_text(path: Path) -> str:
     """A file's text.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: it cannot be read, or is longer than any kernel.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_TEXT + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}.", remedy="Give a kernel file in UTF-8.") from error
+    if len(text) > MOST_TEXT:
+        raise SettingsError(f"{path} has more than {MOST_TEXT} characters.", remedy="Give a kernel file.")
+    return text
 
 
 def _placed(error: InputError, kernel: Path) -> InputError:

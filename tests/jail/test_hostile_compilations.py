@@ -11,19 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from warpsmith.core.artifact import Artifact
 from warpsmith.core.candidate import TranslationUnit
-from warpsmith.core.kernel_file import TritonBuild, TritonUnit
 from warpsmith.core.outcome import CompileFailed
-from warpsmith.sandbox.compile import CompileLimits, compile_cuda, compile_triton, triton_compile
-from warpsmith.sandbox.jail import scratch
+from warpsmith.sandbox.compile import compile_cuda
+from warpsmith.sandbox.jail import scratch, worker
 from warpsmith.sandbox.jail.levels import Level
-from warpsmith.sandbox.jail.pool import Pool, pool
+from warpsmith.sandbox.jail.pool import Pool
 from warpsmith.sandbox.jail.wire import Packet
 from warpsmith.sandbox.jail.worker import Answer, Died, Limits, Program, TimedOut
 
+from .conftest import Left
 from .levels import here
-from .processes import descendants, wait_for
 
 CONFINED = (Level.BUBBLEWRAP, Level.LANDLOCK)
 LIMITS = Limits(seconds=20, memory_bytes=1 << 30, output_bytes=1 << 20, file_bytes=1 << 20)
@@ -58,22 +56,6 @@ def attack(tmp_path: Path, request: pytest.FixtureRequest) -> Attack:
 def said(answer: Answer) -> str:
     assert isinstance(answer, Packet), answer
     return str(answer.message["said"])
-
-
-Left = Callable[[], set[int]]
-
-
-@pytest.fixture
-def left() -> Left:
-    """Processes that the test started and that are still there; what a killed one leaves goes within a moment."""
-    pool().close()
-    earlier = set(descendants(os.getpid()))
-
-    def found() -> set[int]:
-        wait_for(lambda: not set(descendants(os.getpid())) - earlier)
-        return set(descendants(os.getpid())) - earlier
-
-    return found
 
 
 @pytest.mark.parametrize("level", CONFINED)
@@ -159,28 +141,38 @@ def test_files_end_at_their_limit_and_go_with_the_process(level: Level, attack: 
     assert not left()
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize(
+    ("body", "ends"),
+    [
+        ("[tried(lambda: os.write(2, bytes(1 << 20))) for _ in range(10 << 10)]\nreturn {'said': 'done'}, []", Packet),
+        ("[os.write(1, bytes(1 << 20)) for _ in range(10 << 10)]\nreturn {'said': 'done'}, []", Packet),
+        ("while True:\n    [tried(lambda: os.write(handle, b'x' * (1 << 20))) for handle in range(3, 9)]", Died),
+    ],
+    ids=["errors", "words", "answers"],
+)
+def test_of_ten_gigabytes_of_output_no_more_is_kept_than_may_be(
+    body: str, ends: type[Answer], level: Level, attack: Attack, left: Left
+) -> None:
+    kept = list[int]()
+    tail = worker._tail
+
+    def measured(handle: int) -> str:
+        kept.append(os.fstat(handle).st_size)
+        return tail(handle)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "_tail", measured)
+        assert isinstance(attack(body, level), ends)
+    assert max(kept) <= LIMITS.file_bytes
+    assert not left()
+
+
 @pytest.mark.parametrize("level", CONFINED)
 def test_limits_cannot_be_raised_again(level: Level, attack: Attack) -> None:
     raised = "__import__('resource').setrlimit(__import__('resource').RLIMIT_AS, (-1, -1))"
     assert "Error" in said(attack(f"return {{'said': tried(lambda: {raised})}}, []", level))
-
-
-KERNEL = "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef k(x):\n    tl.store(x, {value})\n"
-BUILD = TritonBuild("k", "k", {"x": "*i32"}, {}, ("x",), {"num_warps": 1})
-
-
-def test_a_triton_text_past_the_screen_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_compile, "check_triton", lambda text: None)
-    reach = "[c for c in ().__class__.__base__.__subclasses__() if c.__name__ == '_wrap_close'][0].__init__.__globals__"
-    evil = f"X = {reach}['fork']()\nY = {reach}['system']('touch /tmp/warpsmith-left-behind')\n"
-    made = compile_triton(
-        TritonUnit(KERNEL.format(value=1) + evil, (BUILD,)), "sm_80", limits=CompileLimits(seconds=30)
-    )
-    assert isinstance(made, CompileFailed), made
-    assert not Path("/tmp/warpsmith-left-behind").exists()
-    monkeypatch.undo()
-    after = compile_triton(TritonUnit(KERNEL.format(value=2), (BUILD,)), "sm_80")
-    assert isinstance(after, Artifact), after
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from warpsmith import app
 from warpsmith.core.arch import find_architecture
-from warpsmith.core.outcome import Inconclusive, OverBudget
+from warpsmith.core.dtype import DType
+from warpsmith.core.outcome import Inconclusive, OverBudget, Verified
 from warpsmith.core.protocols import RunReply
+from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.emulated import EmulatedLauncher
 from warpsmith.sandbox.emulator import jailed
 from warpsmith.sandbox.emulator.faults import KINDS
@@ -26,10 +31,12 @@ from warpsmith.sandbox.jail.levels import Level
 from warpsmith.sandbox.jail.worker import Died, Limits, Program, TimedOut, Worker
 
 from ..contracts.launchers import call, empty, ints, step, values
+from .conftest import Left
 from .levels import here
 from .processes import command, descendants, wait_for
 
 ARCH = find_architecture("h200")
+SEED = Path(__file__).parents[2] / "seeds" / "moe_routing_metadata" / "scan.cu"
 _MOST_BETWEEN = 0.3
 """Seconds from one killing to the next."""
 
@@ -47,18 +54,20 @@ def copied(vm: JailedVm, count: int = 100) -> RunReply:
     return call(launcher, step("copy", "x", "y", count, grid=4), inputs={"x": x}, outputs={"y": empty(count)})
 
 
-def vm_processes() -> list[int]:
-    return [child for child in descendants(os.getpid()) if "vm_child" in command(child)]
+def vm_processes(among: Sequence[str] = ("vm_child",)) -> list[int]:
+    return [child for child in descendants(os.getpid()) if any(name in command(child) for name in among)]
 
 
 @contextmanager
-def killer(times: int, seed: int) -> Iterator[list[int]]:
-    """Kill the VM's processes at random moments, so many times; often enough that some are hit as they start."""
+def killer(
+    times: int, seed: int, among: Sequence[str] = ("vm_child",), most_between: float = _MOST_BETWEEN
+) -> Iterator[list[int]]:
+    """Kill such processes at random moments, so many times; often enough that some are hit as they start."""
     draw, done, killed = random.Random(seed), threading.Event(), list[int]()
 
     def kill() -> None:
-        while len(killed) < times and not done.wait(draw.random() * _MOST_BETWEEN):
-            for child in draw.sample(found := vm_processes(), min(1, len(found))):
+        while len(killed) < times and not done.wait(draw.random() * most_between):
+            for child in draw.sample(found := vm_processes(among), min(1, len(found))):
                 try:
                     os.kill(child, signal.SIGKILL)
                 except ProcessLookupError:
@@ -177,3 +186,30 @@ def test_a_killing_for_want_of_memory_is_the_launchs_own(vm: JailedVm, monkeypat
     failure = copied(vm).failure
     assert isinstance(failure, OverBudget)
     assert "memory" in failure.message
+
+
+@pytest.mark.parametrize("level", Level)
+def test_buffers_that_do_not_fit_the_emulators_process_are_over_budget(level: Level, left: Left) -> None:
+    vm = JailedVm(here(level), limits=Limits(memory_bytes=200 << 20, output_bytes=1024))
+    launcher = EmulatedLauncher(ARCH, budget=1 << 20, execute=vm)
+    count = 32 << 20
+    x = HostTensor(DType.INT32, (count,), np.zeros(count, np.int32))
+    reply = call(launcher, step("copy", "x", "y", count), inputs={"x": x}, outputs={"y": empty(count)})
+    assert isinstance(reply.failure, OverBudget)
+    assert "more memory than there is" in reply.failure.message
+    assert list(range(100)) == values(copied(vm))
+    vm.close()
+    assert not left()
+
+
+@pytest.mark.full
+def test_a_whole_verification_survives_two_hundred_killings_of_its_processes(
+    tmp_path: Path, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARPSMITH_CACHE", str(tmp_path))
+    with killer(200, seed=3, among=("vm_child", "nvrtc_child"), most_between=1.0) as killed:
+        while len(killed) < 200:
+            shutil.rmtree(tmp_path)
+            judged = app.verify(SEED, task=None, arch="h200", device="emulator", profiled=False)
+            assert isinstance(judged.outcome, Verified), judged.outcome
+    assert not left()

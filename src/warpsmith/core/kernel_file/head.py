@@ -10,6 +10,8 @@ from typing import Any
 from warpsmith.core.errors import KernelFileError
 
 MOST_LINES, MOST_CHARACTERS = 1000, 65536
+MOST_DOTS = 64
+"""In a line."""
 """Lines and characters a head block may have."""
 MARKERS = {"//": "cuda", "#": "triton"}
 _OPENING = re.compile(r"^(//|#) /// kernel\s*$")
@@ -89,6 +91,10 @@ class Head:
 
     def table(self) -> dict[str, Any]:
         """Parse the TOML; a KernelFileError stands at the file's own line and column."""
+        for row, line in enumerate(self.lines):
+            # Reading a key takes time as the square of its parts, and keys of ours have one.
+            if line.count(".") > MOST_DOTS:
+                raise KernelFileError("The head block nests too deeply.", line=self.first_line + row)
         try:
             return tomllib.loads("\n".join(self.lines) + "\n")
         except RecursionError:
