@@ -22,11 +22,14 @@ from pathlib import Path
 
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import Accepted, Called, Evaluated, Event, Proposed, RunStarted
-from warpsmith.core.protocols import Evaluation
+from warpsmith.core.protocols import Circumstances, Evaluation
+from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.manifest import Lineage
+from warpsmith.sandbox.edition import EDITION
 from warpsmith.store import Store
 from warpsmith.store.recording import read_recording
+from warpsmith.tasks.find import source_digest
 from warpsmith.tasks.load import load_task
 
 RECORDING = Path(__file__).parents[1] / "examples" / "runs" / "spconv_forward.jsonl"
@@ -68,15 +71,16 @@ def timed(command: list[str]) -> dict[str, float]:
 def fill(folder: Path, kernels: int, runs: int) -> None:
     """Write the library and the store."""
     with Store.open(folder / "recorded.sqlite") as recorded, Store.open(folder / "store.sqlite") as store:
+        tasks = write_tasks(folder / "tasks")
         name = read_recording(RECORDING, recorded)
         events = recorded.events(name)
         for event in events:
             for digest in texts_of(event):
                 store.put_text(recorded.get_text(digest))
         for number in range(runs):
-            for at, event in enumerate(renamed(events, number)):
+            for at, event in enumerate(renamed(events, number, tasks[number % TASKS])):
                 store.append(f"run-{number:05}", event, at=at)
-        write_kernels(folder / "library", recorded, events, kernels, runs)
+        write_kernels(folder, recorded, events, kernels, runs, tasks)
 
 
 def texts_of(event: Event) -> tuple[str, ...]:
@@ -88,29 +92,45 @@ def texts_of(event: Event) -> tuple[str, ...]:
     return ()
 
 
-def renamed(events: tuple[Event, ...], number: int) -> Iterator[Event]:
+def write_tasks(folder: Path) -> list[Task]:
+    """The recorded run's task under other names, each in a file of its own."""
+    task = load_task("spconv_forward")
+    text = Path(task.path).read_text(encoding="utf-8")
+    folder.mkdir()
+    made_up = []
+    for number in range(TASKS):
+        path = folder / f"task_{number}.py"
+        path.write_text(text.replace("spconv_forward", path.stem), encoding="utf-8")
+        made_up.append(replace(task, name=path.stem, path=str(path), source_digest=source_digest(path)))
+    return made_up
+
+
+def renamed(events: tuple[Event, ...], number: int, task: Task) -> Iterator[Event]:
     """A run's events as another run's, of a made-up task."""
+    about = {"task": task.name, "task_path": task.path, "task_digest": task.source_digest}
     for event in events:
         match event:
             case RunStarted():
-                yield event.model_copy(update={"run": f"run-{number:05}", "task": f"task_{number % TASKS}"})
+                yield event.model_copy(update={"run": f"run-{number:05}", **about})
             case _:
                 yield event
 
 
-def write_kernels(library: Path, store: Store, events: tuple[Event, ...], kernels: int, runs: int) -> None:
+def write_kernels(
+    folder: Path, store: Store, events: tuple[Event, ...], kernels: int, runs: int, tasks: list[Task]
+) -> None:
     """The recorded run's accepted candidate under one knob value each."""
     accepted = next(event for event in events if isinstance(event, Accepted))
     proposed = next(it for it in events if isinstance(it, Proposed) and it.candidate == accepted.candidate)
     found = next(it for it in events if isinstance(it, Evaluated) and it.evaluation.candidate == accepted.candidate)
-    text, task = store.get_text(proposed.text_digest), load_task("spconv_forward")
+    text = store.get_text(proposed.text_digest)
     for number in range(kernels):
-        made_up = replace(task, name=f"task_{number % TASKS}")
-        candidate = Candidate(task=made_up.name, language="cuda", text=text, knobs={"N": number})
+        task = tasks[number % TASKS]
+        candidate = Candidate(task=task.name, language="cuda", text=text, knobs={"N": number})
         lineage = Lineage(run=f"run-{number % runs:05}", coder="builtin", judge="builtin", strategy="refine", rounds=7)
         created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
         evaluation = faster(found.evaluation, candidate, 1 + number / kernels)
-        write_kernel(library, candidate, evaluation, task=made_up, lineage=lineage, created=created)
+        write_kernel(folder / "library", candidate, evaluation, task=task, lineage=lineage, created=created)
 
 
 def faster(evaluation: Evaluation, candidate: Candidate, factor: float) -> Evaluation:
@@ -125,7 +145,8 @@ def faster(evaluation: Evaluation, candidate: Candidate, factor: float) -> Evalu
         for item in profile.workloads
     )
     profile = profile.model_copy(update={"candidate": candidate.identity, "workloads": workloads})
-    return evaluation.model_copy(update={"candidate": candidate.identity, "profile": profile})
+    about = {"candidate": candidate.identity, "circumstances": Circumstances(gate=EDITION)}
+    return evaluation.model_copy(update={**about, "profile": profile})
 
 
 if __name__ == "__main__":

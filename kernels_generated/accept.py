@@ -17,8 +17,9 @@ from warpsmith.core.outcome import Stage, Verified
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
-from warpsmith.kernels_generated.library import EVALUATION, FOLDER_DIGITS, KERNEL_FILES, MANIFEST, Entry, read_entry
+from warpsmith.kernels_generated.library import Entry, read_entry
 from warpsmith.kernels_generated.manifest import Evidence, Lineage, Manifest, figures
+from warpsmith.kernels_generated.places import EVALUATION, FOLDER_DIGITS, KERNEL_FILES, MANIFEST
 
 
 def write_kernel(

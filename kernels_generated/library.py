@@ -15,17 +15,7 @@ from warpsmith.core.errors import LibraryError
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Source
 from warpsmith.kernels_generated.manifest import SCHEMA, Manifest, migrated
-
-SHIPPED = Path(__file__).resolve().parent
-"""Kernels that come with warpsmith."""
-MANIFEST = "kernel.json"
-EVALUATION = "evaluation.json"
-"""The gate's whole answer: every check, stage and counter. Read only where it is asked for."""
-REVOKED = "revoked.json"
-"""Marks a kernel that failed when it was judged again."""
-KERNEL_FILES = {"cuda": "kernel.cu", "triton": "kernel.py"}
-"""Language -> name of the kernel file."""
-FOLDER_DIGITS = 12
+from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST, REVOKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +48,21 @@ class Entry:
         Raises:
             LibraryError: it is missing or was changed.
         """
+        data = self.evidence()
+        if data is None:
+            return None
+        try:
+            return Evaluation.model_validate_json(data)
+        except ValidationError as error:
+            path = self.folder / EVALUATION
+            raise LibraryError(f"{path} was written by another warpsmith.", remedy=_JUDGE_AGAIN) from error
+
+    def evidence(self) -> bytes | None:
+        """The whole evaluation as its file has it, held against the manifest; None where an older warpsmith kept none.
+
+        Raises:
+            LibraryError: it is missing or was changed.
+        """
         if not self.manifest.evaluation_digest:
             return None
         path = self.folder / EVALUATION
@@ -67,10 +72,7 @@ class Entry:
             raise LibraryError(f"{path} cannot be read: {error.strerror}.", remedy=_JUDGE_AGAIN) from error
         if digest_bytes(data) != self.manifest.evaluation_digest:
             raise _edited(path)
-        try:
-            return Evaluation.model_validate_json(data)
-        except ValidationError as error:
-            raise LibraryError(f"{path} was written by another warpsmith.", remedy=_JUDGE_AGAIN) from error
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,6 @@ class Listing:
 
     entries: tuple[Entry, ...]
     refused: tuple[Refusal, ...]
-
-
-def search_path(library: Path | None) -> tuple[Path, ...]:
-    """The folders `load` looks in, in order: the given one, then what ships."""
-    folders = [library.resolve()] if library else []
-    return tuple(dict.fromkeys((*folders, SHIPPED)))
 
 
 def list_entries(library: Path) -> Listing:

@@ -11,7 +11,8 @@ from warpsmith.core.outcome import Failure, Inconclusive, Unsupported
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import make_manifest, replace_entry
-from warpsmith.kernels_generated.library import REVOKED, Entry
+from warpsmith.kernels_generated.library import Entry
+from warpsmith.kernels_generated.places import REVOKED
 
 
 def renew(library: Path, entry: Entry, evaluation: Evaluation, task: Task, now: datetime | None = None) -> Path:

@@ -13,8 +13,9 @@ from warpsmith.core.errors import LibraryError
 from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.kernel import Kernel, OutsideDomainError, OutsideDomainWarning
-from warpsmith.kernels_generated.library import Entry, list_entries, read_entry, search_path
+from warpsmith.kernels_generated.library import Entry, list_entries, read_entry
 from warpsmith.kernels_generated.manifest import Manifest
+from warpsmith.kernels_generated.places import search_path
 from warpsmith.kernels_generated.standing import REJUDGE, staleness, task_of
 
 __all__ = ["Kernel", "OutsideDomainError", "OutsideDomainWarning", "RefusedKernelWarning", "find", "load"]

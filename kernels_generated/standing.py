@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from warpsmith.core.errors import TaskError, ToolchainError
-from warpsmith.core.task import Task
-from warpsmith.kernels_generated.manifest import Manifest
 from warpsmith.sandbox.edition import EDITION
+
+if TYPE_CHECKING:
+    from warpsmith.core.task import Task
+    from warpsmith.kernels_generated.manifest import Manifest
 
 REJUDGE = "Take it through the gate again: warpsmith library verify"
 
@@ -28,8 +31,25 @@ def staleness(manifest: Manifest, task: Task | None = None) -> str:
 
     A stale kernel is right and fast as far as anybody knew; nobody has looked since.
     """
-    reasons = (_task(manifest, task), _gate(manifest), _toolchain(manifest))
-    return "; ".join(reason for reason in reasons if reason)
+    task_moved = _task(manifest, task)
+    return moved(task_moved, manifest.circumstances.gate, manifest.language, manifest.toolchain)
+
+
+def moved(task: str, gate: str, language: str, toolchain: str) -> str:
+    """The same from its parts.
+
+    Args:
+        task: Why the verdict no longer holds for the task; empty where it does.
+        gate: Edition of the gate that judged the kernel.
+        language: Of the kernel.
+        toolchain: What compiled it when it was judged.
+    """
+    return "; ".join(reason for reason in (task, _gate(gate), _toolchain(language, toolchain)) if reason)
+
+
+def changed(task: str) -> str:
+    """What is said where the task file is another one now."""
+    return f"the task {task} has changed since it was accepted"
 
 
 def _task(manifest: Manifest, task: Task | None) -> str:
@@ -37,21 +57,19 @@ def _task(manifest: Manifest, task: Task | None) -> str:
         found = task or task_of(manifest)
     except TaskError as error:
         return error.message.rstrip(".")
-    same = found.source_digest == manifest.task_digest
-    return "" if same else f"the task {manifest.task} has changed since it was accepted"
+    return "" if found.source_digest == manifest.task_digest else changed(manifest.task)
 
 
-def _gate(manifest: Manifest) -> str:
-    theirs = manifest.circumstances.gate
+def _gate(theirs: str) -> str:
     if theirs == EDITION:
         return ""
     by = f"edition {theirs} of the gate" if theirs else "a gate from before editions were told apart"
     return f"it was judged by {by}; now it is edition {EDITION}"
 
 
-def _toolchain(manifest: Manifest) -> str:
-    here = _compiler(manifest.language)
-    return "" if here == manifest.toolchain else f"it was judged as {manifest.toolchain} compiles it; here is {here}"
+def _toolchain(language: str, theirs: str) -> str:
+    here = _compiler(language)
+    return "" if here == theirs else f"it was judged as {theirs} compiles it; here is {here}"
 
 
 @lru_cache(maxsize=2)

@@ -3,9 +3,16 @@
 A task file says `from warpsmith.tasks import Task, Tensor, ...`; importing this package does not import torch.
 """
 
-from warpsmith.core.task import Baseline, Check, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload
-from warpsmith.tasks.load import find_tasks, load_task
-from warpsmith.tasks.precision import intermediate
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warpsmith.core.task import Baseline, Check, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload
+    from warpsmith.tasks.find import find_tasks
+    from warpsmith.tasks.load import load_task
+    from warpsmith.tasks.precision import intermediate
 
 __all__ = [
     "Baseline",
@@ -22,3 +29,12 @@ __all__ = [
     "intermediate",
     "load_task",
 ]
+
+_HOMES = {"find_tasks": "tasks.find", "load_task": "tasks.load", "intermediate": "tasks.precision"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: to find a task file needs none of what loading it needs."""
+    if name in __all__:
+        return getattr(import_module(f"warpsmith.{_HOMES.get(name, 'core.task')}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

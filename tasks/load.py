@@ -1,38 +1,21 @@
-"""Finds the shipped task files and loads one, by name or by path."""
+"""Loads the task of a file, found by name or by path."""
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.find import SHIPPED, digest_of, find_task, read_task
 from warpsmith.tasks.libraries import libraries_for
 from warpsmith.tasks.presence import with_presence
 from warpsmith.tasks.validate import validate
-
-SHIPPED = Path(__file__).resolve().parent
-
-
-class TaskFile(NamedTuple):
-    """A shipped task, not yet loaded."""
-
-    name: str
-    family: str
-    path: Path
-
-
-def find_tasks() -> tuple[TaskFile, ...]:
-    """The shipped task files, `tasks/<family>/<name>.py`, without importing any."""
-    paths = sorted(SHIPPED.glob("*/*.py"))
-    return tuple(TaskFile(path.stem, path.parent.name, path) for path in paths if not path.stem.startswith("_"))
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -45,13 +28,10 @@ def load_task(name_or_path: str | Path) -> Task:
         TaskError: no such task or file, the file raised, defines no task or several, or declares something that does
             not fit together; the message names file, line and remedy.
     """
-    path = _find(str(name_or_path))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path}: cannot be read: {error}.") from error
+    path = find_task(str(name_or_path))
+    text = read_task(path)
     task = _the_one_task(path, text, _execute(path, text))
-    loaded = replace(task, path=str(path), source_digest=_digest(path, text))
+    loaded = replace(task, path=str(path), source_digest=digest_of(path, text))
     if path.is_relative_to(SHIPPED):
         loaded = replace(loaded, baselines=(*task.baselines, *libraries_for(task.name)))
     validate(loaded, text)
@@ -61,28 +41,6 @@ def load_task(name_or_path: str | Path) -> Task:
             f"{path}: defines {task.family}/{task.name}.", remedy="Name the task after its folder and file."
         )
     return loaded
-
-
-def _digest(path: Path, text: str) -> str:
-    """Of the file's text; for a shipped task also of what its family shares, the files whose names begin with `_`."""
-    if not path.is_relative_to(SHIPPED):
-        return digest_text(text)
-    shared = [other.read_text(encoding="utf-8") for other in sorted(path.parent.glob("_[!_]*.py"))]
-    return digest_text("\0".join([text, *shared]))
-
-
-def _find(name_or_path: str) -> Path:
-    if name_or_path.endswith(".py") or "/" in name_or_path:
-        path = Path(name_or_path).expanduser().resolve()
-        if not path.is_file():
-            raise TaskError(f"{name_or_path}: no such task file.", remedy="Give the path of a .py file.")
-        return path
-    shipped = {found.name: found.path for found in find_tasks()}
-    if name_or_path not in shipped:
-        close = difflib.get_close_matches(name_or_path, shipped, n=1)
-        guess = f"Did you mean '{close[0]}'?" if close else f"Shipped tasks: {', '.join(shipped)}."
-        raise TaskError(f"There is no task '{name_or_path}'.", remedy=f"{guess} A path ending in .py works too.")
-    return shipped[name_or_path]
 
 
 def _execute(path: Path, text: str) -> ModuleType:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from warpsmith.core.errors import TaskError
-from warpsmith.tasks.load import SHIPPED, find_tasks
+from warpsmith.tasks.find import SHIPPED, find_tasks
 
 _TASK = SHIPPED / "skeleton" / "_new_task.py"
 _KERNEL = SHIPPED / "skeleton" / "new_task.cu"

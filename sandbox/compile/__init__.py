@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from warpsmith.core.artifact import Artifact
-from warpsmith.core.candidate import TranslationUnit
-from warpsmith.core.kernel_file import TritonUnit
-from warpsmith.core.outcome import CompileFailed
-from warpsmith.sandbox.compile.cache import CompileCache
-from warpsmith.sandbox.compile.jail import CompileLimits
-from warpsmith.sandbox.compile.nvrtc import ARCHITECTURES, compile_cuda
-from warpsmith.sandbox.compile.triton_compile import compile_triton
-from warpsmith.sandbox.jail.levels import Level
+if TYPE_CHECKING:
+    from warpsmith.sandbox.compile.cache import CompileCache
+    from warpsmith.sandbox.compile.jail import CompileLimits
+    from warpsmith.sandbox.compile.nvrtc import ARCHITECTURES, compile_cuda
+    from warpsmith.sandbox.compile.triton_compile import compile_triton
+    from warpsmith.sandbox.compile.unit import Unit, compile_unit
 
 __all__ = ["ARCHITECTURES", "CompileCache", "CompileLimits", "Unit", "compile_cuda", "compile_triton", "compile_unit"]
 
-Unit: TypeAlias = TranslationUnit | TritonUnit
-"""What a candidate compiles from, in either language."""
+_HOMES = {
+    "CompileCache": "cache",
+    "CompileLimits": "jail",
+    "ARCHITECTURES": "nvrtc",
+    "compile_cuda": "nvrtc",
+    "compile_triton": "triton_compile",
+    "Unit": "unit",
+    "compile_unit": "unit",
+}
 
 
-def compile_unit(
-    unit: Unit,
-    arch: str,
-    cache: CompileCache | None = None,
-    limits: CompileLimits | None = None,
-    level: Level | None = None,
-) -> Artifact | CompileFailed:
-    """Compile for `arch` (`sm_90a`) with the unit's own compiler.
-
-    Raises:
-        ToolchainError: the compiler is missing, or cannot compile even an empty kernel.
-        StoreError: the cache cannot be read or written.
-    """
-    if isinstance(unit, TritonUnit):
-        return compile_triton(unit, arch, cache, limits, level)
-    return compile_cuda(unit, arch, cache, limits, level)
+def __getattr__(name: str) -> Any:
+    """Import on first use: to learn which compiler is here needs none of what running it needs."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,8 @@ from warpsmith import app
 from warpsmith.core.errors import DeviceError, LibraryError, SettingsError, TaskError
 from warpsmith.core.outcome import Verified
 from warpsmith.core.quantity import Source
-from warpsmith.kernels_generated.library import SHIPPED, Entry, list_entries, search_path
+from warpsmith.kernels_generated.library import Entry, list_entries
+from warpsmith.kernels_generated.places import SHIPPED, search_path
 from warpsmith.kernels_generated.recertify import disproves, renew, revoke
 from warpsmith.kernels_generated.standing import staleness, task_of
 from warpsmith.store import Incumbent, Store

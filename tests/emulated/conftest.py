@@ -28,7 +28,7 @@ from .executor import Executor
 def nothing_ships(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Kernels that come with warpsmith take no part in what the module's tests load and certify."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warpsmith.kernels_generated.library.SHIPPED", tmp_path_factory.mktemp("nothing"))
+        patch.setattr("warpsmith.kernels_generated.places.SHIPPED", tmp_path_factory.mktemp("nothing"))
         yield
 
 

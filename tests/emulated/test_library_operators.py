@@ -13,11 +13,13 @@ from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.task import Task, Workload
 from warpsmith.kernels_generated import Kernel
 from warpsmith.kernels_generated.dims import needed_keywords
-from warpsmith.kernels_generated.library import SHIPPED, Entry, list_entries
+from warpsmith.kernels_generated.library import Entry, list_entries
+from warpsmith.kernels_generated.places import SHIPPED
 from warpsmith.kernels_generated.standing import staleness, task_of
 from warpsmith.seeds import seeds_for
 from warpsmith.tasks.convert import to_torch
-from warpsmith.tasks.load import find_tasks, load_task
+from warpsmith.tasks.find import find_tasks
+from warpsmith.tasks.load import load_task
 from warpsmith.tasks.sample import make_inputs
 
 from .accepted import accept

@@ -242,7 +242,7 @@ def test_what_is_not_there_or_not_to_be_trusted_is_not_served(library: Path, tmp
 def test_where_another_kernel_serves_the_refused_one_is_warned_of(
     library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warpsmith.kernels_generated.library.SHIPPED", library)
+    monkeypatch.setattr("warpsmith.kernels_generated.places.SHIPPED", library)
     edited(library, tmp_path)
     with pytest.warns(RefusedKernelWarning, match=r"another kernel.*was changed after it was accepted"):
         assert load("w4a16_gemm", library=tmp_path).task.name == "w4a16_gemm"

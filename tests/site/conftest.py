@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.site.chromium import chromium
 from tests.site.recorded import record
-from warpsmith.kernels_generated.library import list_entries
+from warpsmith.kernels_generated.shelf import read_shelf
 from warpsmith.leaderboard.site import write_site
 from warpsmith.store import Store
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +24,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     with Store.open(folder / "store.sqlite") as store:
         record(store, folder / "library")
-        listing = list_entries(folder / "library")
-        write_site(folder / "pages", listing.entries, listing.refused, store)
+        write_site(folder / "pages", read_shelf([folder / "library"], folder / "cache"), store)
     return folder / "pages"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    with chromium() as driver:
+        yield driver

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.events import Evaluated, Proposed, RunStarted
-from warpsmith.core.protocols import Evaluation
+from warpsmith.core.protocols import Circumstances, Evaluation
 from warpsmith.kernels_generated.accept import write_kernel
 from warpsmith.kernels_generated.manifest import Ancestor, Lineage
+from warpsmith.sandbox.edition import EDITION
 from warpsmith.store import Store
 from warpsmith.store.recording import read_recording
 from warpsmith.tasks.load import load_task
@@ -43,4 +44,5 @@ def _write(store: Store, library: Path, started: RunStarted, of: Proposed, evalu
         ancestors=(Ancestor(candidate=of.candidate, change=of.idea, by=of.by),),
     )
     created = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    return write_kernel(library, candidate, evaluation, task=load_task(started.task), lineage=lineage, created=created)
+    judged = evaluation.model_copy(update={"circumstances": Circumstances(gate=EDITION)})
+    return write_kernel(library, candidate, judged, task=load_task(started.task), lineage=lineage, created=created)

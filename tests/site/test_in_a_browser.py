@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.required import skip_or_fail
+from tests.site.chromium import errors, open_page, wait_for_the_script
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -18,36 +15,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-def missing() -> str:
-    """What these tests lack here; empty where they can run."""
-    if find_spec("selenium") is None or find_spec("axe_core_python") is None:
-        return "selenium and axe-core-python are not installed: pip install -e .[dev]"
-    for program in ("chromium", "chromedriver"):
-        if shutil.which(program) is None:
-            return f"{program} is not in PATH"
-    return ""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    """Chromium without a window; skipped where it is missing, unless WARPSMITH_REQUIRE lists `browser`."""
-    if why := missing():
-        skip_or_fail("browser", why)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
 def kinds(site: Path) -> list[Path]:
     """One page of each kind."""
-    places = ("index.html", "compare.html", "tasks/*.html", "kernels/906a34ab3aea.html", "runs/*.html", "runs/*/*.html")
+    places = (
+        *("index.html", "compare.html", "tasks/*.html", "kernels/906a34ab3aea.html", "runs/2*.html", "runs/*/*.html"),
+        *("compare/*.html", "runs/index.html"),
+    )
     return [sorted(site.glob(place))[0] for place in places]
 
 
@@ -62,24 +35,24 @@ def cells(browser: Chrome, column: int) -> list[str]:
     return rows
 
 
-def open_page(browser: Chrome, page: Path, fragment: str = "") -> None:
-    browser.get("about:blank")
-    browser.get(page.as_uri() + fragment)
-    wait_for_the_script(browser)
-
-
-def wait_for_the_script(browser: Chrome) -> None:
-    """The page's script has run once the button for the theme is shown."""
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(browser, 20).until(lambda it: it.find_element("id", "theme").is_displayed())
-
-
 def test_no_page_writes_an_error_to_the_console(browser: Chrome, site: Path) -> None:
-    browser.get_log("browser")  # type: ignore[no-untyped-call]
+    errors(browser)
     for page in kinds(site):
-        open_page(browser, page)
-        assert browser.get_log("browser") == [], page  # type: ignore[no-untyped-call]
+        open_page(browser, page.as_uri())
+        assert errors(browser) == [], page
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_its_window(browser: Chrome, site: Path, width: int) -> None:
+    try:
+        for page in kinds(site):
+            device = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+            open_page(browser, page.as_uri())
+            wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert browser.execute_script(wide) <= 0, page
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -87,7 +60,7 @@ def test_axe_finds_nothing(browser: Chrome, site: Path, theme: str) -> None:
     from axe_core_python.selenium import Axe
 
     for page in kinds(site):
-        open_page(browser, page)
+        open_page(browser, page.as_uri())
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
         found: dict[str, Any] = Axe().run(browser)
         said = [(it["id"], [node["html"][:120] for node in it["nodes"][:2]]) for it in found["violations"]]
@@ -97,7 +70,7 @@ def test_axe_finds_nothing(browser: Chrome, site: Path, theme: str) -> None:
 def test_a_table_is_sorted_by_its_headers_with_the_keyboard(browser: Chrome, site: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    open_page(browser, kinds(site)[2])
+    open_page(browser, kinds(site)[2].as_uri())
     assert cells(browser, 0) == ["1", "2", "3", "4", "5", "6"]
     head = browser.find_element("css selector", "th[data-sort] button")
     head.send_keys(Keys.ENTER)
@@ -108,7 +81,7 @@ def test_a_table_is_sorted_by_its_headers_with_the_keyboard(browser: Chrome, sit
 
 def test_a_filter_hides_rows_and_stands_in_the_address(browser: Chrome, site: Path) -> None:
     page = kinds(site)[2]
-    open_page(browser, page)
+    open_page(browser, page.as_uri())
     browser.find_element("name", "text").send_keys("seed")
     assert cells(browser, 4) == ["seed"]
     assert browser.current_url.endswith("#text=seed")
@@ -121,15 +94,30 @@ def test_a_filter_hides_rows_and_stands_in_the_address(browser: Chrome, site: Pa
 
 
 def test_two_kernels_are_compared_by_workload(browser: Chrome, site: Path) -> None:
-    open_page(browser, site / "compare.html", "#a=906a34ab3aea&b=263d7fb9ac69")
-    rows = browser.find_elements("css selector", "#compare tbody tr")
-    assert len(rows) == 5
-    assert all(float(row.find_elements("tag name", "td")[3].text.rstrip("x")) < 1 for row in rows)
-    assert "modelled" in browser.find_element("css selector", "#compare output").text
+    page = kinds(site)[6].as_uri()
+    open_page(browser, f"{page}#a=906a34ab3aea&b=263d7fb9ac69")
+    table = {row[0]: row[1:] for row in compared(browser)}
+    assert ["906a34ab3aea", "263d7fb9ac69", ""] == table["Kernel"]
+    times = [row for name, row in table.items() if name.endswith(", us")]
+    assert 5 == len(times)
+    assert all(float(row[2].rstrip("x")) < 1 for row in times)
+    assert "modelled. The first is the faster one at 5 of 5" in browser.find_element("css selector", "output").text
+    browser.find_element("id", "swap").click()
+    assert ["Kernel", "263d7fb9ac69", "906a34ab3aea", ""] == compared(browser)[0]
+    assert browser.current_url.endswith("#a=263d7fb9ac69&b=906a34ab3aea")
+
+
+def compared(browser: Chrome) -> list[list[str]]:
+    """Cells of the comparison's rows."""
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('#compare tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+    assert isinstance(rows, list)
+    return rows
 
 
 def test_the_theme_can_be_turned_and_is_kept(browser: Chrome, site: Path) -> None:
-    open_page(browser, site / "index.html")
+    open_page(browser, (site / "index.html").as_uri())
     ground = "return getComputedStyle(document.body).backgroundColor"
     before = browser.execute_script(ground)
     browser.find_element("id", "theme").click()
@@ -143,7 +131,7 @@ def test_the_theme_can_be_turned_and_is_kept(browser: Chrome, site: Path) -> Non
 def test_the_first_tab_offers_to_skip_to_the_content(browser: Chrome, site: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    open_page(browser, site / "index.html")
+    open_page(browser, (site / "index.html").as_uri())
     browser.find_element("tag name", "body").send_keys(Keys.TAB)
     assert browser.switch_to.active_element.text == "Skip to content"
 
@@ -152,6 +140,6 @@ def test_a_hostile_kernel_text_runs_no_script(browser: Chrome, site: Path, tmp_p
     page = tmp_path / "evil.html"
     text = kinds(site)[3].read_text(encoding="utf-8")
     page.write_text(text.replace("</main>", "<script>document.title = 'owned'</script></main>"), encoding="utf-8")
-    open_page(browser, page)
+    open_page(browser, page.as_uri())
     assert browser.title != "owned"
-    assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))  # type: ignore[no-untyped-call]
+    assert any("Content Security Policy" in said for said in errors(browser))

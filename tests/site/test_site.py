@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from tests.site.recorded import record
 from warpsmith.cli.program import run
 from warpsmith.core.errors import LibraryError, StoreError
 from warpsmith.core.events import RunStarted
-from warpsmith.kernels_generated.library import list_entries
+from warpsmith.kernels_generated.shelf import Shelf, read_shelf
 from warpsmith.leaderboard import make_boards
 from warpsmith.leaderboard.site import charts, write_site
 from warpsmith.leaderboard.site.brief import read_briefly
-from warpsmith.leaderboard.site.pages import MOST_BYTES, Pages
-from warpsmith.leaderboard.site.source import difference
+from warpsmith.leaderboard.site.pages import MOST_BYTES, Pages, bounded
+from warpsmith.leaderboard.site.source import annotated, difference
 from warpsmith.leaderboard.site.trail import follow
 from warpsmith.leaderboard.text import COLUMNS, as_csv, as_markdown
 from warpsmith.store import Store
@@ -73,7 +74,7 @@ def test_a_kernels_page_shows_hot_lines_its_evidence_and_what_changed(site: Path
 
 
 def test_a_runs_page_shows_each_candidate_with_its_outcome_and_links_to_what_was_said(site: Path) -> None:
-    (page,) = (site / "runs").glob("*.html")
+    (page,) = (site / "runs").glob("2*.html")
     text = page.read_text(encoding="utf-8")
     assert text.count("<strong>Round") == 7
     assert "CompileFailed" in text
@@ -83,14 +84,13 @@ def test_a_runs_page_shows_each_candidate_with_its_outcome_and_links_to_what_was
 
 
 def test_a_script_in_a_kernel_a_reply_or_a_name_stays_text(tmp_path: Path) -> None:
-    pages = Pages(tmp_path)
     evil = "</pre><script>alert(1)</script>"
     with Store.open(tmp_path / "store.sqlite") as store:
         name, _ = record(store, tmp_path / "library")
         trail = follow(read_briefly(store.each_payload(name)))
     assert trail
-    pages.write("call.html.j2", "call.html", trail=trail, call=trail.calls[0], prompt=evil, reply=evil)
-    text = (tmp_path / "call.html").read_text(encoding="utf-8")
+    view = {"trail": trail, "call": trail.calls[0], "prompt": bounded(evil), "reply": bounded(evil)}
+    text = Pages().render("call.html.j2", "call.html", **view)
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(1)") == 2
 
@@ -107,27 +107,48 @@ def test_the_policy_allows_no_script_but_the_sites_own(site: Path) -> None:
     assert "unsafe-inline" not in text
 
 
-def test_a_run_named_like_a_path_writes_nothing_outside_the_site(tmp_path: Path) -> None:
+def test_a_run_named_like_a_path_writes_nothing_outside_the_site(
+    tmp_path: Path, open_store: Callable[[Path], Store]
+) -> None:
+    store = open_store(tmp_path / "store.sqlite")
+    name, _ = record(store, tmp_path / "library")
+    evil = "../../evil"
+    for at, event in enumerate(store.events(name)):
+        renamed = event.model_copy(update={"run": evil}) if isinstance(event, RunStarted) else event
+        store.append(evil, renamed, at=at)
     with pytest.raises(LibraryError, match="outside"):
-        Pages(tmp_path / "site").write("call.html.j2", "../../evil.html")
-    assert not (tmp_path.parent / "evil.html").exists()
+        write_site(tmp_path / "a" / "site", Shelf(), store)
+    assert not (tmp_path / "evil.html").exists()
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "<", "\n", "\u00e9", "\U0001f525"])
+def test_a_text_of_any_length_fits_a_page_and_says_what_is_left_out(letter: str) -> None:
+    kept = bounded(letter * 1_000_000)
+    assert len(kept.encode()) <= MOST_BYTES * 2 // 5 + 200
+    assert "characters more are in the store" in kept
+    assert bounded("short <b>") == "short &lt;b&gt;"
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "<\n" * 100_000, ('"&' * 300 + "\n") * 5000])
+def test_a_kernel_of_any_length_fits_a_page(text: str) -> None:
+    assert len(annotated(text, None).encode()) + len(difference("", text).encode()) <= MOST_BYTES - 60_000
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LibraryError, match=r"cannot be written"):
-        write_site(tmp_path / "file", (), (), None)
+        write_site(tmp_path / "file", Shelf(), None)
 
 
 def test_an_empty_library_has_a_site_that_says_so(tmp_path: Path) -> None:
-    write_site(tmp_path, (), (), None)
+    write_site(tmp_path, Shelf(), None)
     assert "No accepted kernels yet" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_run_without_a_kernel_counts_as_a_failure(tmp_path: Path, open_store: Callable[[Path], Store]) -> None:
     store = open_store(tmp_path / "store.sqlite")
     record(store, tmp_path / "library")
-    write_site(tmp_path / "pages", (), (), store)
+    write_site(tmp_path / "pages", Shelf(), store)
     text = (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")
     assert "Tried and not won yet: spconv_forward on h200" in text
     assert "0 of 1 tasks are faster" in text
@@ -153,10 +174,10 @@ def test_a_damaged_event_is_named() -> None:
 
 
 def test_a_difference_marks_added_and_removed_lines() -> None:
-    kinds = [(line.kind, line.text) for line in difference("a\nb\nc\n", "a\nx\nc\n")]
-    assert ("removed", "b") in kinds
-    assert ("added", "x") in kinds
-    assert difference("same\n", "same\n") == ()
+    changed = difference("a\nb\nc\n", "a\n<x>\nc\n")
+    assert '<tr class="removed"><td class="n">−</td><td>b</td></tr>' in changed
+    assert '<tr class="added"><td class="n">+</td><td>&lt;x&gt;</td></tr>' in changed
+    assert difference("same\n", "same\n") == ""
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1000.0), (40.0, 300.0), (5.0, 6.0)])
@@ -169,7 +190,7 @@ def test_a_logarithmic_axis_has_ticks_inside_its_range(low: float, high: float) 
 
 def test_comma_separated_values_read_back(tmp_path: Path, open_store: Callable[[Path], Store]) -> None:
     record(open_store(tmp_path / "store.sqlite"), tmp_path / "library")
-    boards = make_boards(list_entries(tmp_path / "library").entries)
+    boards = make_boards(read_shelf([tmp_path / "library"], tmp_path / "cache").kernels)
     rows = list(csv.DictReader(io.StringIO(as_csv(boards))))
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == 6 * 5
@@ -179,8 +200,8 @@ def test_comma_separated_values_read_back(tmp_path: Path, open_store: Callable[[
 
 def test_markdown_has_a_row_a_kernel_and_escapes_bars(tmp_path: Path, open_store: Callable[[Path], Store]) -> None:
     record(open_store(tmp_path / "store.sqlite"), tmp_path / "library")
-    (board,) = make_boards(list_entries(tmp_path / "library").entries)
-    odd = board.model_copy(update={"places": (board.places[0].model_copy(update={"by": "a|b"}),)})
+    (board,) = make_boards(read_shelf([tmp_path / "library"], tmp_path / "cache").kernels)
+    odd = replace(board, places=(replace(board.best, coder="a|b"),))
     assert as_markdown([board]).count("\n| ") == 2 + 6
     assert "a\\|b" in as_markdown([odd])
 

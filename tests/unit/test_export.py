@@ -17,8 +17,8 @@ from tests.unit.exported import SHIPPED, consumer
 from warpsmith.cli.program import run
 from warpsmith.core.events import Confirmed, Evaluated, RunSettings, RunStarted
 from warpsmith.core.outcome import Stage, Wrong
-from warpsmith.kernels_generated.library import SHIPPED as SHIPPED_LIBRARY
 from warpsmith.kernels_generated.library import read_entry
+from warpsmith.kernels_generated.places import SHIPPED as SHIPPED_LIBRARY
 from warpsmith.store import Store
 from warpsmith.tasks import load_task
 from warpsmith.tasks.convert import from_torch, to_torch

@@ -20,8 +20,10 @@ from warpsmith.core.protocols import Circumstances, Evaluation
 from warpsmith.core.quantity import Bound, Duration, Source
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import write_kernel
-from warpsmith.kernels_generated.library import best_entries, list_entries, read_entry, search_path
+from warpsmith.kernels_generated.library import best_entries, list_entries, read_entry
 from warpsmith.kernels_generated.manifest import Ancestor, Lineage
+from warpsmith.kernels_generated.places import search_path
+from warpsmith.kernels_generated.summary import summary_of
 from warpsmith.leaderboard import make_boards
 from warpsmith.tasks.load import load_task
 
@@ -288,19 +290,17 @@ def test_the_best_kernel_is_the_one_nearest_the_bound_of_its_kind(tmp_path: Path
 
 
 def test_boards_never_mix_sources_or_targets_and_rank_by_fraction(tmp_path: Path, task: Task) -> None:
-    accept(tmp_path, task, candidate("// slow\n"), 8.0)
+    slow = accept(tmp_path, task, candidate("// slow\n"), 8.0)
     fast = accept(tmp_path, task, candidate("// fast\n"), 4.0)
     accept(tmp_path, task, candidate("// fast\n"), 3.0, source=Source.MEASURED)
     accept(tmp_path, task, candidate("// fast\n"), 3.0, target="a100")
-    entries = list_entries(tmp_path).entries
-    boards = make_boards([*entries, *entries])
+    kernels = [summary_of(entry) for entry in list_entries(tmp_path).entries]
+    boards = make_boards([*kernels, *kernels])
     assert [("a100", "modelled", 1), ("h200", "measured", 1), ("h200", "modelled", 2)] == [
-        (board.target, board.source.value, len(board.places)) for board in boards
+        (board.target, board.source, len(board.places)) for board in boards
     ]
-    assert [(1, 0.5, str(fast)), (2, 0.25)] == [
-        (boards[2].places[0].rank, boards[2].places[0].fraction, boards[2].places[0].path),
-        (boards[2].places[1].rank, boards[2].places[1].fraction),
-    ]
+    assert [(0.5, fast), (0.25, slow)] == [(place.fraction, place.folder) for place in boards[2].places]
+    assert [1, 2] == [place["rank"] for place in boards[2].to_json()["places"]]
 
 
 def test_a_manifest_keeps_the_moment_it_was_made(tmp_path: Path, task: Task) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warpsmith.kernels_generated.library import SHIPPED, list_entries
+from warpsmith.kernels_generated.library import list_entries
+from warpsmith.kernels_generated.places import SHIPPED
 from warpsmith.leaderboard.results import results_page
 from warpsmith.tasks import find_tasks, load_task
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from warpsmith.core.errors import TaskError
-from warpsmith.tasks.load import find_tasks, load_task
+from warpsmith.tasks.find import find_tasks
+from warpsmith.tasks.load import load_task
 
 GOOD = """
 import torch

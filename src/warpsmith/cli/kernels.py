@@ -28,7 +28,8 @@ def find_kernel(choice: str, library: Path) -> tuple[Path, dict[str, int] | None
 
 
 def _by_digest(digits: str, library: Path) -> tuple[Path, dict[str, int] | None]:
-    from warpsmith.kernels_generated.library import list_entries, search_path
+    from warpsmith.kernels_generated.library import list_entries
+    from warpsmith.kernels_generated.places import search_path
 
     found = [
         entry

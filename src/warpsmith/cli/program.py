@@ -19,6 +19,7 @@ from warpsmith.cli.commands import (
     replay,
     resume,
     runs,
+    serve,
     store,
     tasks,
     verify,
@@ -48,6 +49,7 @@ program.add_typer(library.program, name="library")
 program.command("import")(import_.import_)
 program.command("export")(export.export)
 program.command("leaderboard")(leaderboard.leaderboard)
+program.command("serve")(serve.serve)
 program.command("doctor")(doctor.doctor)
 
 

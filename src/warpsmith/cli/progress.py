@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import geometric_mean
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,10 +25,12 @@ from warpsmith.core.events import (
     Judged,
     Proposed,
     RunFinished,
+    RunSettings,
     RunStarted,
     StopReason,
 )
 from warpsmith.core.outcome import Verified
+from warpsmith.core.spending import STAGES, Spending, said
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,17 +45,19 @@ _SHOWN_ROUNDS = 20
 class Progress:
     """Shows a run's events; remembers what a message about an interruption needs."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = monotonic) -> None:
         self.console = console
         self.run = ""
         self.reason: StopReason | None = None
         self._title = ""
-        self._tokens, self._spent = 0, ""
-        self._dollars: float | None = 0.0
+        self._spending = Spending()
+        self._settings: RunSettings | None = None
         self._rows: list[_Row] = []
-        self._limits: dict[str, float] = {}
-        self._evaluations, self._best, self._stage = 0, "", "starts"
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._best, self._stage, self._heard_at = "", "starts", clock()
+        self._clock = clock
+        # Drawn anew every second, so that minutes go on between two events.
+        live = Live(console=console, refresh_per_second=1, get_renderable=self._shown)
+        self._live = live if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -67,28 +73,32 @@ class Progress:
     def observe(self, event: Event) -> None:
         """Take in one event and show it."""
         line = self._take(event)
-        self._stage = _STAGES.get(event.kind, self._stage)
+        self._stage, self._heard_at = STAGES[event.kind], self._clock()
         if self._live:
-            self._live.update(Group(self._table(), Text(self._state(), style="dim")), refresh=True)
+            self._live.refresh()
         elif line:
             self.console.print(line, markup=False, emoji=False)
+
+    def _shown(self) -> Group:
+        return Group(self._table(), Text(self._state(), style="dim"))
 
     def _take(self, event: Event) -> str:
         """Update the rows; return the plain line for a pipe."""
         match event:
             case RunStarted():
                 self.run = event.run
-                self._limits = event.settings.budget.model_dump(exclude_none=True) | {"rounds": event.settings.rounds}
+                self._settings = event.settings
                 self._title = f"run {event.run}: {event.task} on {event.target}, {event.device}, {event.settings.coder}"
                 return self._title
             case Chosen():
                 return ""
             case Called():
-                self._spend(event)
-                return f"  {_call(event)}; {self._spent}"
+                self._spending.called(event)
+                return f"  {_call(event)}; so far {self._so_far()}"
             case Abandoned():
                 return f"round {event.round}: no candidate: {event.reason}"
             case Proposed():
+                self._spending.proposed(event)
                 self._rows.append(_Row(event.round, event.idea, event.candidate))
                 return f"round {event.round}: {event.idea}"
             case Evaluated():
@@ -105,18 +115,16 @@ class Progress:
                 self.reason = event.reason
                 return f"run {self.run} ended: {event.reason.value}. {event.detail}".rstrip()
 
-    def _spend(self, call: Called) -> None:
-        """Keep the sum of what calls cost, as far as their prices are known."""
-        self._tokens += call.usage.total
-        self._dollars = None if call.dollars is None or self._dollars is None else self._dollars + call.dollars
-        cost = "price unknown" if self._dollars is None else f"${self._dollars:.4f}"
-        self._spent = f"so far {self._tokens} tokens, {cost}"
+    def _so_far(self) -> str:
+        """What calls cost, as far as their prices are known."""
+        dollars = self._spending.dollars
+        return f"{self._spending.tokens} tokens, {'price unknown' if dollars is None else f'${dollars:.4f}'}"
 
     def _evaluated(self, evaluation: Evaluation) -> str:
         mine = [row for row in self._rows if row.candidate == evaluation.candidate]
         row = mine[-1] if mine else _Row(0, "")
         row.outcome, row.detail = evaluation.outcome.kind, _detail(evaluation)
-        self._evaluations += 1
+        self._spending.evaluated(evaluation.candidate, sum(stage.seconds for stage in evaluation.stages))
         if evaluation.profile is not None and isinstance(evaluation.outcome, Verified):
             row.time = geometric_mean([item.duration.us for item in evaluation.profile.workloads])
             timed = [it for it in self._rows if it.time]
@@ -125,8 +133,7 @@ class Progress:
         return f"  {row.outcome}: {row.detail}"
 
     def _table(self) -> Table:
-        title = f"{self._title}; {self._spent}" if self._spent else self._title
-        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table = Table(title=escape(self._title), title_justify="left", box=None, pad_edge=False)
         table.add_column("round", justify="right")
         table.add_column("change", overflow="ellipsis", no_wrap=True)
         table.add_column("outcome")
@@ -138,26 +145,13 @@ class Progress:
         return table
 
     def _state(self) -> str:
-        """Best so far, what is spent of each limit, and what is being done."""
-        rounds = max((row.round for row in self._rows), default=0)
-        spent = {"rounds": rounds, "evaluations": self._evaluations, "tokens": self._tokens, "dollars": self._dollars}
-        of = [
-            f"{name}: {'unknown' if spent[name] is None else f'{spent[name]:g}'} of {limit:g}"
-            for name, limit in self._limits.items()
-            if name in spent
-        ]
-        return "; ".join([f"best so far: {self._best or 'nothing verified'}", *of, f"now: {self._stage}"])
-
-
-_STAGES = {
-    "Chosen": "the Coder writes",
-    "Proposed": "the gate evaluates",
-    "Evaluated": "the Judge reads",
-    "Judged": "the next round is chosen",
-    "Confirmed": "the best is accepted or not",
-    "RunFinished": "ended",
-}
-"""Event -> what follows it."""
+        """Best so far, what is being done, and what is spent of each limit."""
+        best = f"best so far: {self._best or 'nothing verified'}"
+        if self._settings is None:
+            return best
+        working = 0.0 if self.reason else self._clock() - self._heard_at
+        uses = [said(use) for use in self._spending.uses(self._settings, working)]
+        return "\n".join([f"{best}; now: {self._stage}", "; ".join(uses)])
 
 
 class _Row:

@@ -14,8 +14,9 @@ from warpsmith.core.kernel_file import KernelFile, parse_kernel_file
 from warpsmith.core.outcome import Verified
 from warpsmith.core.task import Task, Workload
 from warpsmith.kernels_generated.accept import make_manifest
-from warpsmith.kernels_generated.library import KERNEL_FILES, Entry, list_entries, read_entry, search_path
+from warpsmith.kernels_generated.library import Entry, list_entries, read_entry
 from warpsmith.kernels_generated.manifest import Lineage, Manifest
+from warpsmith.kernels_generated.places import KERNEL_FILES, search_path
 from warpsmith.kernels_generated.standing import REJUDGE, staleness, task_of
 from warpsmith.store import Store
 

@@ -2,85 +2,65 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel
-
-from warpsmith.core.quantity import Source
-from warpsmith.kernels_generated.library import Entry
-from warpsmith.kernels_generated.manifest import WorkloadFigures
+from warpsmith.kernels_generated.summary import Summary, Timed
 
 
-class Timing(BaseModel, frozen=True, extra="forbid"):
-    """A kernel at one bench workload."""
-
-    workload: str
-    time_us: float
-    bound_us: float
-    fraction: float
-
-
-class Place(BaseModel, frozen=True, extra="forbid"):
-    """One kernel on a board."""
-
-    rank: int
-    kernel: str
-    """Its digest."""
-    fraction: float
-    """Geometric mean over workloads of bound over time."""
-    workloads: tuple[Timing, ...]
-    baselines: dict[str, float]
-    """Library a user would pick -> its time over this kernel's, geometric mean; empty where none was timed."""
-    speedup_over_seed: float | None
-    by: str
-    """Coder that proposed it."""
-    created: str
-    path: str
-
-
-class Board(BaseModel, frozen=True, extra="forbid"):
+@dataclass(frozen=True, slots=True)
+class Board:
     """Kernels that may be compared: one task text, one target, one source of times."""
 
     task: str
     task_digest: str
     target: str
-    source: Source
-    places: tuple[Place, ...]
+    source: str
+    """Of its times: `measured` or `modelled`."""
+    places: tuple[Summary, ...]
+    """The best first; never empty."""
+
+    @property
+    def best(self) -> Summary:
+        return self.places[0]
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Every library that one of its kernels was timed beside."""
+        return tuple(sorted({name for place in self.places for name in place.baselines}))
+
+    def to_json(self) -> dict[str, Any]:
+        """As `warpsmith leaderboard --json` prints it."""
+        about = {name: getattr(self, name) for name in ("task", "task_digest", "target", "source")}
+        return {**about, "places": [_place(rank, kernel) for rank, kernel in enumerate(self.places, 1)]}
 
 
-def make_boards(entries: Iterable[Entry]) -> tuple[Board, ...]:
+def make_boards(kernels: Iterable[Summary]) -> tuple[Board, ...]:
     """Sort kernels into boards, best first. Measured and modelled times never share one."""
-    groups: dict[tuple[str, str, str, Source], dict[str, Entry]] = {}
-    for entry in entries:
-        manifest = entry.manifest
-        key = (manifest.task, manifest.target, manifest.task_digest, manifest.source)
-        groups.setdefault(key, {}).setdefault(entry.digest, entry)
+    groups: dict[tuple[str, str, str, str], dict[str, Summary]] = defaultdict(dict)
+    for kernel in kernels:
+        groups[kernel.task, kernel.target, kernel.task_digest, kernel.source].setdefault(kernel.kernel, kernel)
     return tuple(
-        Board(task=task, target=target, task_digest=digest, source=source, places=_places(groups[key].values()))
-        for key in sorted(groups)
-        for task, target, digest, source in (key,)
+        Board(task, digest, target, source, tuple(sorted(group.values(), key=lambda it: it.slowness)))
+        for (task, target, digest, source), group in sorted(groups.items())
     )
 
 
-def _places(entries: Iterable[Entry]) -> tuple[Place, ...]:
-    ranked = sorted(entries, key=lambda entry: (-entry.manifest.fraction, entry.digest))
-    return tuple(_place(rank, entry) for rank, entry in enumerate(ranked, 1))
+def _place(rank: int, kernel: Summary) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "kernel": kernel.kernel,
+        "fraction": kernel.fraction,
+        "workloads": [_timing(item) for item in kernel.timings],
+        "baselines": kernel.baselines,
+        "speedup_over_seed": kernel.speedup_over_seed,
+        "by": kernel.coder,
+        "created": kernel.created,
+        "path": str(kernel.folder),
+    }
 
 
-def _place(rank: int, entry: Entry) -> Place:
-    manifest = entry.manifest
-    return Place(
-        rank=rank,
-        kernel=entry.digest,
-        fraction=manifest.fraction,
-        workloads=tuple(_timing(item) for item in manifest.workloads),
-        baselines=manifest.baselines,
-        speedup_over_seed=manifest.speedup_over_seed,
-        by=manifest.lineage.coder,
-        created=manifest.created.isoformat(),
-        path=str(entry.folder),
-    )
-
-
-def _timing(item: WorkloadFigures) -> Timing:
-    return Timing(workload=item.workload, time_us=item.time_us, bound_us=item.bound_us, fraction=item.fraction)
+def _timing(item: Timed) -> dict[str, Any]:
+    return {**item._asdict(), "fraction": item.fraction}

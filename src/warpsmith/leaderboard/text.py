@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterable
 
-from warpsmith.leaderboard.board import Board, Place
+from warpsmith.kernels_generated.summary import Summary
+from warpsmith.leaderboard.board import Board
 
 COLUMNS = (
     *("task", "task_digest", "target", "source", "rank", "kernel", "by", "created"),
@@ -21,10 +22,10 @@ def as_csv(boards: Iterable[Board]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for board in boards:
-        for place in board.places:
-            about = (board.task, board.task_digest, board.target, board.source.value)
-            kernel = (place.rank, place.kernel, place.by, place.created)
-            for item in place.workloads:
+        about = (board.task, board.task_digest, board.target, board.source)
+        for rank, place in enumerate(board.places, 1):
+            kernel = (rank, place.kernel, place.coder, place.created)
+            for item in place.timings:
                 writer.writerow((*about, *kernel, item.workload, item.time_us, item.bound_us, item.fraction))
     return out.getvalue()
 
@@ -35,16 +36,17 @@ def as_markdown(boards: Iterable[Board]) -> str:
 
 
 def _section(board: Board) -> str:
-    libraries = sorted({name for place in board.places for name in place.baselines})
+    libraries = board.baselines
     titles = ["#", "kernel", "of bound", *(f"over {name}" for name in libraries), "by", "over naive seed"]
-    rows = [_row(titles), _row(["---"] * len(titles)), *(_row(_cells(place, libraries)) for place in board.places)]
-    return f"## {board.task} on {board.target}, times {board.source.value}\n\n" + "\n".join(rows) + "\n"
+    ranked = (_row(_cells(rank, place, libraries)) for rank, place in enumerate(board.places, 1))
+    rows = [_row(titles), _row(["---"] * len(titles)), *ranked]
+    return f"## {board.task} on {board.target}, times {board.source}\n\n" + "\n".join(rows) + "\n"
 
 
-def _cells(place: Place, libraries: list[str]) -> list[str]:
+def _cells(rank: int, place: Summary, libraries: tuple[str, ...]) -> list[str]:
     ratios = [_ratio(place.baselines.get(name)) for name in libraries]
     kernel = f"`{place.kernel[:12]}`"
-    return [str(place.rank), kernel, f"{place.fraction:.1%}", *ratios, place.by, _ratio(place.speedup_over_seed)]
+    return [str(rank), kernel, f"{place.fraction:.1%}", *ratios, place.coder, _ratio(place.speedup_over_seed)]
 
 
 def _ratio(value: float | None) -> str:

@@ -15,7 +15,8 @@ from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.outcome import CompileFailed, Outcome
 from warpsmith.core.task import Task
 from warpsmith.gpus import architecture_of, why_unknown
-from warpsmith.kernels_generated.library import SHIPPED, list_entries
+from warpsmith.kernels_generated.library import list_entries
+from warpsmith.kernels_generated.places import SHIPPED
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.device.baselines import Baselines
 from warpsmith.sandbox.device.launcher import DeviceLauncher
@@ -28,7 +29,7 @@ from warpsmith.sandbox.emulator.jailed import jailed_vm
 from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.seeds import seeds_for
 from warpsmith.tasks import load_task
-from warpsmith.tasks.load import find_tasks
+from warpsmith.tasks.find import find_tasks
 
 SEED = 20260
 """Of all inputs: both sides see the same, and a later run repeats them."""

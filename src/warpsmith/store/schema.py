@@ -8,7 +8,7 @@ from types import MappingProxyType
 APPLICATION_ID = 0x77736D74
 """`wsmt`: marks a SQLite file as a warpsmith store (SQLite's file format, section 1.3.16)."""
 
-VERSION = 2
+VERSION = 3
 """Kept in SQLite's `user_version`."""
 
 FIRST = """
@@ -52,6 +52,17 @@ STEPS: Mapping[int, str] = MappingProxyType(
         0: FIRST,
         # Listing runs counts events and looks at their times: without reading every payload on the way.
         1: "CREATE INDEX events_listed ON events (run, seq, kind, recorded_at)",
+        # Pages about runs need outcomes and times of evaluations: without reading the counters of every source line.
+        # An event from before has no brief, and is read whole until `store compact` writes one.
+        2: """
+        CREATE TABLE briefs (
+            run TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            payload TEXT NOT NULL,
+            PRIMARY KEY (run, seq),
+            FOREIGN KEY (run, seq) REFERENCES events (run, seq)
+        ) STRICT, WITHOUT ROWID
+        """,
     }
 )
 """Version -> statements that make the next one of it; version 0 is an empty file."""

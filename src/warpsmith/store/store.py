@@ -15,6 +15,7 @@ from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import StoreError
 from warpsmith.core.events import EVENT, Accepted, Called, Confirmed, Evaluated, Event, RunFinished, RunStarted
 from warpsmith.core.quantity import Source
+from warpsmith.store.briefs import BRIEFLY, UNBRIEFED, brief_of
 from warpsmith.store.database import SALVAGE, complaints_of, connect, transaction, unsynced
 from warpsmith.store.incumbents import Incumbent
 from warpsmith.store.runs import SUMMARIES, StoredRun
@@ -71,6 +72,8 @@ class Store:
                 "INSERT INTO events (run, seq, kind, payload) VALUES (?, ?, ?, ?)",
                 (run, at, event.kind, event.model_dump_json()),
             )
+            if brief := brief_of(event):
+                self._connection.execute("INSERT INTO briefs VALUES (?, ?, ?)", (run, at, brief))
 
     def _enter_run(self, run: str, event: RunStarted) -> None:
         self._connection.execute(
@@ -104,12 +107,40 @@ class Store:
         Raises:
             StoreError: an event is missing.
         """
+        query = "SELECT seq, payload FROM events WHERE run = ? AND seq >= ? ORDER BY seq"
+        return self._in_order(run, 0, query)
+
+    def each_brief(self, run: str, since: int = 0) -> Iterator[str]:
+        """The same from event `since` on, evaluations without their counters where the store has them so.
+
+        Raises:
+            StoreError: an event is missing.
+        """
+        return self._in_order(run, since, BRIEFLY)
+
+    def _in_order(self, run: str, since: int, query: str) -> Iterator[str]:
         with self._guarded():
-            rows = self._connection.execute("SELECT seq, payload FROM events WHERE run = ? ORDER BY seq", (run,))
-            for expected, (seq, payload) in enumerate(rows):
+            rows = self._connection.execute(query, (run, since))
+            for expected, (seq, payload) in enumerate(rows, since):
                 if seq != expected:
                     raise StoreError(f"run {run} in {self.path} lacks event {expected}.", remedy=SALVAGE)
                 yield payload
+
+    def event_at(self, run: str, at: int) -> Event | None:
+        """One event of a run, whole; None where there is none.
+
+        Raises:
+            StoreError: its payload is damaged.
+        """
+        with self._guarded():
+            query = "SELECT payload FROM events WHERE run = ? AND seq = ?"
+            row = self._connection.execute(query, (run, at)).fetchone()
+        return None if row is None else self._read_event(run, at, row[0])
+
+    def changes(self) -> int:
+        """A number that grows whenever another connection has written to the store."""
+        with self._guarded():
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def _read_event(self, run: str, seq: int, payload: str) -> Event:
         try:
@@ -238,14 +269,25 @@ class Store:
     def compact(self) -> tuple[int, int]:
         """Give back the space of what was replaced, and fold the log into the file: bytes before and after.
 
+        Evaluations that an older warpsmith recorded get their briefs.
+
         Raises:
             StoreError: another process is writing, or there is no disk space for the copy that this takes.
         """
         before = self._bytes()
         with self._guarded():
+            self._write_missing_briefs()
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return before, self._bytes()
+
+    def _write_missing_briefs(self) -> None:
+        """For evaluations that an older warpsmith recorded."""
+        with transaction(self._connection):
+            for run, seq in self._connection.execute(UNBRIEFED).fetchall():
+                event = self.event_at(run, seq)
+                if event is not None and (brief := brief_of(event)):
+                    self._connection.execute("INSERT INTO briefs VALUES (?, ?, ?)", (run, seq, brief))
 
     def files(self) -> tuple[Path, ...]:
         """The store's file, its log and the log's index, whether they are there or not."""

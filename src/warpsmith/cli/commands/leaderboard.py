@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +15,7 @@ from warpsmith.cli.options import Json, Library, StoreFile
 from warpsmith.cli.output import GOOD, console, emit, say
 
 if TYPE_CHECKING:
-    from warpsmith.kernels_generated.library import Entry, Refusal
+    from warpsmith.kernels_generated.shelf import Shelf
     from warpsmith.leaderboard import Board
 
 
@@ -34,36 +36,51 @@ def leaderboard(
         Path | None, typer.Option(help="Write a static site to this folder; it opens from a file path.", metavar="DIR")
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to print the boards.")] = Format.TERMINAL,
+    top: Annotated[int, typer.Option(min=0, help="Kernels of each ranking to show on the terminal; 0 shows all.")] = 10,
     as_json: Json = False,
 ) -> int:
     """Rank accepted kernels by their fraction of the speed of light; measured and modelled apart."""
-    from warpsmith.kernels_generated.library import list_entries, search_path
+    from warpsmith.kernels_generated.places import search_path
+    from warpsmith.kernels_generated.shelf import read_shelf
     from warpsmith.leaderboard import make_boards
     from warpsmith.settings import read_settings
 
-    listings = [list_entries(folder) for folder in search_path(library or read_settings().library)]
-    refused = [item for listing in listings for item in listing.refused]
-    entries = [entry for listing in listings for entry in listing.entries if task in (None, entry.manifest.task)]
+    settings = read_settings()
+    shelf = read_shelf(search_path(library or settings.library), settings.cache, task)
     if html is not None:
-        return _write(html, entries, refused, store or read_settings().store, as_json=as_json)
-    boards = make_boards(entries)
+        return _write(html, shelf, store or settings.store, as_json=as_json)
+    boards = make_boards(shelf.kernels)
     if as_json:
         emit(
             {
-                "boards": [board.model_dump(mode="json") for board in boards],
-                "refused": [{"path": str(item.folder), "reason": item.reason} for item in refused],
+                "boards": [board.to_json() for board in boards],
+                "stale": [
+                    {"path": str(item.kernel.folder), "kernel": item.kernel.kernel, "reason": item.reason}
+                    for item in shelf.stale
+                ],
+                "refused": [{"path": str(item.folder), "reason": item.reason} for item in shelf.refused],
             }
         )
         return GOOD
-    _print(boards, entries, form)
+    _print(boards, form, top)
     if not boards:
         say(f"No accepted kernels{f' of {task}' if task else ''} yet; `warpsmith optimize TASK` makes one.")
-    for item in refused:
-        say(f"refused: {item.reason}")
+    for line in _left_out(shelf):
+        say(line)
     return GOOD
 
 
-def _print(boards: tuple[Board, ...], entries: list[Entry], form: Format) -> None:
+def _left_out(shelf: Shelf) -> Iterator[str]:
+    """What is not ranked, and why: stale kernels by reason, each refused one."""
+    counts = Counter((item.kernel.task, item.reason) for item in shelf.stale)
+    for (task, reason), count in counts.items():
+        kernels = f"{count} kernels" if count > 1 else "1 kernel"
+        yield f"stale: {kernels} of {task} not ranked: {reason}. Judge again: warpsmith library verify --stale"
+    yield from (f"refused: {item.reason}" for item in shelf.refused)
+
+
+def _print(boards: tuple[Board, ...], form: Format, top: int) -> None:
+    from warpsmith.kernels_generated.library import read_entry
     from warpsmith.leaderboard.results import results_page
     from warpsmith.leaderboard.table import show_board
     from warpsmith.leaderboard.text import as_csv, as_markdown
@@ -72,21 +89,22 @@ def _print(boards: tuple[Board, ...], entries: list[Entry], form: Format) -> Non
     match form:
         case Format.TERMINAL:
             for board in boards:
-                show_board(board, out)
+                show_board(board, out, top)
         case Format.MARKDOWN:
             out.print(as_markdown(boards), markup=False, highlight=False, soft_wrap=True)
         case Format.CSV:
             out.print(as_csv(boards), markup=False, highlight=False, soft_wrap=True, end="")
         case Format.RESULTS:
+            entries = [read_entry(place.folder) for board in boards for place in board.places]
             out.print(results_page(entries), markup=False, highlight=False, soft_wrap=True, end="")
 
 
-def _write(html: Path, entries: list[Entry], refused: list[Refusal], store: Path, *, as_json: bool) -> int:
+def _write(html: Path, shelf: Shelf, store: Path, *, as_json: bool) -> int:
     from warpsmith.leaderboard.site import write_site
     from warpsmith.store import Store
 
     with Store.open(store) if store.exists() else nullcontext() as opened:
-        pages = write_site(html, entries, refused, opened)
+        pages = write_site(html, shelf, opened)
     if as_json:
         emit({"index": str(html / "index.html"), "pages": len(pages)})
     else:

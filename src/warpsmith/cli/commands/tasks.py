@@ -24,7 +24,7 @@ TaskName = Annotated[str, typer.Argument(help="Task name or task file.", metavar
 @program.command("list")
 def list_tasks(as_json: Json = False) -> int:
     """List the tasks that ship."""
-    from warpsmith.tasks.load import find_tasks
+    from warpsmith.tasks.find import find_tasks
 
     found = find_tasks()
     if as_json:
@@ -114,7 +114,7 @@ def check_task(
     """Load a task file and check all it declares; degenerate kernels must fail its comparison."""
     from warpsmith.cli.output import UNHAPPY
     from warpsmith.core.errors import InputError
-    from warpsmith.tasks.load import find_tasks
+    from warpsmith.tasks.find import find_tasks
 
     if (task is None) != every:
         raise InputError("Nothing to check.", remedy="Name a task or a task file, or give --all alone.")

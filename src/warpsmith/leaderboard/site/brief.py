@@ -36,11 +36,18 @@ class BriefProfile(BaseModel, frozen=True, extra="ignore"):
         return geometric_mean([item.bound.us / item.duration.us for item in self.workloads])
 
 
+class BriefStage(BaseModel, frozen=True, extra="ignore"):
+    """One stage of the gate."""
+
+    seconds: float
+
+
 class BriefEvaluation(BaseModel, frozen=True, extra="ignore"):
-    """Outcome and times."""
+    """Outcome, how long each stage took, and times."""
 
     candidate: str
     outcome: Outcome
+    stages: tuple[BriefStage, ...] = ()
     profile: BriefProfile | None = None
 
 
@@ -58,13 +65,13 @@ BriefEvent: TypeAlias = Annotated[
 _READER: TypeAdapter[BriefEvent] = TypeAdapter(BriefEvent)
 
 
-def read_briefly(payloads: Iterable[str]) -> Iterator[BriefEvent]:
-    """Events from their JSON.
+def read_briefly(payloads: Iterable[str], since: int = 0) -> Iterator[BriefEvent]:
+    """Events from their JSON, the first of which is number `since` of its run.
 
     Raises:
         StoreError: a payload is no event.
     """
-    for number, payload in enumerate(payloads):
+    for number, payload in enumerate(payloads, since):
         try:
             yield _READER.validate_json(payload)
         except ValidationError as error:

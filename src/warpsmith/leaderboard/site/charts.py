@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 40
+WIDTH, HEIGHT = 640, 280
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 30, 44
 
 Point = tuple[float, float]
 
@@ -64,10 +64,10 @@ def progress(points: Sequence[Point], unit: str) -> Markup:
 
 def fast_p(ratios: Sequence[float], against: str) -> Markup:
     """Share of tasks whose best kernel is more than p times as fast as `against`; a failure has ratio 0."""
-    high = max((*ratios, 2.0)) * 1.1
-    x, y = Axis(f"p, times as fast as {against}", 0.0, high), Axis("share of tasks faster than p", 0, 1)
-    steps = sorted({0.0, *ratios})
-    points = [(p, sum(ratio > p for ratio in ratios) / len(ratios)) for p in steps] if ratios else []
+    won = [ratio for ratio in ratios if ratio > 0]
+    low, high = min((*won, 0.8)) * 0.8, max((*won, 4.0)) * 1.25
+    x, y = Axis(f"p, times as fast as {against}", low, high, log=True), Axis("share of tasks faster than p", 0, 1)
+    points = [(p, sum(ratio > p for ratio in ratios) / len(ratios)) for p in sorted({low, *won})] if ratios else []
     corners = _corners(points)
     end = [(high, points[-1][1])] if points else []
     one = f'<path class="guide" d="M{_x(x, 1):.1f} {_y(y, 0):.1f}V{_y(y, 1):.1f}"/>'
@@ -150,7 +150,7 @@ def _chart(says: str, x: Axis, y: Axis, marks: str) -> Markup:
     ) + "".join(f'<text x="{_x(x, at):.1f}" y="{base + 16}" text-anchor="middle">{at:g}</text>' for at in x.ticks())
     titles = (
         f'<text class="title" x="{(LEFT + end) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x.title)}</text>'
-        f'<text class="title" x="{LEFT}" y="{TOP - 3}">{escape(y.title)}</text>'
+        f'<text class="title" x="{LEFT}" y="{TOP - 12}">{escape(y.title)}</text>'
     )
     frame = f'<path class="axis" d="M{LEFT} {TOP}V{base}H{end}"/>'
     return Markup(  # noqa: S704 - every text in it is escaped above

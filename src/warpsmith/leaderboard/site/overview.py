@@ -9,9 +9,10 @@ from statistics import geometric_mean
 from markupsafe import Markup
 
 from warpsmith.core.quantity import Source
-from warpsmith.kernels_generated.library import Entry
-from warpsmith.leaderboard.board import Board, Place
+from warpsmith.kernels_generated.summary import Summary
+from warpsmith.leaderboard.board import Board
 from warpsmith.leaderboard.site import charts
+from warpsmith.leaderboard.site.data import board_page
 from warpsmith.leaderboard.site.trail import Trail
 
 
@@ -20,9 +21,11 @@ class Row:
     """The best kernel of one board."""
 
     board: Board
-    best: Place
     page: str
-    entry: Entry
+
+    @property
+    def best(self) -> Summary:
+        return self.board.best
 
     @property
     def library(self) -> float | None:
@@ -46,17 +49,11 @@ class Section:
     """Geometric mean of the ratios with a failure counted as 1: one falls back to what one had."""
 
 
-def board_page(board: Board) -> str:
-    """Where a board's page lies below the site's folder."""
-    return f"tasks/{board.task}-{board.target}-{board.source.value}-{board.task_digest[:8]}.html"
-
-
-def sections(boards: Iterable[Board], entries: Sequence[Entry], trails: Sequence[Trail]) -> tuple[Section, ...]:
+def sections(boards: Iterable[Board], trails: Sequence[Trail]) -> tuple[Section, ...]:
     """One section a source of times, measured first; a source with neither kernel nor run has none."""
-    by_digest = {entry.digest: entry for entry in entries}
-    rows = [Row(board, board.places[0], board_page(board), by_digest[board.places[0].kernel]) for board in boards]
+    rows = [Row(board, board_page(board)) for board in boards]
     found = [
-        _section(source, [row for row in rows if row.board.source is source], trails)
+        _section(source, [row for row in rows if row.board.source == source], trails)
         for source in (Source.MEASURED, Source.MODELLED)
     ]
     return tuple(section for section in found if section.rows or section.failures)

@@ -1,4 +1,4 @@
-"""Writes pages: one template each, style and script inlined, and a policy that lets nothing else run."""
+"""Makes pages: one template each, style and script inlined, and a policy that lets nothing else run."""
 
 from __future__ import annotations
 
@@ -6,22 +6,41 @@ import base64
 import hashlib
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from warpsmith.core.errors import LibraryError
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 MOST_BYTES = 500_000
 """A page is no larger."""
 
 
 class Pages:
-    """A folder of pages. Kernel texts and models' words are escaped in them, and no script of theirs would run."""
+    """Makes pages. Kernel texts and models' words are escaped in them, and no script of theirs would run."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.written: list[Path] = []
+    live = False
+    """Whether pages ask a server for news."""
+
+    def render(self, template: str, place: str, **view: object) -> str:
+        """One page, which lies at `place` below the site's folder."""
+        return self._template(template).render(up="../" * place.count("/"), place=place, **view)
+
+    def _template(self, name: str) -> Template:
+        if name not in self._templates:
+            self._templates[name] = self._environment.get_template(name)
+        return self._templates[name]
+
+    @cached_property
+    def _templates(self) -> dict[str, Template]:
+        return {}
+
+    @property
+    def policy(self) -> str:
+        """Only the site's own style and script, by their digests; nothing from anywhere else."""
+        style, script = (_digest(_asset(name)) for name in ("site.css", "site.js"))
+        return (
+            f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; base-uri 'none'; "
+            "form-action 'none'"
+        )
 
     @cached_property
     def _environment(self) -> Environment:
@@ -30,37 +49,13 @@ class Pages:
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         environment.filters.update(percent=percent, us=microseconds, ratio=ratio, short=short, count=count, money=money)
-        style, script = (_asset(name) for name in ("site.css", "site.js"))
-        environment.globals.update(style=style, script=script, policy=_policy(style, script))
+        style, script = (Markup(_asset(name)) for name in ("site.css", "site.js"))  # noqa: S704 - our own files
+        environment.globals.update(style=style, script=script, policy=self.policy, live=self.live)
         return environment
-
-    def write(self, template: str, place: str, **view: object) -> None:
-        """Render one page to `place` below the folder.
-
-        Raises:
-            LibraryError: the folder cannot be written, or a name from a run leads out of it.
-        """
-        path = self.folder / place
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise LibraryError(f"a page named {place!r} would lie outside {self.folder}.", remedy="Remove that run.")
-        up = "../" * place.count("/")
-        text = self._environment.get_template(template).render(up=up, place=place, **view)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise LibraryError(f"{path} cannot be written: {error.strerror}.", remedy="Name another folder.") from error
-        self.written.append(path)
 
 
 def _asset(name: str) -> str:
     return files("warpsmith.leaderboard.site").joinpath("static", name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Only this style and this script, by their digests; nothing from anywhere else."""
-    ours = f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
-    return f"default-src 'none'; {ours}; img-src data:; base-uri 'none'"
 
 
 def _digest(text: str) -> str:
@@ -92,8 +87,12 @@ def money(value: float | None) -> str:
     return f"${value:.2f}" if value is not None else "unknown"
 
 
-def bounded(text: str, limit: int = MOST_BYTES // 8) -> str:
-    """The text, or its beginning with a word on what was left out."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}\n… {len(text) - limit:,} characters more are in the store: warpsmith runs export"
+def bounded(text: str, limit: int = MOST_BYTES * 2 // 5) -> Markup:
+    """The text as a page holds it, in at most about `limit` bytes; where it is cut, a word on what was left out."""
+    kept, escaped = text, escape(text)
+    while (size := len(escaped.encode())) > limit:
+        kept = kept[: int(len(kept) * limit / size)]
+        escaped = escape(kept)
+    if len(kept) == len(text):
+        return escaped
+    return escaped + f"\n… {len(text) - len(kept):,} characters more are in the store: warpsmith runs export"

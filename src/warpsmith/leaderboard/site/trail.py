@@ -12,10 +12,12 @@ from warpsmith.core.events import (
     Proposed,
     RunFinished,
     RunStarted,
+    StopReason,
 )
 from warpsmith.core.outcome import Outcome
 from warpsmith.core.profile import Critique
 from warpsmith.core.quantity import Source
+from warpsmith.core.spending import STAGES, Spending, Use
 from warpsmith.leaderboard.site.brief import BriefEvaluated, BriefEvent, BriefProfile
 from warpsmith.leaderboard.site.charts import Point
 
@@ -28,6 +30,8 @@ class Step:
     outcome: Outcome | None = None
     profile: BriefProfile | None = None
     critique: Critique | None = None
+    evaluated_at: int | None = None
+    """Number of the event that holds the whole evaluation."""
     children: list[Step] = field(default_factory=list)
 
     @property
@@ -58,27 +62,58 @@ class Trail:
     """A run, told from its events."""
 
     started: RunStarted
+    events: int = 1
+    """So many are told."""
+    last: str = "RunStarted"
+    """Kind of the last one."""
     steps: list[Step] = field(default_factory=list)
     calls: list[Called] = field(default_factory=list)
     accepted: Accepted | None = None
     finished: RunFinished | None = None
+    spending: Spending = field(default_factory=Spending)
     by_evaluations: list[Point] = field(default_factory=list)
     """(evaluations, best fraction of the bound so far)."""
     by_dollars: list[Point] = field(default_factory=list)
+    _known: dict[str, Step] = field(default_factory=dict)
+    _evaluations: int = 0
+
+    @property
+    def run(self) -> str:
+        return self.started.run
+
+    @property
+    def about(self) -> tuple[str, str, str, str]:
+        """Task, its digest, target and source of times: of the board that its kernels stand on."""
+        started = self.started
+        return started.task, started.task_digest, started.target, self.source.value
 
     @property
     def evaluations(self) -> int:
-        return sum(step.outcome is not None for step in self.steps)
+        """All of them, that of the first candidate included."""
+        return self._evaluations
 
     @property
     def dollars(self) -> float | None:
         """None: a price is unknown."""
-        spent = [call.dollars for call in self.calls]
-        return None if None in spent else sum(it for it in spent if it is not None)
+        return self.spending.dollars
 
     @property
     def tokens(self) -> int:
-        return sum(call.usage.input_tokens + call.usage.output_tokens for call in self.calls)
+        return self.spending.tokens
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """What is spent of each limit."""
+        return self.spending.uses(self.started.settings)
+
+    @property
+    def stage(self) -> str:
+        """What is being done, as far as its last event tells."""
+        return STAGES[self.last]
+
+    @property
+    def ended(self) -> bool:
+        return self.finished is not None and self.finished.reason is not StopReason.INTERRUPTED
 
     @property
     def source(self) -> Source:
@@ -105,7 +140,50 @@ class Trail:
         return rows
 
     def find(self, identity: str) -> Step | None:
-        return next((step for step in self.steps if identity and step.identity == identity), None)
+        return self._known.get(identity)
+
+    def hear(self, event: BriefEvent) -> None:
+        """Take in the next event."""
+        match event:
+            case Called():
+                self.calls.append(event)
+                self.spending.called(event)
+            case Proposed() if event.candidate not in self._known:
+                self._propose(event)
+            case BriefEvaluated():
+                if step := self.find(event.evaluation.candidate):
+                    self._evaluate(step, event)
+            case Judged():
+                if judged := self.find(event.critique.candidate):
+                    judged.critique = event.critique
+            case Accepted():
+                self.accepted = event
+            case RunFinished():
+                self.finished = event
+        if self.finished is not None and not isinstance(event, RunFinished):
+            self.finished = None  # it was interrupted, and goes on
+        self.events, self.last = self.events + 1, event.kind
+
+    def _propose(self, event: Proposed) -> None:
+        step = self._known[event.candidate] = Step(event)
+        self.steps.append(step)
+        self.spending.proposed(event)
+        if parent := self.find(event.parent):
+            parent.children.append(step)
+
+    def _evaluate(self, step: Step, event: BriefEvaluated) -> None:
+        """A confirmation has the last word on the outcome; the figures stay those of the first evaluation."""
+        again = step.outcome is not None
+        step.outcome = event.evaluation.outcome
+        if event.kind == "Confirmed":
+            step.profile = step.profile if event.evaluation.outcome.kind == "Verified" else None
+            return
+        step.profile, step.evaluated_at = event.evaluation.profile, self.events
+        self._evaluations += not again
+        self.spending.evaluated(step.identity, sum(stage.seconds for stage in event.evaluation.stages))
+        _note(self.by_evaluations, float(self._evaluations), step.fraction)
+        if self.dollars is not None:
+            _note(self.by_dollars, self.dollars, step.fraction)
 
 
 def follow(events: Iterable[BriefEvent]) -> Trail | None:
@@ -115,41 +193,8 @@ def follow(events: Iterable[BriefEvent]) -> Trail | None:
         if isinstance(event, RunStarted):
             trail = Trail(event)
         elif trail is not None:
-            _hear(trail, event)
+            trail.hear(event)
     return trail
-
-
-def _hear(trail: Trail, event: BriefEvent) -> None:
-    match event:
-        case Called():
-            trail.calls.append(event)
-        case Proposed() if not trail.find(event.candidate):
-            step = Step(event)
-            trail.steps.append(step)
-            if parent := trail.find(event.parent):
-                parent.children.append(step)
-        case BriefEvaluated():
-            if evaluated := trail.find(event.evaluation.candidate):
-                _evaluated(trail, evaluated, event)
-        case Judged():
-            if judged := trail.find(event.critique.candidate):
-                judged.critique = event.critique
-        case Accepted():
-            trail.accepted = event
-        case RunFinished():
-            trail.finished = event
-
-
-def _evaluated(trail: Trail, step: Step, event: BriefEvaluated) -> None:
-    """A confirmation has the last word on the outcome; the figures stay those of the first evaluation."""
-    step.outcome = event.evaluation.outcome
-    if event.kind == "Confirmed":
-        step.profile = step.profile if event.evaluation.outcome.kind == "Verified" else None
-        return
-    step.profile = event.evaluation.profile
-    _note(trail.by_evaluations, float(trail.evaluations), step.fraction)
-    if (dollars := trail.dollars) is not None:
-        _note(trail.by_dollars, dollars, step.fraction)
 
 
 def _note(points: list[Point], at: float, fraction: float | None) -> None:

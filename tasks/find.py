@@ -1,0 +1,75 @@
+"""Finds task files, by name or by path, and tells their texts apart, without executing any."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import NamedTuple
+
+from warpsmith.core.digest import digest_text
+from warpsmith.core.errors import TaskError
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+class TaskFile(NamedTuple):
+    """A shipped task, not yet loaded."""
+
+    name: str
+    family: str
+    path: Path
+
+
+def find_tasks() -> tuple[TaskFile, ...]:
+    """The shipped task files, `tasks/<family>/<name>.py`, without importing any."""
+    paths = sorted(SHIPPED.glob("*/*.py"))
+    return tuple(TaskFile(path.stem, path.parent.name, path) for path in paths if not path.stem.startswith("_"))
+
+
+def read_task(path: Path) -> str:
+    """Text of a task file.
+
+    Raises:
+        TaskError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}.") from error
+
+
+def source_digest(name_or_path: str | Path) -> str:
+    """Digest of a task file as it is now, as `Task.source_digest` has it, without executing it.
+
+    Raises:
+        TaskError: no such task or file, or it cannot be read.
+    """
+    path = find_task(str(name_or_path))
+    return digest_of(path, read_task(path))
+
+
+def digest_of(path: Path, text: str) -> str:
+    """Of the file's text; for a shipped task also of what its family shares, the files whose names begin with `_`."""
+    if not path.is_relative_to(SHIPPED):
+        return digest_text(text)
+    shared = [other.read_text(encoding="utf-8") for other in sorted(path.parent.glob("_[!_]*.py"))]
+    return digest_text("\0".join([text, *shared]))
+
+
+def find_task(name_or_path: str) -> Path:
+    """The file of a shipped task's name, or of a path.
+
+    Raises:
+        TaskError: there is none.
+    """
+    if name_or_path.endswith(".py") or "/" in name_or_path:
+        path = Path(name_or_path).expanduser().resolve()
+        if not path.is_file():
+            raise TaskError(f"{name_or_path}: no such task file.", remedy="Give the path of a .py file.")
+        return path
+    shipped = {found.name: found.path for found in find_tasks()}
+    if name_or_path not in shipped:
+        close = difflib.get_close_matches(name_or_path, shipped, n=1)
+        guess = f"Did you mean '{close[0]}'?" if close else f"Shipped tasks: {', '.join(shipped)}."
+        raise TaskError(f"There is no task '{name_or_path}'.", remedy=f"{guess} A path ending in .py works too.")
+    return shipped[name_or_path]
