@@ -61,14 +61,15 @@ class Kernel:
         strict: bool = False,
         threads: int = 1,
         launcher: Launcher | None = None,
+        backward: Kernel | None = None,
     ) -> None:
-        """Join kernels of one task, target and source of times, the best first."""
+        """Join kernels of one task, target and source of times, the best first; `backward` computes their gradients."""
         from warpsmith.core.arch import find_architecture
         from warpsmith.kernels_generated.operator import register
         from warpsmith.sandbox.emulated import EmulatedLauncher
         from warpsmith.sandbox.emulator.jailed import jailed_vm
 
-        self.entries, self.task, self.strict = tuple(entries), task, strict
+        self.entries, self.task, self.strict, self.backward = tuple(entries), task, strict, backward
         self.arch = find_architecture(self.manifest.target)
         launcher = launcher or EmulatedLauncher(self.arch, threads, execute=jailed_vm())
         self._variants = tuple(Variant(entry, task, self.arch, launcher) for entry in self.entries)
@@ -93,6 +94,12 @@ class Kernel:
         """Of all kernels it may launch; the kernel's own where there is one."""
         digests = [entry.digest for entry in self.entries]
         return digests[0] if len(digests) == 1 else digest_json(digests)
+
+    @property
+    def gradients(self) -> frozenset[str]:
+        """Inputs that calls have a gradient for, by a verified kernel too."""
+        declared = self.backward.task.backward if self.backward else None
+        return frozenset(declared.gradients.values()) if declared else frozenset()
 
     def __repr__(self) -> str:
         manifest, more = self.manifest, len(self.entries) - 1

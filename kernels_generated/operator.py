@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from warpsmith.core.expression import Expression
 from warpsmith.core.task import Output, Role, Task
 from warpsmith.kernels_generated.dims import needed_keywords, read_off, solve_dims
+from warpsmith.kernels_generated.gradient import Pair
 
 if TYPE_CHECKING:
     import torch
@@ -24,12 +25,14 @@ _registered: dict[str, Any] = {}
 def register(kernel: Kernel) -> Callable[..., Any]:
     """The operator `warpsmith::<task>_<digest>`, `…_strict` for a strict kernel, made once in a process and kept.
 
-    In-place inputs are declared mutated. The operator has no gradient: training through it raises.
+    In-place inputs are declared mutated. Where there is a kernel of the backward task, it computes gradients, and the
+    name tells its digest too. Else the operator has none: training through it raises.
     """
     import torch
 
     task = kernel.task
-    name = f"{NAMESPACE}::{task.name}_{kernel.digest[:_DIGITS]}{'_strict' if kernel.strict else ''}"
+    paired = f"_{kernel.backward.digest[:_DIGITS]}" if kernel.backward else ""
+    name = f"{NAMESPACE}::{task.name}_{kernel.digest[:_DIGITS]}{paired}{'_strict' if kernel.strict else ''}"
     if name not in _registered:
         mutated = tuple(item.name for item in task.inputs if item.role is Role.INPLACE)
         operator = torch.library.custom_op(
@@ -37,6 +40,9 @@ def register(kernel: Kernel) -> Callable[..., Any]:
         )
         operator.register_kernel("cuda", partial(_run_on_cuda, kernel))
         operator.register_fake(partial(_shapes_only, task))
+        if kernel.backward is not None:
+            pair = Pair(task, kernel.backward)
+            operator.register_autograd(pair.backward, setup_context=pair.setup_context)
         _registered[name] = operator
     found: Callable[..., Any] = _registered[name]
     return found

@@ -6,8 +6,11 @@ CUDA tensors run on their GPU, on the current stream. CPU tensors run on the emu
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 from warpsmith.core.errors import LibraryError
 from warpsmith.core.quantity import Source
@@ -15,8 +18,8 @@ from warpsmith.core.task import Task
 from warpsmith.kernels_generated.kernel import Kernel, OutsideDomainError, OutsideDomainWarning
 from warpsmith.kernels_generated.library import Entry, list_entries, read_entry
 from warpsmith.kernels_generated.manifest import Manifest
-from warpsmith.kernels_generated.places import search_path
-from warpsmith.kernels_generated.standing import REJUDGE, staleness, task_of
+from warpsmith.kernels_generated.places import MANIFEST, search_path
+from warpsmith.kernels_generated.standing import REJUDGE, backward_of, staleness, task_of
 
 __all__ = ["Kernel", "OutsideDomainError", "OutsideDomainWarning", "RefusedKernelWarning", "find", "load"]
 
@@ -44,8 +47,10 @@ def load(task: str, arch: str | None = None, strict: bool = False, *, library: P
     from warpsmith.settings import read_settings
 
     settings = read_settings()
-    entries, _ = find(task, arch, search_path(library or settings.library), prefer=_present())
-    return _kernel(tuple((entry.digest, entry.folder) for entry in entries), strict, settings.threads)
+    folders = search_path(library or settings.library)
+    entries, found = find(task, arch, folders, prefer=_present())
+    gradient = _gradient(found, entries[0].manifest.target, folders)
+    return _kernel(_named(entries), _named(gradient), strict, settings.threads)
 
 
 def _present() -> str:
@@ -116,8 +121,61 @@ def _kind(manifest: Manifest) -> tuple[str, str, Source]:
     return manifest.task_digest, manifest.target, manifest.source
 
 
+Named: TypeAlias = tuple[tuple[str, Path], ...]
+"""Digests and folders."""
+
+
+def _named(entries: tuple[Entry, ...]) -> Named:
+    return tuple((entry.digest, entry.folder) for entry in entries)
+
+
 @lru_cache(maxsize=64)
-def _kernel(kernels: tuple[tuple[str, Path], ...], strict: bool, threads: int) -> Kernel:
+def _kernel(kernels: Named, gradient: Named, strict: bool, threads: int) -> Kernel:
     """One Kernel for these digests and folders: compiled forms and the registered operator are shared."""
     entries = tuple(read_entry(folder) for _, folder in kernels)
-    return Kernel(entries, task_of(entries[0].manifest), strict=strict, threads=threads)
+    backward = _kernel(gradient, (), strict, threads) if gradient else None
+    return Kernel(entries, task_of(entries[0].manifest), strict=strict, threads=threads, backward=backward)
+
+
+def _tasks_in(folder: Path, without: str) -> Iterator[str]:
+    """Names or files of the tasks that a library has kernels of, by the first sound kernel of each."""
+    for place in sorted(folder.glob("*")):
+        if place.name == without:
+            continue
+        for manifest in sorted(place.glob(f"*/{MANIFEST}")):
+            with suppress(LibraryError):
+                found = read_entry(manifest.parent).manifest
+                yield found.task_path or found.task
+                break
+
+
+@lru_cache(maxsize=64)
+def _unlike(path: str, digest: str) -> str:
+    """Why a task, whose digest covers its forward's file too, is not the backward it says it is; empty where it is."""
+    from warpsmith.sandbox.verify.backward import backward_problems, smallest
+    from warpsmith.tasks.load import load_task
+
+    task = load_task(path)
+    return next(iter(backward_problems(task, workloads=[smallest(task)])), "")
+
+
+def _gradient(task: Task, target: str, folders: tuple[Path, ...]) -> tuple[Entry, ...]:
+    """Kernels for a target of the task that is the backward of this one; none where nobody made any.
+
+    That it is the backward is held against autograd again, at its smallest sizes. Where it cannot be trusted the task
+    is served without gradients, and a RefusedKernelWarning says why.
+    """
+    named = {name for folder in folders for name in _tasks_in(folder, task.name)}
+    pairs = {name: found for name in sorted(named) if (found := backward_of(name, task)) is not None}
+    if not pairs:
+        return ()
+    name, backward = next(iter(pairs.items()))
+    why = f"{', '.join(pairs)} all say they are its backward." if len(pairs) > 1 else ""
+    why = why or _unlike(backward.path, backward.source_digest)
+    try:
+        if not why:
+            return find(name, target, folders)[0]
+    except LibraryError as error:
+        why = error.message
+    warnings.warn(f"{task.name} is served without gradients: {why}", RefusedKernelWarning, 3)
+    return ()

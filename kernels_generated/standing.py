@@ -26,6 +26,20 @@ def task_of(manifest: Manifest) -> Task:
     return load_task(manifest.task_path or manifest.task)
 
 
+def backward_of(name: str, forward: Task) -> Task | None:
+    """The task of this name or path where it says that it is the backward of `forward`; None where it says nothing."""
+    from warpsmith.tasks.find import find_task, forward_named, read_task
+    from warpsmith.tasks.load import forward_of, load_task
+
+    try:
+        if not forward_named(read_task(find_task(name))):
+            return None
+        task = load_task(name)
+        return task if task.backward and forward_of(task).path == forward.path else None
+    except TaskError:
+        return None  # Its kernels are stale; whoever asks for them is told.
+
+
 def staleness(manifest: Manifest, task: Task | None = None) -> str:
     """Why the verdict no longer holds here, in words; empty where it holds.
 

@@ -9,12 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warpsmith.core.task import Baseline, Check, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload
+    from warpsmith.core.task import (
+        Backward,
+        Baseline,
+        Check,
+        Cost,
+        Output,
+        Property,
+        Role,
+        Task,
+        Tensor,
+        Tolerance,
+        Workload,
+    )
     from warpsmith.tasks.find import find_tasks
-    from warpsmith.tasks.load import load_task
+    from warpsmith.tasks.load import forward_of, load_task
     from warpsmith.tasks.precision import intermediate
 
 __all__ = [
+    "Backward",
     "Baseline",
     "Check",
     "Cost",
@@ -26,11 +39,17 @@ __all__ = [
     "Tolerance",
     "Workload",
     "find_tasks",
+    "forward_of",
     "intermediate",
     "load_task",
 ]
 
-_HOMES = {"find_tasks": "tasks.find", "load_task": "tasks.load", "intermediate": "tasks.precision"}
+_HOMES = {
+    "find_tasks": "tasks.find",
+    "forward_of": "tasks.load",
+    "load_task": "tasks.load",
+    "intermediate": "tasks.precision",
+}
 
 
 def __getattr__(name: str) -> Any:

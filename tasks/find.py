@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +50,45 @@ def source_digest(name_or_path: str | Path) -> str:
 
 
 def digest_of(path: Path, text: str) -> str:
-    """Of the file's text; for a shipped task also of what its family shares, the files whose names begin with `_`."""
+    """Of the file's text; for a shipped task also of what its family shares, the files whose names begin with `_`.
+
+    A backward task's covers its forward's file: a kernel of it is a gradient of that one as it is now.
+    """
+    forward = forward_named(text)
+    if not forward:
+        return _digest_of(path, text)
+    try:
+        other = find_forward(path, forward)
+        theirs = _digest_of(other, read_task(other))
+    except TaskError:
+        theirs = ""  # The task gate says so.
+    return digest_text(f"{_digest_of(path, text)}\0{theirs}")
+
+
+def forward_named(text: str) -> str:
+    """The forward that a task file's `Backward(of="...")` names; empty where there is none."""
+    if "Backward" not in text:
+        return ""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except SyntaxError:
+        return ""
+    calls = [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Backward"]
+    given = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "of"]
+    named = [node.value for node in given if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return named[0] if len(named) == 1 else ""
+
+
+def find_forward(path: Path, name: str) -> Path:
+    """The file of the forward that a backward task's file names.
+
+    Raises:
+        TaskError: there is none.
+    """
+    return find_task(str(path.parent / name) if name.endswith(".py") else name)
+
+
+def _digest_of(path: Path, text: str) -> str:
     if not path.is_relative_to(SHIPPED):
         return digest_text(text)
     shared = [other.read_text(encoding="utf-8") for other in sorted(path.parent.glob("_[!_]*.py"))]

@@ -12,10 +12,12 @@ from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 from warpsmith.tasks.blame import task_error
-from warpsmith.tasks.find import SHIPPED, digest_of, find_task, read_task
+from warpsmith.tasks.find import SHIPPED, digest_of, find_forward, find_task, forward_named, read_task
 from warpsmith.tasks.libraries import libraries_for
 from warpsmith.tasks.presence import with_presence
 from warpsmith.tasks.validate import validate
+
+_SPELL_OUT = 'Write the name itself, once: `Backward(of="my_task.py", ...)`.'
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -32,6 +34,8 @@ def load_task(name_or_path: str | Path) -> Task:
     text = read_task(path)
     task = _the_one_task(path, text, _execute(path, text))
     loaded = replace(task, path=str(path), source_digest=digest_of(path, text))
+    if task.backward is not None and task.backward.of != forward_named(text):
+        raise TaskError(f"{path}: the forward of a backward task is not told in so many words.", remedy=_SPELL_OUT)
     if path.is_relative_to(SHIPPED):
         loaded = replace(loaded, baselines=(*task.baselines, *libraries_for(task.name)))
     validate(loaded, text)
@@ -41,6 +45,19 @@ def load_task(name_or_path: str | Path) -> Task:
             f"{path}: defines {task.family}/{task.name}.", remedy="Name the task after its folder and file."
         )
     return loaded
+
+
+def forward_of(task: Task) -> Task:
+    """The task whose gradients a backward task computes.
+
+    Raises:
+        TaskError: it is gone or does not load, or computes gradients itself.
+    """
+    assert task.backward is not None
+    forward = load_task(find_forward(Path(task.path), task.backward.of))
+    if forward.backward is not None:
+        raise TaskError(f"{task.path}: the forward {forward.name} is a backward task itself.", remedy="Name a forward.")
+    return forward
 
 
 def _execute(path: Path, text: str) -> ModuleType:

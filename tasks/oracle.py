@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +79,47 @@ def honest(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> 
     return {
         name: from_torch(value.to(torch_dtype(dtypes[name][0])), dtypes[name][0]) for name, value in results.items()
     }
+
+
+def gradients(
+    task: Task,
+    workload: Workload,
+    inputs: Mapping[str, HostTensor],
+    upstream: Mapping[str, NDArray[Any]],
+    wanted: Collection[str],
+) -> dict[str, NDArray[Any]]:
+    """Differentiate the reference in float64, by PyTorch's autograd.
+
+    Args:
+        task: A task whose reference PyTorch can differentiate.
+        workload: One of its sizes.
+        inputs: Its inputs.
+        upstream: Output name -> incoming gradient, of the output's shape.
+        wanted: Names of floating inputs.
+
+    Returns:
+        By input name: the gradient, of the input's shape; zeros where no output depends on it.
+
+    Raises:
+        TaskError: the reference raised, or cannot be differentiated.
+    """
+    import torch
+
+    arguments = _arguments(task, workload, inputs, torch.float64)
+    if task.rows:
+        arguments["rows"] = torch.arange(dims_of(task, workload)[task.rows])
+    leaves = [arguments[name].requires_grad_() for name in wanted]
+    try:
+        returned = _named(task, workload, task.reference(**arguments))
+        ends = [returned[name] for name in upstream]
+        weights = [
+            torch.from_numpy(upstream[name]).to(torch.float64).reshape(returned[name].shape) for name in upstream
+        ]
+        found = torch.autograd.grad(ends, leaves, weights, allow_unused=True, materialize_grads=True)
+    except Exception as error:
+        what = f"the reference cannot be differentiated at workload '{workload.name}'"
+        raise task_error(task.path, what, error) from error
+    return {name: value.numpy() for name, value in zip(wanted, found, strict=True)}
 
 
 def exact_cost(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> Cost:

@@ -36,6 +36,7 @@ def validate(task: Task, text: str) -> None:
     check.dtypes()
     check.callables()
     check.judges()
+    check.backward()
     check.workloads()
     check.cost()
 
@@ -143,6 +144,23 @@ class _Check:
                 raise self.fail(f"a check judges '{name}', which is no output.", f"Outputs: {outputs}.", at=name)
         if twice := _repeated([*judged, *(item.name for item in task.properties)]):
             raise self.fail(f"'{twice}' is judged or named twice.", "One check an output, a name each.", at=twice)
+
+    def backward(self) -> None:
+        """What a backward task says of its own tensors; the task gate holds it against the forward."""
+        declared = self.task.backward
+        if declared is None:
+            return
+        for names, known, kind in (
+            (declared.upstream, [item.name for item in self.task.inputs], "input"),
+            (declared.gradients, [item.name for item in self.task.outputs], "output"),
+        ):
+            for name in names:
+                if name not in known:
+                    raise self.fail(f"backward names '{name}', which is no {kind}.", f"There are: {known}.", at=name)
+        if missing := [item.name for item in self.task.outputs if item.name not in declared.gradients]:
+            raise self.fail(f"backward does not say whose gradient '{missing[0]}' is.", at=missing[0])
+        if not declared.upstream:
+            raise self.fail("backward names no incoming gradient.", 'Write upstream={"dy": "y"}.')
 
     def workloads(self) -> None:
         """Workloads bind every dimension inside the constraints, and name a distribution that exists."""

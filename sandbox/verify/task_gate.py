@@ -15,6 +15,7 @@ from warpsmith.core.kernel_file.dims import tensors_of
 from warpsmith.core.outcome import WorkloadCheck, Wrong
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.backward import backward_problems
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.sandbox.verify.mutants import input_mutants, output_mutants
@@ -56,7 +57,8 @@ def check_task(task: Task, *, seed: int = 0) -> TaskReport:
 
     Wrong outputs (zeros, the mean, shuffled rows, an input, the next lower precision) must fail at every workload.
     Changed inputs (an operand ignored, a tail dropped, lower precision) must fail at one workload at least. The honest
-    result and the rounded oracle must pass. An empty workload proves nothing and is skipped.
+    result and the rounded oracle must pass. A backward task must give what autograd gives of its forward. An empty
+    workload proves nothing and is skipped.
 
     Raises:
         TaskError: the reference or a distribution raised, or does not fit what the task declares.
@@ -65,6 +67,7 @@ def check_task(task: Task, *, seed: int = 0) -> TaskReport:
     for workload in task.verify:
         trials.try_workload(workload, seed)
     problems = [*trials.problems, *trials.never_caught(), *trials.idle(), *_costs(task)]
+    problems += backward_problems(task, seed=seed)
     return TaskReport(tuple(problems), tuple(trials.survivors), trials.tried)
 
 

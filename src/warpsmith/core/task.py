@@ -139,6 +139,21 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class Backward:
+    """Says that a task computes gradients of another one, the forward.
+
+    Its other inputs are inputs of the forward under the same names; its dimensions are the forward's.
+    """
+
+    of: str
+    """The forward: the name of a task that ships, or a task file beside this one."""
+    upstream: Mapping[str, str]
+    """Input of this task -> the forward's output whose incoming gradient it is; every floating output has one."""
+    gradients: Mapping[str, str]
+    """Output of this task -> the forward's input whose gradient it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What a kernel must compute, how it is checked, and at which sizes it is timed."""
 
@@ -176,6 +191,8 @@ class Task:
     properties: tuple[Property, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     """Timed beside PyTorch eager and torch.compile, which every task has."""
+    backward: Backward | None = None
+    """Where it computes gradients of another task: a kernel of that one then has them, too."""
     path: str = ""
     """Where it was loaded from."""
     source_digest: str = ""
