@@ -59,6 +59,16 @@ FILES = {
 H200 = Results("nvidia-h200", FILES)
 
 
+def test_an_export_that_is_wrong_on_the_gpu_is_a_disagreement() -> None:
+    units = {
+        "export/hf-kernels/gemm/0011": {"right": False, "error": "y[0] is 0"},
+        "export/kernelbench/gemm/0011": {"right": True, "error": 0.1},
+        "export/flashinfer/gemm/0011": {"refused": "no"},
+    }
+    found = list(disagreements(Results("nvidia-h200", {"agreement.json": units})))
+    assert [("export/hf-kernels/gemm", "y[0] is 0")] == found
+
+
 def test_every_difference_of_bits_is_listed_and_equal_ones_are_not() -> None:
     assert ["gemm/seed naive at odd", "ex2.approx.f32"] == [name for name, _ in disagreements(H200)]
 

@@ -56,6 +56,10 @@ def disagreements(results: Results) -> Iterator[tuple[str, str]]:
         if name.startswith("sanitizer/"):
             yield from _checkers(name, unit)
             continue
+        if name.startswith("export/"):
+            if unit.get("right") is False:
+                yield "/".join(name.split("/")[:3]), str(unit.get("error"))
+            continue
         label = "/".join(name.split("/")[:2])
         for item in unit.get("workloads", ()):
             yield from ((f"{label} at {item['workload']}", said) for said in _differing(item))

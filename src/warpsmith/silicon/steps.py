@@ -9,6 +9,7 @@ from warpsmith.silicon.agreement import agree_all, check_all
 from warpsmith.silicon.box import Box
 from warpsmith.silicon.calibration import calibrate_all
 from warpsmith.silicon.conformance import probe_all
+from warpsmith.silicon.exports import export_all
 from warpsmith.silicon.rig import Rig, Subject
 from warpsmith.silicon.times import baseline_all, count_all, model_all, time_all
 
@@ -21,6 +22,7 @@ def run(rig: Rig, box: Box, chosen: tuple[Subject, ...]) -> dict[str, Any]:
     """
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("every kernel verified, its bits beside the emulator's", lambda: agree_all(rig, box, chosen)),
+        ("exports, without warpsmith", lambda: export_all(box)),
         ("instructions that the ISA leaves open", lambda: probe_all(rig, box)),
         ("times at bench shapes", lambda: time_all(rig, box, chosen)),
         ("calibration", lambda: calibrate_all(rig, box)),
