@@ -66,7 +66,7 @@ test: $(VM_BUILT)  ## Run the quick suite
 test-full: $(VM_BUILT)  ## Run the long tests the quick suite leaves out
 	$(PYTEST) -m "full and not gpu" || test $$? -eq 5
 
-fuzz: $(VM_BUILT)  ## Feed CASES damaged texts to each parser, the plan and the VM (FUZZ="--seed 7 vm" says more)
+fuzz: $(VM_BUILT)  ## Feed CASES damaged texts to each parser, the plan, the wire and the VM (FUZZ="--seed 7 vm" says more)
 	$(BIN)/python -m tests.fuzzing --cases $(CASES) $(FUZZ)
 
 # A build of its own under build/sanitize: the ordinary library stays as it is.

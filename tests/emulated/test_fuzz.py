@@ -24,7 +24,7 @@ def answers(target: str, cases: int, seed: int) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize(("target", "cases"), [("kernel-file", 100), ("expression", 300), ("vm", 120)])
+@pytest.mark.parametrize(("target", "cases"), [("kernel-file", 100), ("expression", 300), ("vm", 120), ("wire", 1000)])
 def test_damaged_texts_are_answered(target: str, cases: int) -> None:
     found = answers(target, cases, seed=1)
     assert 0 == found.pop("findings")
@@ -34,7 +34,8 @@ def test_damaged_texts_are_answered(target: str, cases: int) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("target", "cases"), [("kernel-file", 2000), ("expression", 10000), ("ptx", 600), ("vm", 4000), ("programs", 30)]
+    ("target", "cases"),
+    [("kernel-file", 2000), ("expression", 10000), ("ptx", 600), ("vm", 4000), ("programs", 30), ("wire", 20000)],
 )
 def test_many_damaged_texts_are_answered(target: str, cases: int) -> None:
     assert 0 == answers(target, cases, seed=2)["findings"]
@@ -66,4 +67,4 @@ def test_every_kind_of_damage_changes_a_text_in_time() -> None:
         assert any(mutation(rng, text, words) != text for _ in range(5)), mutation
         assert isinstance(mutation(rng, "", words), str)
     assert text != mutated(rng, text, words) or text != mutated(rng, text, words)
-    assert {"kernel-file", "expression", "ptx", "vm", "programs"} == set(TARGETS)
+    assert {"kernel-file", "expression", "ptx", "vm", "wire", "programs"} == set(TARGETS)

@@ -19,6 +19,7 @@ from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import LaunchSpec, Memory, Options, UnsupportedInstruction
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
 
+from .messages import message_case, receive
 from .mutations import mutated, words_of
 from .programs import random_program
 from .running import disagreement
@@ -191,5 +192,6 @@ TARGETS: dict[str, Target] = {
     "expression": Target(expression_case, evaluate),
     "ptx": Target(ptx_case, parse),
     "vm": Target(program_case, run),
+    "wire": Target(message_case, receive),
     "programs": Target(lambda rng: str(rng.getrandbits(48)), agree),
 }
