@@ -85,6 +85,7 @@ def main() -> int:
     parser.add_argument("kernels", nargs="*", type=Path, metavar="KERNEL")
     parser.add_argument("--arch", default="h200")
     asked = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is loaded
     kernels = [path.resolve() for path in asked.kernels] or sorted(ROOT.glob("seeds/*/naive.cu"))
     with tempfile.TemporaryDirectory() as folder:
         found = [judged(path, asked.arch, Path(folder)) for path in kernels]

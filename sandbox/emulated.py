@@ -138,7 +138,7 @@ class _Call:
 
     def _changed(self, outputs: Mapping[str, HostTensor]) -> dict[str, NDArray[np.bool_]]:
         return {
-            name: (outputs[name].bytes != before).reshape(-1, outputs[name].dtype.itemsize).any(axis=1)
+            name: _elements(outputs[name].bytes, outputs[name].dtype) != _elements(before, outputs[name].dtype)
             for name, before in self.before.items()
         }
 
@@ -338,6 +338,12 @@ class _Call:
             if valid is not None and not valid.all():
                 found[name] = int(np.argmin(valid != 0))
         return found
+
+
+def _elements(data: NDArray[np.uint8], dtype: DType) -> NDArray[np.unsignedinteger]:
+    """The same bytes, an unsigned integer for each element."""
+    whole: NDArray[np.unsignedinteger] = data.reshape(-1).view(f"u{dtype.itemsize}")
+    return whole
 
 
 def _tensors(step: BoundLaunch) -> set[str]:

@@ -18,6 +18,7 @@ from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
+from warpsmith.tasks.convert import widened
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import empty_outputs, make_inputs
 
@@ -213,6 +214,7 @@ class Trials:
             stage=Stage.EMULATE,
             message=f"{name} differs between two runs on the same inputs under other poison, warp order and addresses.",
             workload=workload.name,
+            details=(told_apart(self.task, replies, name),),
         )
 
     def note(self, text: str) -> None:
@@ -251,16 +253,37 @@ def first_difference(task: Task, replies: list[RunReply]) -> str | None:
     return None
 
 
+def told_apart(task: Task, replies: list[RunReply], name: str) -> str:
+    """An element of an output that differs between replies, with both values, and how many do."""
+    first = replies[0].outputs[name]
+    count = _bytes_that_count(task, replies[0], name) // first.dtype.itemsize
+    for other in (reply.outputs[name] for reply in replies[1:]):
+        bytes_of = [item.bytes.reshape(-1, item.dtype.itemsize)[:count] for item in (first, other)]
+        differs = np.flatnonzero((bytes_of[0] != bytes_of[1]).any(axis=1))
+        if differs.size:
+            at = int(differs[0])
+            place = [int(i) for i in np.unravel_index(at, first.shape)]
+            one, two = (
+                (widened(item) if item.dtype.is_floating else item.array).reshape(-1)[at] for item in (first, other)
+            )
+            return f"{name}{place} is {one:.6g} in one run and {two:.6g} in the other; {differs.size} of {count} differ"
+    return ""
+
+
 def unwritten(task: Task, reply: RunReply) -> Unwritten | None:
-    """The first output element that counts and that no launch wrote."""
-    for name, index in reply.unwritten.items():
-        tensor = reply.outputs[name]
+    """The first output element that counts and that no launch wrote; counts of rows come before the rows."""
+    counts = {getattr(output, "valid", None) for output in task.outputs}
+    for name in sorted(reply.unwritten, key=lambda name: name not in counts):
+        tensor, index = reply.outputs[name], reply.unwritten[name]
         if index >= _bytes_that_count(task, reply, name):
             continue
-        place = tuple(int(i) for i in np.unravel_index(index // tensor.dtype.itemsize, tensor.shape))
+        place = [int(i) for i in np.unravel_index(index // tensor.dtype.itemsize, tensor.shape)]
+        counted = getattr(task.tensor(name), "valid", None)
+        said = int(reply.outputs[counted].array.reshape(-1)[0]) if counted else 0
+        remedy = f"{counted} says that {said} rows count, so write those." if counted else "cover every row and column."
         return Unwritten(
             stage=Stage.EMULATE,
-            message=f"{name}{list(place)} was never written (shape {list(tensor.shape)}): cover every row and column.",
+            message=f"{name}{place} was never written (shape {list(tensor.shape)}): {remedy}",
         )
     return None
 

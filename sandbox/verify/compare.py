@@ -20,6 +20,8 @@ from warpsmith.tasks.convert import finite_limit, widened
 from warpsmith.tasks.oracle import checked_tensors
 
 _PASS = (0.0, 0.0, 0.0)
+_MANY = 64
+"""Elements from which a few wrong ones stand out among the rounded."""
 
 
 def compare(
@@ -181,6 +183,8 @@ class _Compared:
         box[slice(*region.rows), slice(*region.columns)] = True
         wrong = _gross(got, expected)
         if not wrong.any():
+            wrong = _apart(got, expected)
+        if not wrong.any():
             where = describe(box, self.name, self.shape)
             cause = "Every value is slightly off: a sum or an intermediate is kept in too low a precision; use float32."
             worst = self._worst(got, expected, box)
@@ -202,13 +206,31 @@ class _Compared:
         return f"{self.name}{index} is {got[row, column]:.6g}, expected {expected[row, column]:.6g}"
 
 
+def _apart(got: Floats, expected: Floats) -> Mask:
+    """The elements that make up nearly all of the error, each beside its own size, where they are few."""
+    error = np.square((got - expected) / np.maximum(np.abs(expected) + _nearby(expected), np.finfo(np.float64).tiny))
+    ranked, few = np.sort(error, axis=None)[::-1], error.size // 8
+    if error.size < _MANY or ranked[:few].sum() < 0.99 * ranked.sum():
+        return np.zeros_like(error, dtype=np.bool_)
+    wrong: Mask = error > 0.01 * ranked[0]
+    return wrong
+
+
 def _gross(got: Floats, expected: Floats) -> Mask:
     """Elements that no rounding explains: off by a twentieth of themselves and of their row's or column's RMS.
 
     None where they are only chance: elements that cancel, while most of the error lies elsewhere.
     """
-    squares, error = np.square(expected), np.square(got - expected)
-    lines = [squares.mean(axis=axis, keepdims=True) for axis in (0, 1) if squares.shape[axis] >= 8]
-    scale = np.sqrt(np.minimum.reduce([np.broadcast_to(line, squares.shape) for line in lines or [squares.mean()]]))
-    wrong: Mask = np.sqrt(error) > 0.05 * (np.abs(expected) + scale)
+    error = np.square(got - expected)
+    wrong: Mask = np.sqrt(error) > 0.05 * (np.abs(expected) + _nearby(expected))
     return wrong if error[wrong].sum() > 0.5 * error.sum() else np.zeros_like(wrong)
+
+
+def _nearby(expected: Floats) -> Floats:
+    """The smaller RMS of each element's row and column, where those are long enough to have one; else the whole's."""
+    squares = np.square(expected)
+    lines = [squares.mean(axis=axis, keepdims=True) for axis in (0, 1) if squares.shape[axis] >= 8]
+    scale: Floats = np.sqrt(
+        np.minimum.reduce([np.broadcast_to(line, squares.shape) for line in lines or [squares.mean()]])
+    )
+    return scale

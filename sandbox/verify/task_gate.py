@@ -66,7 +66,7 @@ def check_task(task: Task, *, seed: int = 0) -> TaskReport:
     trials = _Trials(task)
     for workload in task.verify:
         trials.try_workload(workload, seed)
-    problems = [*trials.problems, *trials.never_caught(), *trials.idle(), *_costs(task)]
+    problems = [*trials.problems, *trials.never_caught(), *trials.idle(), *_presence(task), *_costs(task)]
     problems += backward_problems(task, seed=seed)
     return TaskReport(tuple(problems), tuple(trials.survivors), trials.tried)
 
@@ -185,6 +185,24 @@ def _rounded(task: Task, workload: Workload, expected: Mapping[str, NDArray[Any]
     dtypes = {name: dtype for name, (dtype, _) in checked_tensors(task, workload).items()}
     values = {name: torch.from_numpy(array).to(torch_dtype(dtypes[name])) for name, array in expected.items()}
     return {name: from_torch(value, dtypes[name]) for name, value in values.items()}
+
+
+def _presence(task: Task) -> list[str]:
+    """Optional inputs that no verify workload has, or lacks; and bench workloads that have others than all of those."""
+    problems = []
+    for name in sorted(task.optional):
+        absent = {name in item.absent for item in task.verify}
+        if len(absent) == 1:
+            problems.append(
+                f"No verify workload {'has' if True in absent else 'lacks'} the optional input {name}. Add a "
+                "distribution that always draws it and one that never does, or declare it as it always is."
+            )
+    known = {item.absent for item in task.verify}
+    for item in task.bench:
+        if item.absent not in known:
+            without = ", ".join(sorted(item.absent)) or "nothing"
+            problems.append(f"'{item.name}' leaves out {without}, as no verify workload does. Add one that does.")
+    return problems
 
 
 def _costs(task: Task) -> list[str]:

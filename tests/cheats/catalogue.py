@@ -8,12 +8,13 @@ from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
+from .outputs import OUTPUTS, PACKED
 from .plans import PLAN
 from .screen import SCREEN
 from .sizes import SIZES
 from .values import VALUES
 
-CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES, *MEETING, *ABSENT, *DISGUISES)
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK)
+CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES, *MEETING, *ABSENT, *DISGUISES, *OUTPUTS)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED)
 
 __all__ = ["CHEATS", "HONEST"]

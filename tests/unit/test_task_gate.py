@@ -124,3 +124,17 @@ def test_a_check_that_raises_is_blamed_on_the_task() -> None:
     check = replace(ARGMAX.checks[0], judge=lambda got, expected, inputs, dims: got["nothing"])
     with pytest.raises(TaskError, match="the check of index at workload 'few rows' raised: KeyError"):
         check_task(replace(ARGMAX, checks=(check,)))
+
+
+def test_optional_inputs_are_tried_with_and_without() -> None:
+    """A task that never leaves its zero points out, or always does, is unsound; so is one timed as never tried."""
+    task = load_task("w4a16_gemm")
+    small = [item for item in task.verify if item.name in ("three columns", "zero points, groups of 64")]
+    without, given = small
+    both = replace(task, verify=(without, given), bench=task.bench[:1])
+    assert not [item for item in check_task(both).problems if "optional" in item or "leaves out" in item]
+    (never,) = [item for item in check_task(replace(both, verify=(without,))).problems if "optional" in item]
+    assert "No verify workload has the optional input zeros" in never
+    always = [item for item in check_task(replace(both, verify=(given,))).problems if "zeros" in item]
+    assert any("No verify workload lacks the optional input zeros" in item for item in always)
+    assert any("leaves out zeros, as no verify workload does" in item for item in always)
