@@ -11,6 +11,7 @@ import pytest
 
 from warpsmith.cli.program import run
 from warpsmith.core.errors import KernelFileError
+from warpsmith.core.expression import Expression
 from warpsmith.core.kernel_file import check, parse_kernel_file
 from warpsmith.core.task import Cost, Output, Task, Tensor
 from warpsmith.porting import Draft, make_draft
@@ -308,3 +309,51 @@ def test_the_command_lists_what_is_open_and_with_bindings_writes_a_file_that_the
     assert 0 == run(["emulate", "imported.cu", "--task", "norm.py", "--workload", "ragged columns"])
     assert 2 == run(["import", "old.cu", "--task", "norm.py", *bound]), "a file that is there is not replaced"
     assert "--force" in capsys.readouterr().err
+
+
+ALLOCATING = """
+#define CHECK(call) do { if ((call) != cudaSuccess) return; } while (0)
+__global__ void first(const __half* x, float* part, int rows, int cols) { }
+__global__ void second(const float* part, float* y, int rows) { }
+void sums(const __half* x, float* y, int M, int N) {
+    float* part;
+    STATEMENT
+    first<<<M, 128>>>(x, part, M, N);
+    second<<<(M + 127) / 128, 128>>>(part, y, M);
+    cudaFree(part);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "shape"),
+    [
+        ("cudaMalloc(&part, M * sizeof(float));", "M"),
+        ("CHECK(cudaMalloc(&part, M * N * sizeof(float)));", "M * N"),
+        ("cudaError_t status = cudaMalloc((void**)&part, sizeof(float) * (M + 1));", "M + 1"),
+        ("CHECK_CUDA(cudaMalloc((void **) &part, (M + N) * sizeof(float)));", "M + N"),
+    ],
+)
+def test_memory_that_is_allocated_by_count_is_a_buffer(statement: str, shape: str) -> None:
+    draft = make_draft(ALLOCATING.replace("STATEMENT", statement), "sums.cu", SUMS, {})
+    (buffer,) = head(draft)["buffer"]
+    assert ("part", "float32") == (buffer["name"], buffer["dtype"])
+    values = {"M": 7, "N": 5}
+    assert Expression.parse(shape).evaluate(values) == Expression.parse(str(buffer["shape"])).evaluate(values)
+    assert "part" not in asked(draft)
+    check(parse_kernel_file(draft.text), SUMS)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "cudaMalloc(&part, 4096);",
+        "CHECK(cudaMalloc(&part, M + N * sizeof(float)));",
+        "cudaMalloc(&part, sizeof(float) * M / 2);",
+        "cudaMalloc(&part, M * sizeof(Pair));",
+        "cudaMalloc(&part, unknown * sizeof(float));",
+    ],
+)
+def test_memory_whose_elements_cannot_be_told_is_asked_for(statement: str) -> None:
+    draft = make_draft(ALLOCATING.replace("STATEMENT", statement), "sums.cu", SUMS, {})
+    assert "`part` is allocated, and is no tensor of the task" in asked(draft)

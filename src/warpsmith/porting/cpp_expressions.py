@@ -18,6 +18,14 @@ _WORD = "cpp_word_"
 _SUFFIX = re.compile(r"(?:0[xX][0-9a-fA-F]+|\d+)(?=[uUlLzZ]*$)")
 
 
+def lambda_body(tokens: Sequence[CppToken]) -> int | None:
+    """Where the body of the first `[&]` or `[=]` lambda opens."""
+    for index in range(len(tokens) - 2):
+        if tokens[index].text == "[" and tokens[index + 1].text in ("&", "=") and tokens[index + 2].text == "]":
+            return next((i for i in range(index + 3, len(tokens)) if tokens[i].text == "{"), None)
+    return None
+
+
 def matching(tokens: Sequence[CppToken], opening: int) -> int:
     """Index of the bracket that closes `tokens[opening]`; the last index where none does."""
     depth = 0

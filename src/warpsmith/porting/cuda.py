@@ -14,8 +14,9 @@ from warpsmith.core.kernel_file.lexer import CppToken, lex
 from warpsmith.core.kernel_file.model import Signature
 from warpsmith.core.task import Task
 from warpsmith.porting.cpp_entry import check_const, find_entry
-from warpsmith.porting.cpp_expressions import matching, shown, split, tree
+from warpsmith.porting.cpp_expressions import lambda_body, matching, shown, split, tree
 from warpsmith.porting.cpp_file import CppFile, HostFunction, read_cpp
+from warpsmith.porting.cpp_memory import memory_call, scratch_of
 from warpsmith.porting.cpp_statements import assigned, closes, kernel_before, qualified, returned, statement_end
 from warpsmith.porting.cpp_types import DTYPES, TYPES, size_of
 from warpsmith.porting.expressions import OPEN, Memory, Scope, Unresolved, joined, plan, tensor_of
@@ -141,14 +142,14 @@ class _Reader:
 
     def _statement(self, tokens: Sequence[CppToken], place: _Place) -> None:
         words = [token.text for token in tokens]
-        if (words and words[0].startswith("AT_DISPATCH")) or (self._lambda(tokens) is not None and "<<<" in words):
+        if (words and words[0].startswith("AT_DISPATCH")) or (lambda_body(tokens) is not None and "<<<" in words):
             self._dispatch(tokens, place)
         elif "<<<" in words:
             self._launch(tokens, place)
         elif words and words[0] in ("TORCH_CHECK", "assert", "AT_ASSERT") and len(words) > 2:
             self._require(tokens, place)
-        elif words and words[0] in ("cudaMalloc", "cudaMemset", "cudaMemsetAsync"):
-            self._memory_call(tokens, place)
+        elif called := memory_call(tokens):
+            self._memory_call(called, place)
         elif len(words) > 2 and words[0] in self.file.hosts and words[1] in ("(", "<"):
             self._call(tokens, place)
         elif len(words) > 4 and words[0] == "return" and words[1] in self.file.hosts:
@@ -158,15 +159,9 @@ class _Reader:
         elif words and words[0] not in ("return", "throw", *_IGNORED):
             self._declare(tokens, place)
 
-    def _lambda(self, tokens: Sequence[CppToken]) -> int | None:
-        for index in range(len(tokens) - 2):
-            if tokens[index].text == "[" and tokens[index + 1].text in ("&", "=") and tokens[index + 2].text == "]":
-                return next((i for i in range(index + 3, len(tokens)) if tokens[i].text == "{"), None)
-        return None
-
     def _dispatch(self, tokens: Sequence[CppToken], place: _Place) -> None:
         """AT_DISPATCH_…(x.scalar_type(), "name", [&] { … scalar_t … }): the element type of `x`."""
-        body = self._lambda(tokens)
+        body = lambda_body(tokens)
         if body is None:
             return
         aliases = dict(place.aliases)
@@ -301,12 +296,16 @@ class _Reader:
         if bound in tensors:
             place.scope.memory[name.text] = tensor_of(ast.Name(bound), Scope(self.task, {}))
             return
-        self.found.ask(
-            name.line,
-            f"`{name.text}` is allocated, and is no tensor of the task ({', '.join(sorted(tensors))})",
-            f"Bind it, --bind {name.text}=TENSOR, or add a [[buffer]] of that name.",
-        )
-        place.scope.memory[name.text] = Memory(name.text, ())
+        found = scratch_of(name.text, args[1], place.scope) if len(args) > 1 else None
+        if found is not None:
+            self.found.buffers.append(found)
+        else:
+            self.found.ask(
+                name.line,
+                f"`{name.text}` is allocated, and is no tensor of the task ({', '.join(sorted(tensors))})",
+                f"Bind it, --bind {name.text}=TENSOR, or add a [[buffer]] of that name.",
+            )
+        place.scope.memory[name.text] = Memory(name.text, tuple(found.shape) if found else ())
 
     def _zero(self, name: CppToken, place: _Place) -> None:
         try:

@@ -12,6 +12,7 @@ from warpsmith.core.task import Task
 from warpsmith.porting.expressions import OPEN, Memory, Scope, Unresolved, joined, plan, tensor_of
 from warpsmith.porting.extension import parse_python
 from warpsmith.porting.plan import Plan, Scratch, Step
+from warpsmith.porting.triton_configs import written_out
 from warpsmith.porting.triton_text import (
     Kernel,
     allocates,
@@ -63,15 +64,15 @@ class _Reader:
         self.hosts: dict[str, ast.FunctionDef] = {}
         self.constants: dict[str, ast.expr] = {}
         self.used: list[str] = []
+        for statement in module.body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                self.constants[statement.targets[0].id] = plain(statement.value)
         for node in ast.walk(module):
             if isinstance(node, ast.FunctionDef):
                 if (kernel := self._kernel(node)) is not None:
                     self.kernels[node.name] = kernel
                 else:
                     self.hosts[node.name] = node
-        for node in module.body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                self.constants[node.targets[0].id] = plain(node.value)
 
     def _kernel(self, node: ast.FunctionDef) -> Kernel | None:
         kernel, jitted = Kernel(node), False
@@ -91,7 +92,7 @@ class _Reader:
     def _configs(self, call: ast.Call) -> list[dict[str, int]]:
         listed = keyword_of(call, "configs") or (call.args[0] if call.args else None)
         configs = []
-        for item in listed.elts if isinstance(listed, ast.List | ast.Tuple) else ():
+        for item in written_out(listed, self.constants):
             config = config_of(item)
             if config is None:
                 self.found.ask(item.lineno, f"`{ast.unparse(item)[:80]}` is no configuration of literals", _TUNE)
