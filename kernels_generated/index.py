@@ -8,12 +8,13 @@ never remembered.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import fdopen, scandir, stat_result
 from pathlib import Path
@@ -150,10 +151,23 @@ def _load(place: Path, library: Path) -> dict[str, _Row]:
     except (OSError, ValueError):
         return {}
     rows = {}
-    for line in body.splitlines():
-        name, mark, fields = json.loads(line)
-        rows[name] = _Row(mark, from_json(library, name, fields))
+    with _no_collector():
+        for line in body.splitlines():
+            name, mark, fields = json.loads(line)
+            rows[name] = _Row(mark, from_json(library, name, fields))
     return rows
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """While a list grows and nothing is thrown away, the collector looks at all of it again and again, for nothing."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _head(library: Path, body: bytes) -> dict[str, str]:

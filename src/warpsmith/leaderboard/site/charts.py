@@ -10,7 +10,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 280
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 30, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 32, 48
 
 Point = tuple[float, float]
 
@@ -23,6 +23,8 @@ class Axis:
     low: float
     high: float
     log: bool = False
+    form: str = "g"
+    """Of its numbers: `.0%` for shares."""
 
     def place(self, value: float) -> float:
         """0 at the low end, 1 at the high end."""
@@ -54,7 +56,7 @@ def _round_step(raw: float) -> float:
 def progress(points: Sequence[Point], unit: str) -> Markup:
     """Best fraction of the bound so far, as steps, over evaluations or dollars."""
     high = max((x for x, _ in points), default=0) or 1.0
-    x, y = Axis(unit, 0, high), Axis("best fraction of the bound so far", 0, _above(y for _, y in points))
+    x, y = Axis(unit, 0, high), Axis("best fraction of the bound so far", 0, _above(y for _, y in points), form=".0%")
     corners = _corners(points)
     line = _polyline([*points[:1], *corners, *([(high, points[-1][1])] if points else [])], x, y, "line")
     dots = "".join(_dot(x, y, point, f"{point[1]:.1%} at {point[0]:g} {unit}") for point in points)
@@ -66,7 +68,10 @@ def fast_p(ratios: Sequence[float], against: str) -> Markup:
     """Share of tasks whose best kernel is more than p times as fast as `against`; a failure has ratio 0."""
     won = [ratio for ratio in ratios if ratio > 0]
     low, high = min((*won, 0.8)) * 0.8, max((*won, 4.0)) * 1.25
-    x, y = Axis(f"p, times as fast as {against}", low, high, log=True), Axis("share of tasks faster than p", 0, 1)
+    x, y = (
+        Axis(f"p, times as fast as {against}", low, high, log=True),
+        Axis("share of tasks faster than p", 0, 1, form=".0%"),
+    )
     points = [(p, sum(ratio > p for ratio in ratios) / len(ratios)) for p in sorted({low, *won})] if ratios else []
     corners = _corners(points)
     end = [(high, points[-1][1])] if points else []
@@ -145,9 +150,9 @@ def _chart(says: str, x: Axis, y: Axis, marks: str) -> Markup:
     base, end = HEIGHT - BOTTOM, WIDTH - RIGHT
     grid = "".join(
         f'<path class="grid" d="M{LEFT} {_y(y, at):.1f}H{end}"/>'
-        f'<text x="{LEFT - 6}" y="{_y(y, at) + 4:.1f}" text-anchor="end">{at:g}</text>'
+        f'<text x="{LEFT - 6}" y="{_y(y, at) + 4:.1f}" text-anchor="end">{at:{y.form}}</text>'
         for at in y.ticks()
-    ) + "".join(f'<text x="{_x(x, at):.1f}" y="{base + 16}" text-anchor="middle">{at:g}</text>' for at in x.ticks())
+    ) + "".join(f'<text x="{_x(x, at):.1f}" y="{base + 19}" text-anchor="middle">{at:g}</text>' for at in x.ticks())
     titles = (
         f'<text class="title" x="{(LEFT + end) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x.title)}</text>'
         f'<text class="title" x="{LEFT}" y="{TOP - 12}">{escape(y.title)}</text>'

@@ -88,7 +88,7 @@ def _facts(kernel: Summary, workloads: list[str]) -> list[Any]:
     """Digest, fraction, ratio to the seed, coder, day, and microseconds at each workload or null."""
     times = {item.workload: float(f"{item.time_us:.5g}") for item in kernel.timings}
     ratio = kernel.speedup_over_seed
-    about = (kernel.kernel[:SHORT], round(kernel.fraction, 4), ratio and round(ratio, 2), kernel.coder)
+    about = (kernel.kernel[:SHORT], round(kernel.fraction, 6), ratio and round(ratio, 2), kernel.coder)
     return [*about, kernel.created[:10], [times.get(name) for name in workloads]]
 
 

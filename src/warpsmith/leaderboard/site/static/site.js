@@ -66,12 +66,12 @@ function filters(form) {
   const said = form.querySelector("output");
   applyFilters = () => {
     let shown = 0;
-    document.querySelectorAll("tr[data-row]").forEach((row) => {
+    document.querySelectorAll(`#${form.dataset.rows} tr[data-row]`).forEach((row) => {
       const keep = fields.every((field) => {
         const wanted = field.value.trim().toLowerCase();
         if (!wanted) return true;
         if (field.name === "text") return row.textContent.toLowerCase().includes(wanted);
-        return row.dataset[field.name] === undefined || row.dataset[field.name].toLowerCase() === wanted;
+        return (row.dataset[field.name] ?? "").toLowerCase() === wanted;
       });
       row.hidden = !keep;
       shown += keep ? 1 : 0;
