@@ -29,9 +29,22 @@ class Shelf:
     stale: tuple[Stale, ...] = ()
     refused: tuple[Refused, ...] = ()
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Those that something here is of."""
+        return tuple(sorted({*(it.task for it in self.kernels), *(it.kernel.task for it in self.stale)}))
 
-def read_shelf(folders: Iterable[Path], cache: Path, task: str | None = None) -> Shelf:
-    """Read libraries by their indices; those of one task only, where it is named.
+    def of_task(self, task: str) -> Shelf:
+        """What is of one task."""
+        return Shelf(
+            kernels=tuple(it for it in self.kernels if it.task == task),
+            stale=tuple(it for it in self.stale if it.kernel.task == task),
+            refused=tuple(it for it in self.refused if it.folder.parent.name == task),
+        )
+
+
+def read_shelf(folders: Iterable[Path], cache: Path) -> Shelf:
+    """Read libraries by their indices.
 
     Raises:
         LibraryError: a library cannot be read.
@@ -40,9 +53,8 @@ def read_shelf(folders: Iterable[Path], cache: Path, task: str | None = None) ->
     for folder in folders:
         indexed = read_index(folder, cache)
         for kernel in indexed.kernels:
-            if task in (None, kernel.task):
-                found.setdefault(kernel.kernel, kernel)
-        refused += [item for item in indexed.refused if task in (None, item.folder.parent.name)]
+            found.setdefault(kernel.kernel, kernel)
+        refused += indexed.refused
     present = _Present()
     why = {digest: present.staleness(kernel) for digest, kernel in found.items()}
     return Shelf(

@@ -46,7 +46,8 @@ def leaderboard(
     from warpsmith.settings import read_settings
 
     settings = read_settings()
-    shelf = read_shelf(search_path(library or settings.library), settings.cache, task)
+    whole = read_shelf(search_path(library or settings.library), settings.cache)
+    shelf = whole.of_task(task) if task else whole
     if html is not None:
         return _write(html, shelf, store or settings.store, as_json=as_json)
     boards = make_boards(shelf.kernels)
@@ -64,10 +65,17 @@ def leaderboard(
         return GOOD
     _print(boards, form, top)
     if not boards:
-        say(f"No accepted kernels{f' of {task}' if task else ''} yet; `warpsmith optimize TASK` makes one.")
+        say(_nothing(task, whole.tasks))
     for line in _left_out(shelf):
         say(line)
     return GOOD
+
+
+def _nothing(task: str | None, others: tuple[str, ...]) -> str:
+    if task is None:
+        return "No accepted kernels yet; `warpsmith optimize TASK` makes one."
+    there = f" There are kernels of: {', '.join(others)}." if others else ""
+    return f"No accepted kernels of {task}; `warpsmith optimize {task}` may make one.{there}"
 
 
 def _left_out(shelf: Shelf) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warpsmith.cli.options import Json, StoreFile
-from warpsmith.cli.output import GOOD, console, emit
+from warpsmith.cli.output import GOOD, console, emit, say
 
 if TYPE_CHECKING:
     from warpsmith.core.ledger import Ledger, LedgerLine
@@ -24,7 +24,8 @@ def list_runs(store: StoreFile = None, as_json: Json = False) -> int:
     from warpsmith.settings import read_settings
     from warpsmith.store import Store
 
-    with Store.open(store or read_settings().store) as opened:
+    path = store or read_settings().store
+    with Store.open(path) as opened:
         found = opened.runs()
     if as_json:
         fields = ("run", "task", "target", "device", "events", "started_at", "updated_at", "last_reason", "resumable")
@@ -34,6 +35,8 @@ def list_runs(store: StoreFile = None, as_json: Json = False) -> int:
     for run in found:
         state = run.last_reason or "cut off or running"
         out.print(f"{run.run}  {run.task} on {run.target}, {run.events} events, {state}", markup=False)
+    if not found:
+        say(f"{path} holds no run. Start one: warpsmith optimize TASK.")
     return GOOD
 
 
