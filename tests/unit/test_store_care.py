@@ -198,6 +198,8 @@ def test_a_truncated_store_says_how_to_save_what_is_left(tmp_path: Path, open_st
     with reading(path) as cut:
         found = inspect(cut)
         assert found.problems
+        assert len(set(found.problems)) == len(found.problems)
+        assert any(str(path) in problem for problem in found.problems), "told by its own name, not a copy's"
         saved = write_archive(cut, tmp_path / "archive")
     assert saved.problems
     fresh = open_store(tmp_path / "fresh.sqlite")

@@ -52,7 +52,7 @@ def reading(path: Path) -> Iterator[Store]:
 
 def _opened(path: Path, scratch: Path) -> Store:
     if not (access(path, W_OK) and access(path.parent, W_OK)):
-        return Store.open(_copy(path, scratch))
+        return _called(path, Store.open(_copy(path, scratch)))
     try:
         return Store.open(path)
     except StoreError:
@@ -61,7 +61,13 @@ def _opened(path: Path, scratch: Path) -> Store:
         copy = _copy(path, scratch)
         if not _lengthened(copy):
             raise
-        return Store.open(copy)
+        return _called(path, Store.open(copy))
+
+
+def _called(path: Path, copy: Store) -> Store:
+    """What is wrong with a copy is wrong with the store it was made of, and told by that one's name."""
+    copy.path = path
+    return copy
 
 
 def _copy(path: Path, folder: Path) -> Path:

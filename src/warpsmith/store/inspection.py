@@ -49,7 +49,7 @@ def inspect(store: Store) -> Inspection:
     except StoreError as error:
         problems.append(error.message)
     size = sum(part.stat().st_size for part in store.files() if part.is_file())
-    return Inspection(runs, events, incumbents, size, tuple(problems[:_MOST]), remarks)
+    return Inspection(runs, events, incumbents, size, tuple(dict.fromkeys(problems))[:_MOST], remarks)
 
 
 def _read_run(store: Store, run: str, problems: list[str]) -> int:
