@@ -33,7 +33,6 @@ OPTIONS = (
     "--ptxas-options=-v",
     # `#if STAGES > 2` where STAGES is a constexpr, not a macro: 0 in silence, unless it is a warning.
     "--diag-warn=193",
-    "--pre-include=ws_prelude.cuh",
 )
 _UNDEFINED_MACRO = 193
 _CHILD = Path(__file__).parent / "nvrtc_child.py"
@@ -72,12 +71,12 @@ def compile_cuda(
             "source": source,
             "names": list(unit.names),
             "arch": arch,
-            "options": list(OPTIONS),
+            "options": list(_options(unit.prelude)),
             "compiler": toolchain.name,
             "prelude": toolchain.prelude_digest,
         }
     )
-    compilation = _Compilation(source, unit.names, arch, toolchain, limits, level)
+    compilation = _Compilation(source, unit.names, _options(unit.prelude), arch, toolchain, limits, level)
     return compilation.result() if cache is None else cache.once(key, compilation.result)
 
 
@@ -126,6 +125,7 @@ class Compiled(Record):
 class _Compilation:
     source: str
     names: tuple[str, ...]
+    options: tuple[str, ...]
     arch: str
     toolchain: CudaToolchain
     limits: CompileLimits
@@ -159,7 +159,7 @@ class _Compilation:
         return self._artifact(compiled, cubin)
 
     def asked(self, source: str, names: tuple[str, ...]) -> tuple[Compiled, bytes] | TimedOut | Died:
-        request = request_for(source, names, self.arch, self.toolchain)
+        request = request_for(source, names, self.options, self.arch, self.toolchain)
         reply = checked(call(program(self.toolchain), request, self.limits, self.level), Compiled, blobs=1)
         if isinstance(reply, TimedOut | Died):
             return reply
@@ -198,7 +198,9 @@ class _Compilation:
             cubin=cubin,
             entries=reply.names,
             resources=parse_resources(reply.log, _max_threads(ptx)),
-            toolchain=Toolchain(compiler=self.toolchain.name, options=(f"--gpu-architecture={self.arch}", *OPTIONS)),
+            toolchain=Toolchain(
+                compiler=self.toolchain.name, options=(f"--gpu-architecture={self.arch}", *self.options)
+            ),
             warnings=tuple(warning.headline for warning in found if warning.file in (CANDIDATE, PLAN)),
         )
 
@@ -210,14 +212,20 @@ def program(toolchain: CudaToolchain) -> Program:
     return Program.of(_CHILD, setup, loads=[str(toolchain.library.parent)], readable=include)
 
 
-def request_for(source: str, names: tuple[str, ...], arch: str, toolchain: CudaToolchain) -> dict[str, Any]:
+def _options(prelude: str) -> tuple[str, ...]:
+    return (*OPTIONS, f"--pre-include={prelude}")
+
+
+def request_for(
+    source: str, names: tuple[str, ...], options: tuple[str, ...], arch: str, toolchain: CudaToolchain
+) -> dict[str, Any]:
     """What the child is asked."""
     return {
         "source": source,
         "names": list(names),
         "arch": arch,
         "virtual": arch.replace("sm_", "compute_"),
-        "options": [*OPTIONS, *(f"-I{folder}" for folder in toolchain.include)],
+        "options": [*options, *(f"-I{folder}" for folder in toolchain.include)],
     }
 
 

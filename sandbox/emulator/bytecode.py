@@ -118,6 +118,15 @@ class DraftBlock:
     """It may change memory or a barrier (`polling.py`)."""
 
 
+class Orders(IntFlag):
+    """How threads may order others through memory, as `WsOrders` has it."""
+
+    NONE = 0
+    FENCES = 1
+    HANDS_OVER = 2
+    """Strong stores, and strong loads that do not wait for what they find."""
+
+
 @dataclass(slots=True)
 class DraftProgram:
     """An entry in operations, one list a basic block."""
@@ -129,5 +138,4 @@ class DraftProgram:
     instructions: tuple[Instr, ...]
     waits: bool = False
     """Some loop waits for what another warp or block does."""
-    orders: bool = False
-    """It has fences, so that threads can order others through memory."""
+    orders: Orders = Orders.NONE

@@ -3,8 +3,8 @@
 PTX may read such a register on purpose: a compiler leaves an operand open where no execution uses the result. So a read
 alone is no fault. Each register that could be one of these, and each that is computed from one, gets a mark beside it
 that says lane by lane whether its value is known; an address, a predicate that decides, or a value stored in shared or
-global memory must be. Values that come through other lanes count as known. Kernels in which every register is
-written before it is read, on every path, pay nothing.
+global memory must be. Values that come through other lanes count as known; a matrix product knows what its own lane's
+operands know. Kernels in which every register is written before it is read, on every path, pay nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftBlock, DraftProgram, SlotKind, Space, Value
 
 _GUARDS = ("guarded", "split")
-_CARRIES = ("lane.", "copy", "extend64", "truncate32", "add64", "perturb")
+_CARRIES = ("lane.", "copy", "extend64", "truncate32", "add64", "perturb", "mma.", "product.")
 _DECIDES = ("branch_if", "exit_if", "branch_indexed", *_GUARDS)
 _STORES = ("st.global", "st.shared", "st.any", "atom.", "cp.async")
 
@@ -52,10 +52,15 @@ class _Marks:
 
     def _marked(self, draft: Draft) -> list[Value]:
         """Marks of what an operation reads."""
-        written = {id(value) for value in draft.written}
-        read = [value for value in (draft.a, draft.b, draft.c, draft.e, *draft.items) if isinstance(value, Value)]
-        found = {id(value): self.marks[id(value)] for value in read if id(value) in self.marks}
-        return [mark for key, mark in found.items() if key not in written]
+        written = [id(value) for value in draft.written]
+        read = [value for value in (draft.a, draft.b, draft.c, draft.e) if isinstance(value, Value)]
+        for item in draft.items:
+            # A list names what it writes once more where it reads it too, as sums in place do.
+            if id(item) in written:
+                written.remove(id(item))
+            elif isinstance(item, Value):
+                read.append(item)
+        return list({id(value): self.marks[id(value)] for value in read if id(value) in self.marks}.values())
 
     def insert(self) -> None:
         for index, block in enumerate(self.blocks):

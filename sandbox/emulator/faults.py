@@ -120,7 +120,7 @@ def describe(
 ) -> Fault:
     """The fault of a launch.
 
-    `asserted` is the message of a failed assert, if that is what happened; `waiting` has rows of `WsWaiting`: where
+    `asserted` quotes a failed assert with its place, if that is what happened; `waiting` has rows of `WsWaiting`: where
     lanes were when the launch hung or had spent its budget.
     """
     kind = KINDS[record.kind]
@@ -142,7 +142,7 @@ def describe(
         case FaultKind.BUDGET:
             said = BUDGET_DETAILS[record.detail]
         case FaultKind.TRAP:
-            said = f"failed an assertion: {asserted}" if asserted else "executed a trap"
+            said = f"failed the assertion {asserted}" if asserted else "executed a trap"
         case FaultKind.UNINITIALISED if record.space == Space.REGISTER:
             space, said = NAMES[Space.REGISTER], "depends on a register that nothing has written on its way here"
         case _:

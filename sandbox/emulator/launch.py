@@ -213,6 +213,12 @@ def _printed(placed: PlacedMemory, outputs: Outputs, count: int) -> tuple[str, .
     )
 
 
+def _assertion(placed: PlacedMemory, fault: bindings.FaultRecord) -> str:
+    """What __assertfail was told: the expression, and the file and line it stands in."""
+    text, file = (string_at(placed.allocations, address) for address in (fault.address, fault.distance))
+    return f"`{text}` ({file}:{fault.detail})"
+
+
 def _result(
     program: Program,
     spec: LaunchSpec,
@@ -224,7 +230,7 @@ def _result(
     fault = None
     if record.fault.kind:
         instr = program.entry.instructions[record.fault.site]
-        asserted = string_at(placed.allocations, record.fault.address) if instr.opcode == "call" else ""
+        asserted = _assertion(placed, record.fault) if instr.opcode == "call" else ""
         waiting = outputs.waiting[: record.waiting_count]
         fault = describe(record.fault, program.entry, spec, placed.allocations, asserted, waiting)
     sizes = program.blocks["instructions"].astype(np.uint64)

@@ -13,8 +13,9 @@ from warpsmith.sandbox.emulator import lower_matrix as matrix
 from warpsmith.sandbox.emulator import lower_mbarrier as mbarrier
 from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
-from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Value
+from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Orders, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
+from warpsmith.sandbox.emulator.garbage import collected_later
 from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
@@ -78,6 +79,7 @@ ORDERS = Flag.ACQUIRES | Flag.RELEASES
 TERMINATORS = frozenset(("bra", "brx", "ret", "exit", "trap"))
 
 
+@collected_later()
 def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftProgram:
     """One entry as operations over values without places yet."""
     emitter = Emitter(module, entry, pessimistic=pessimistic)
@@ -100,8 +102,18 @@ def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftPr
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
     waits = mark_polls(entry, blocks) or any(_is_whole(draft) for block in blocks for draft in block.operations)
     mark_repeats(blocks)
-    orders = any(draft.handler == "fence" or draft.flags & ORDERS for block in blocks for draft in block.operations)
+    orders = _orders([draft for block in blocks for draft in block.operations])
     return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits, orders)
+
+
+def _orders(drafts: list[Draft]) -> Orders:
+    """How threads may order others through memory."""
+    strong = [draft for draft in drafts if draft.flags & Flag.SYNCHRONISES and not draft.flags & Flag.BLOCK_SCOPE]
+    reached = [draft for draft in strong if draft.handler.split(".")[1:2] in (["global"], ["any"])]
+    stores = any(draft.handler.startswith("st.") for draft in reached)
+    loads = any(draft.handler.startswith("ld.") and not draft.flags & Flag.AWAITS for draft in reached)
+    fences = any(draft.handler == "fence" or draft.flags & ORDERS for draft in drafts)
+    return (Orders.FENCES if fences else Orders.NONE) | (Orders.HANDS_OVER if stores and loads else Orders.NONE)
 
 
 def _is_whole(draft: Draft) -> bool:

@@ -182,8 +182,9 @@ def call(emitter: Emitter) -> None:
         for item in (item for result in results for item in emitter.items(result)):
             if isinstance(item, Symbol):
                 emitter.emit("copy32", d=emitter.call_param(item.name, 0, 4), a=emitter.constant(0))
-    elif name.name == "__assertfail" and params:
-        emitter.emit("assert", a=emitter.call_param(params[0], 0, 8))
+    elif name.name == "__assertfail" and len(params) == 5:
+        message, file = (emitter.call_param(param, 0, 8) for param in params[:2])
+        emitter.emit("assert", a=message, b=file, c=emitter.call_param(params[2], 0, 4))
     else:
         raise emitter.refusal(f"a call of {name.name}")
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.sandbox.emulator.allocate import allocate
-from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftProgram, SlotKind, Value
+from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftProgram, Orders, SlotKind, Value
+from warpsmith.sandbox.emulator.garbage import collected_later
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Entry
 from warpsmith.sandbox.emulator.vm import bindings
@@ -30,9 +31,10 @@ class Program:
     register_bytes: int
     prints: bool
     waits: bool
-    orders: bool
+    orders: Orders
 
 
+@collected_later()
 def pack(entry: Entry, draft: DraftProgram) -> Program:
     """Allocate registers and lay the entry out.
 

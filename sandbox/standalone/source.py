@@ -107,7 +107,9 @@ def read_cuda(
             file=str(file),
             line=signature.line,
         )
-    unit = TranslationUnit(text=_RUNTIME.sub("", text), preamble="", appendix="", names=(chosen,))
+    unit = TranslationUnit(
+        text=_RUNTIME.sub("", text), preamble="", appendix="", names=(chosen,), prelude="ws_plain.cuh"
+    )
     artifact = compiler(unit, arch.target)
     if isinstance(artifact, CompileFailed):
         said = artifact.message.replace(HOST, "host code cannot run here").replace(HOST_REMEDY, _WITH_HOST_CODE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from warpsmith.core.errors import SettingsError
 from warpsmith.core.outcome import Outcome, OverBudget, Stage, Unsupported, Wrong
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.builds import Compiler
+from warpsmith.sandbox.compile.diagnostics import CANDIDATE
 from warpsmith.sandbox.emulated import WARP_BUDGET
 from warpsmith.sandbox.emulator.machine import L2, LaunchSpec, Memory, Options, UnsupportedInstruction, VmLost
 from warpsmith.sandbox.emulator.program import Special
@@ -120,7 +121,8 @@ class _SourceRun:
         except VmLost as gone:
             return self._told(lost(gone, self.settings.kernel or entry.name))
         if result.fault is not None:
-            return self._told(outcome_of(result.fault, self.settings.kernel or entry.name))
+            message = result.fault.message.replace(f"({CANDIDATE}:", f"({self.file.name}:")
+            return self._told(outcome_of(replace(result.fault, message=message), self.settings.kernel or entry.name))
         self._note_unwritten()
         return self._compared()
 

@@ -18,7 +18,7 @@ from warpsmith.core.errors import ToolchainError
 from warpsmith.core.outcome import CompileFailed, Stage
 from warpsmith.sandbox.compile import CompileCache, CompileLimits, compile_cuda
 from warpsmith.sandbox.compile.jail import call
-from warpsmith.sandbox.compile.nvrtc import program, request_for
+from warpsmith.sandbox.compile.nvrtc import OPTIONS, program, request_for
 from warpsmith.sandbox.compile.toolchain import find_toolchain
 from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.jail.levels import Level
@@ -224,7 +224,7 @@ def test_the_jail_itself_cannot_read_other_files(tmp_path: Path, level: Level) -
     secret.write_text("the secret words\n")
     source = f'#include "{secret}"\n__global__ void k() {{}}\n'
     toolchain = find_toolchain()
-    reply = call(program(toolchain), request_for(source, ("k",), "sm_90a", toolchain), CompileLimits(), level)
+    reply = call(program(toolchain), request_for(source, ("k",), OPTIONS, "sm_90a", toolchain), CompileLimits(), level)
     assert isinstance(reply, Packet)
     assert "secret words" not in json.dumps(reply.message)
     assert 6 == reply.message["status"], "NVRTC_ERROR_COMPILATION"

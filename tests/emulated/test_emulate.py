@@ -325,3 +325,24 @@ def test_a_launch_the_device_would_refuse_is_over_budget(reverse: Path, capsys: 
     reverse.write_text(REVERSE.replace("if (i < n) y[i]", "while (n) ((volatile float*)y)[i]"))
     code, found = emulate(capsys, reverse, *LAUNCH, "--budget", "1000")
     assert (1, "OverBudget") == (code, found["outcome"])
+
+
+PLAIN = """#include <assert.h>
+__device__ float ws(float a) { return 2 * a; }
+__global__ void twice(const float* x, float* y) {
+    assert(x[threadIdx.x] < LIMIT);
+    y[threadIdx.x] = ws(x[threadIdx.x]);
+}
+"""
+
+
+def test_a_plain_file_may_use_our_names_and_its_failed_assertion_is_quoted(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "twice.cu"
+    launch = ["--grid", "1", "--block", "32", "--arg", "f32[32]=arange", "--arg", "out:f32[32]"]
+    path.write_text(PLAIN.replace("LIMIT", "32"))
+    code, found = emulate(capsys, path, *launch)
+    assert (0, "Completed") == (code, found["outcome"])
+    path.write_text(PLAIN.replace("LIMIT", "20"))
+    code, found = emulate(capsys, path, *launch)
+    assert (1, "Crashed", 4, [20, 0, 0]) == (code, found["outcome"], found["line"], found["fault"]["thread"])
+    assert "failed the assertion `x[threadIdx.x] < 20` (twice.cu:4)" in found["message"]

@@ -357,7 +357,8 @@ def test_a_failed_assertion_says_which(cuda, buffer):
     x[7] = 1
     fault = kernel.run(1, 32, buffer(x)).fault
     assert (FaultKind.TRAP, (7, 0, 0)) == (fault.kind, fault.thread)
-    assert "x[threadIdx.x] == 0" in fault.message
+    assert "failed the assertion `x[threadIdx.x] == 0` (" in fault.message
+    assert ":1)" in fault.message
 
 
 def test_printf_is_captured(cuda, buffer):

@@ -1,23 +1,7 @@
-// What every CUDA kernel file may rely on without an include: fixed-width integers, INFINITY and the limits of
-// float and int, half, bfloat16 and float8 types, and ws::to_float / ws::from_float.
+// What every CUDA kernel file may rely on without an include: ws_headers.cuh, and ws::to_float / ws::from_float.
 #pragma once
 
-#include <cuda_fp16.h>
-#include <cuda_bf16.h>
-#include <cuda_fp8.h>
-
-#include <stdint.h>
-#include <float.h>
-#include <limits.h>
-#include <math.h>
-#include <assert.h>
-
-#ifndef __cuda_cuda_h__
-// The host fills it from [[tensormap]]; device code only takes its address. Same layout as in cuda.h.
-typedef struct CUtensorMap_st {
-    alignas(64) unsigned long long opaque[16];
-} CUtensorMap;
-#endif
+#include "ws_headers.cuh"
 
 namespace ws {
 

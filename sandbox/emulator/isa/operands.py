@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..machine import UnsupportedInstruction
 from ..program import Address, Instr, Operand, Register, Vector
 from .fragments import ELEMENTS, Fragment
@@ -16,6 +18,7 @@ COUNTS: dict[str, tuple[int, int]] = {
 }  # fmt: skip
 """Opcode -> fewest and most operands."""
 COPIES = ("ca", "cg")
+_ANY = 1 << 30
 
 
 def check(instr: Instr) -> None:
@@ -25,27 +28,39 @@ def check(instr: Instr) -> None:
         UnsupportedInstruction: it does.
     """
     count = len(instr.operands)
-    least, most = COUNTS.get(instr.opcode, (0, count))
-    if instr.opcode == "cp" and set(COPIES) & set(instr.modifiers):
-        least, most = 3, 5
-    if instr.opcode == "cp" and not set(COPIES) & set(instr.modifiers):
-        least, most = (1, 1) if {"mbarrier", "wait_group"} & set(instr.modifiers) else (0, 0)
-    if instr.opcode == "mma" and "sync" not in instr.modifiers[:1]:
-        least = 6
-    if instr.opcode in ("atom", "red") and "cas" in instr.modifiers:
-        least += 1
+    least, most = _counts(instr.opcode, instr.modifiers)
     if not least <= count <= most:
         raise UnsupportedInstruction(f"{instr.text} with {count} operands", instr.line, instr.ptx_line)
-    if any(map(_is_wide, instr.operands)):
-        raise UnsupportedInstruction(f"a 128-bit register in {instr.text}", instr.line, instr.ptx_line)
-    for operand, size in zip(instr.operands, fragments(instr), strict=False):
+    for operand in instr.operands:
+        if _is_wide(operand):
+            raise UnsupportedInstruction(f"a 128-bit register in {instr.text}", instr.line, instr.ptx_line)
+    if instr.opcode not in ("mma", "wmma"):
+        return
+    for operand, size in zip(instr.operands, fragments(instr.opcode, instr.modifiers), strict=False):
         if size is not None and registers(operand) != size:
             message = f"{instr.text} with {registers(operand)} registers where {size} stand"
             raise UnsupportedInstruction(message, instr.line, instr.ptx_line)
 
 
+@lru_cache(maxsize=4096)
+def _counts(opcode: str, modifiers: tuple[str, ...]) -> tuple[int, int]:
+    """Fewest and most operands."""
+    least, most = COUNTS.get(opcode, (0, _ANY))
+    if opcode == "cp" and set(COPIES) & set(modifiers):
+        least, most = 3, 5
+    if opcode == "cp" and not set(COPIES) & set(modifiers):
+        least, most = (1, 1) if {"mbarrier", "wait_group"} & set(modifiers) else (0, 0)
+    if opcode == "mma" and "sync" not in modifiers[:1]:
+        least = 6
+    if opcode in ("atom", "red") and "cas" in modifiers:
+        least += 1
+    return least, most
+
+
 def _is_wide(operand: Operand) -> bool:
     """Whether it names a 128-bit register, which the parser leaves only where an instruction has no form for it."""
+    if type(operand) is Register:
+        return operand.type == "b128"
     if isinstance(operand, Vector):
         return any(map(_is_wide, operand.items))
     place = operand.base if isinstance(operand, Address) else operand
@@ -56,20 +71,20 @@ def registers(operand: Operand) -> int:
     return len(operand.items) if isinstance(operand, Vector) else 1
 
 
-def fragments(instr: Instr) -> tuple[int | None, ...]:
+@lru_cache(maxsize=1024)
+def fragments(opcode: str, words: tuple[str, ...]) -> tuple[int | None, ...]:
     """Registers of each operand of a matrix instruction, None where it is something else."""
-    words = instr.modifiers
-    if instr.opcode == "wmma" and words[0] in ("load", "store"):
+    if opcode == "wmma" and words[0] in ("load", "store"):
         part, shape = words[1], Shape.parse(words[5])
         size = _held(wmma_fragment(part, words[-1], shape.m, shape.n, shape.k), part, "wmma")
         return (size,) if words[0] == "load" else (None, size)
-    if instr.opcode == "mma" and quads_name(words) is not None:
+    if opcode == "mma" and quads_name(words) is not None:
         return quad_registers(words)
-    named = product(words) if instr.opcode in ("mma", "wmma") else None
+    named = product(words)
     if named is None:
         return ()
-    parts = fragments_of(named, wmma=instr.opcode == "wmma")
-    return tuple(_held(parts[part], part, instr.opcode) for part in "dabc")
+    parts = fragments_of(named, wmma=opcode == "wmma")
+    return tuple(_held(parts[part], part, opcode) for part in "dabc")
 
 
 def _held(fragment: Fragment, part: str, opcode: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from ..machine import UnsupportedInstruction
 from ..program import Immediate, Instr, Operand, Pair, Register, Sink, Vector
@@ -38,12 +39,39 @@ def steps(instr: Instr) -> tuple[Step, ...]:
     Raises:
         UnsupportedInstruction: no row has its name, or it has other operands than its row.
     """
+    row = _row_of_all(instr.opcode, instr.modifiers)
+    if row is not None and _as_they_stand(row, instr.operands):
+        target, *sources = instr.operands
+        assert isinstance(target, Register)
+        return (Step(row, target, tuple(sources)),)
     found = tuple(_steps(instr)) if len(instr.operands) > 1 else ()
     if not found and (len(instr.operands) < 2 or not isinstance(instr.operands[0], (Sink, Vector, Pair))):
         raise _malformed(instr)
     if any(len(step.sources) != len(step.row.args) for step in found):
         raise _malformed(instr)
     return tuple(_with_literals(instr, step) for step in found)
+
+
+_COMPOUND = frozenset(("cvt", "setp", "set", "addc", "subc", "madc", *OPCODES, *scalar_video.OPCODES))
+
+
+@lru_cache(maxsize=4096)
+def _row_of_all(opcode: str, modifiers: tuple[str, ...]) -> LaneRow | None:
+    """The row of an instruction that is one step, whatever its operands are; None where it takes a closer look."""
+    if opcode in _COMPOUND or "cc" in modifiers or (opcode == "lop3" and len(modifiers) == 2):
+        return None
+    return lane_rows().get(name_of(opcode, modifiers))
+
+
+def _as_they_stand(row: LaneRow, operands: tuple[Operand, ...]) -> bool:
+    """Whether the operands are the row's, with nothing to take apart and no floating literal."""
+    if len(operands) != len(row.args) + 1 or type(operands[0]) is not Register:
+        return False
+    for operand in operands:
+        kind = type(operand)
+        if kind is Vector or (kind is Immediate and operand.type[0] == "f"):  # type: ignore[union-attr]
+            return False
+    return True
 
 
 def _malformed(instr: Instr) -> UnsupportedInstruction:

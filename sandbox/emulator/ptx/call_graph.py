@@ -97,7 +97,10 @@ def _addressed(code: Code) -> set[str]:
     found = set()
     for instr in code.instructions:
         callee = callee_of(instr) if instr.opcode == "call" else None
-        found |= {s.name for o in instr.operands if o is not callee for s in _symbols(o)}
+        for operand in instr.operands:
+            # Nearly all are registers.
+            if type(operand) is not Register and operand is not callee:
+                found |= {symbol.name for symbol in _symbols(operand)}
     return found
 
 

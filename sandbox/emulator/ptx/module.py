@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from warpsmith.sandbox.emulator.garbage import collected_later
 from warpsmith.sandbox.emulator.program import Entry, Module, Param, Variable
 from warpsmith.sandbox.emulator.ptx import cfg, declarations, layout
 from warpsmith.sandbox.emulator.ptx.body import Body, BodyParser
@@ -28,6 +29,7 @@ _TUNING = (
 _SHARED_GRANULE, _LOCAL_GRANULE = 16, 16
 
 
+@collected_later()
 def parse_module(text: str, source: str = "candidate") -> Module:
     """Parse PTX text.
 

@@ -305,11 +305,16 @@ static const Operation* split(Warp* w, const Operation* op) {
 }
 
 static const Operation* trap(Warp* w, const Operation* op) { return fail(w, op, WS_TRAP, first_lane(w->active)); }
-// a: address of the message.
+// Addresses of the message (a) and of the file's name (b), and the line (c).
 static const Operation* assert_failed(Warp* w, const Operation* op) {
     u32 lane = first_lane(w->active);
+    bool first = w->worker->fault.kind == WS_NO_FAULT;
     fail(w, op, WS_TRAP, lane);
-    w->worker->fault.address = lanes<u64>(w, op->a)[lane];
+    if (!first) return nullptr;
+    WsFault& fault = w->worker->fault;
+    fault.address = lanes<u64>(w, op->a)[lane];
+    fault.distance = s64(lanes<u64>(w, op->b)[lane]);
+    fault.detail = lanes<u32>(w, op->c)[lane];
     return nullptr;
 }
 // a: marks that say whether a lane's value was ever written.

@@ -58,6 +58,28 @@ struct Fragment {
     }
 };
 
+// The spots of a layout, worked out once by each host thread: [slot][lane].
+struct Spots {
+    static constexpr u32 MOST = 32 * 256, KEPT = 16;  // 1 << (32 - 28)
+    u32 key;
+    u8 row[MOST], column[MOST];
+
+    static const Spots& of(const Fragment& f) {
+        static thread_local Spots kept[KEPT];
+        u32 key = f.layout | f.per() << 2 | f.rows << 8 | f.columns << 14;
+        Spots& spots = kept[key * 2654435761u >> 28];
+        if (spots.key == key) return spots;
+        spots.key = key;
+        for (u32 slot = 0; slot < f.each(); slot++)
+            for (u32 lane = 0; lane < LANES; lane++) {
+                Spot at = f.spot(lane, slot);
+                spots.row[slot * LANES + lane] = u8(at.row);
+                spots.column[slot * LANES + lane] = u8(at.column);
+            }
+        return spots;
+    }
+};
+
 template <class Number>
 static Number number_of(u32 type, u64 bits) {
     switch (type) {
@@ -78,11 +100,29 @@ static Number number_of(u32 type, u64 bits) {
 // matrix[row * pitch + column] = the elements.
 template <class Number>
 static void gather(Warp* w, const Fragment& f, Number* matrix, u32 pitch) {
-    for (u32 slot = 0; slot < f.each(); slot++)
-        for (u32 lane = 0; lane < LANES; lane++) {
-            Spot at = f.spot(lane, slot);
-            matrix[at.row * pitch + at.column] = number_of<Number>(f.type, f.read(w, lane, slot));
+    const Spots& spots = Spots::of(f);
+    auto fill = [&](auto number) {
+        u32 bits = f.bits(), per = f.per();
+        for (u32 slot = 0; slot < f.each(); slot++) {
+            const u8 *row = spots.row + slot * LANES, *column = spots.column + slot * LANES;
+            if (bits == 64) {
+                const u64* words = lanes<u64>(w, f.registers[slot]);
+                for (u32 lane = 0; lane < LANES; lane++) matrix[row[lane] * pitch + column[lane]] = number(words[lane]);
+                continue;
+            }
+            const u32* words = lanes<u32>(w, f.registers[slot / per]);
+            u32 shift = slot % per * bits, mask = bits == 32 ? ALL : (1u << bits) - 1;
+            Number found[LANES];
+            for (u32 lane = 0; lane < LANES; lane++) found[lane] = number(words[lane] >> shift & mask);
+            for (u32 lane = 0; lane < LANES; lane++) matrix[row[lane] * pitch + column[lane]] = found[lane];
         }
+    };
+    switch (f.type) {
+        case E_F16: return fill([](u64 bits) { return number_of<Number>(E_F16, bits); });
+        case E_BF16: return fill([](u64 bits) { return number_of<Number>(E_BF16, bits); });
+        case E_F32: return fill([](u64 bits) { return number_of<Number>(E_F32, bits); });
+        default: return fill([&](u64 bits) { return number_of<Number>(f.type, bits); });
+    }
 }
 
 static u64 bits_of_sum(u32 type, f32 sum) { return type == E_F16 ? u64(to_f16(sum)) : u64(bits_of(sum)); }
@@ -91,11 +131,12 @@ static u64 bits_of_sum(u32, s64 sum) { return u64(u32(sum)); }
 
 template <class Number>
 static void scatter(Warp* w, const Fragment& f, const Number* matrix, u32 pitch) {
-    for (u32 slot = 0; slot < f.slots(); slot++)
-        for (u32 lane = 0; lane < LANES; lane++) {
-            Spot at = f.spot(lane, slot % f.each());
-            f.write(w, lane, slot, bits_of_sum(f.type, matrix[at.row * pitch + at.column]));
-        }
+    const Spots& spots = Spots::of(f);
+    for (u32 slot = 0; slot < f.slots(); slot++) {
+        u32 from = slot % f.each() * LANES;
+        for (u32 lane = 0; lane < LANES; lane++)
+            f.write(w, lane, slot, bits_of_sum(f.type, matrix[spots.row[from + lane] * pitch + spots.column[from + lane]]));
+    }
 }
 
 }  // namespace

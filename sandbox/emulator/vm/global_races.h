@@ -24,7 +24,8 @@ WS_INLINE bool same_warp(Who a, Who b) { return !((a ^ b) >> (STAMP_BITS + 5)); 
 enum AccessKind : u8 {
     WEAK = 0, BLOCK_STRONG = 1, STRONG = 2, STRENGTH = 3,
     MANY = 4,  // several lanes of the warp at that stamp
-    TWINS = 8  // a record of several writers of the same bytes
+    TWINS = 8,  // a record of several writers of the same bytes
+    STORED = 16  // a strong store, no update
 };
 
 struct Past {
@@ -129,6 +130,7 @@ struct Visitor {
     u32 thread;
     Who who;
     u8 strength;
+    u8 kind;    // STORED or nothing
     u64 start;  // of the lane's access
 };
 
@@ -255,11 +257,11 @@ static __attribute__((noinline)) void remember_more(const Visitor& v, Record& r,
 
 // Adds an access that need not be ordered with those before.
 WS_INLINE void remember(const Visitor& v, Record& r) {
-    Past past = {v.who, v.op->site, v.strength};
+    Past past = {v.who, v.op->site, u8(v.strength | v.kind)};
     if (!r.last.who) {
         r.last = past;
     } else if (!r.more && same_thread(r.last.who, v.who) && !(r.last.kind & MANY) && joins(r.last, past)) {
-        past.kind = weaker_of(r.last.kind, past.kind);
+        past.kind = u8(weaker_of(r.last.kind, past.kind) | (past.kind & STORED));
         r.last = past;
     } else if (!r.more && r.last.who >> STAMP_BITS >> 5 == v.who >> STAMP_BITS >> 5 &&
                stamp_of(r.last.who) == stamp_of(v.who)) {
@@ -286,6 +288,13 @@ WS_COLD bool collide_globally(const Visitor& v, const Past& other, u64 address, 
     return false;
 }
 
+// A strong load, not one that waits, of what a block stored strongly without a fence before the flag that was seen.
+WS_INLINE bool reads_too_early(const Visitor& v, const Past& stored) {
+    if ((stored.kind & (STORED | STRENGTH | MANY)) != (STORED | STRONG) || v.op->flags & WS_AWAITS) return false;
+    if (!hands_over(v.k, 0) || block_of(stored.who) == block_of(v.who)) return false;
+    return overtaken(v.k, v.thread, v.start, block_of(stored.who), thread_in(stored.who), stamp_of(stored.who));
+}
+
 static bool visit_read(const Visitor& v, Granule& g, u64 address, u32 size) {
     const Past& last = g.written.last;
     if (last.who && v.op->flags & WS_READ_ONLY_PATH) return collide_globally(v, last, address, size, WS_STALE_PATH);
@@ -294,6 +303,7 @@ static bool visit_read(const Visitor& v, Granule& g, u64 address, u32 size) {
         if (!found && v.strength && block_of(last.who) == block_of(v.who) && !g.written.more &&
             trusts_lockstep(v.k, v.op, v.thread, thread_in(last.who), stamp_of(last.who) + v.k->order->base))
             found = &last;
+        if (!found && v.strength == STRONG && !g.written.more && reads_too_early(v, last)) found = &last;
         if (found) return collide_globally(v, *found, address, size, WS_UNORDERED);
     }
     remember(v, g.read);
@@ -372,7 +382,8 @@ static bool visit_lane(Warp* w, const Operation* op, u32 lane, u64 address, u32 
     Shadow* shadow = shadow_at(k, address);
     if (!shadow) return true;
     u32 thread = thread_of(w, lane);
-    Visitor v = {k, w, op, stored, thread, who_now(k, thread), strength_of(op, use), address};
+    u8 strength = strength_of(op, use), kind = strength && use == Use::WRITE ? STORED : 0;
+    Visitor v = {k, w, op, stored, thread, who_now(k, thread), strength, kind, address};
     return visit(v, *shadow, address, size, use != Use::READ);
 }
 

@@ -133,6 +133,12 @@ struct WsPrinted {
     uint8_t arguments[WS_PRINT_BYTES];
 };
 
+// How threads of the program may order others through memory.
+enum WsOrders : uint32_t {
+    WS_FENCES = 1,
+    WS_HANDS_OVER = 2  // strong stores, and strong loads that do not wait for what they find
+};
+
 struct WsLaunch {
     const WsOperation* operations;
     const uint32_t* lists;
@@ -186,7 +192,7 @@ struct WsLaunch {
     WsL2 l2;
     uint32_t print_count;
     uint32_t resident;  // blocks on the device at once, 0 where nobody waits for another block
-    uint32_t orders;    // the program has fences, so that threads can order others through memory
+    uint32_t orders;    // WsOrders
     uint32_t ended;     // host threads that are done
     uint32_t waiting_count;
     WsFault fault;

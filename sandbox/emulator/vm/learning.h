@@ -101,10 +101,32 @@ WS_COLD bool saw_published(Worker* k, u32 me, u64 address, u32 block, u32 thread
         for (u32 index = last_of(k->ledger, location, block)->index; index > ref.from; index = at.log[index - 1]->before) {
             const Publication* p = at.log[index - 1];
             bool told = !ref.near || block == block_number(k);
-            if (index <= ref.to && told && p->thread == thread && stamp + p->base <= p->self) return true;
+            if (index <= ref.to && told && p->near && p->thread == thread && stamp + p->base <= p->self) return true;
         }
     }
     return false;
+}
+
+// Whether thread `me` saw, at another address, what the block of `thread` wrote strongly behind that thread's access to
+// global `address`, and no fence it knows of covers the access: it may see the later one and miss this one.
+WS_COLD bool overtaken(Worker* k, u32 me, u64 address, u32 block, u32 thread, u32 stamp) {
+    Ledger* l = k->ledger;
+    const View& v = k->views[me];
+    bool saw = false;
+    for (const Knowledge* seen : {v.known, v.pending})
+        for (u32 i = 0; seen && i < seen->count && !saw; i++) {
+            const Reference& ref = seen->items[i];
+            const Location& at = l->locations[ref.location];
+            if (ref.near || at.space || at.address == address) continue;
+            for (u32 index = last_of(l, ref.location, block)->index; index > ref.from && !saw;
+                 index = at.log[index - 1]->before) {
+                const Publication* p = at.log[index - 1];
+                saw = index <= ref.to && p->then && covers(p->then, p->thread, thread, stamp + p->base);
+            }
+        }
+    if (!saw) return false;
+    u32 here = block_number(k);
+    return !knows(l, v.known, here, block, thread, stamp) && !knows(l, v.pending, here, block, thread, stamp);
 }
 
 WS_COLD bool learnt(Worker* k, u32 me, u32 other, u32 stamp) {

@@ -38,6 +38,7 @@ struct Publication {
     u32 before;  // index + 1 of the same block's last one at this address
     Fence *far, *near;
     Knowledge *far_known, *near_known;
+    Fence* then;  // what was over for the thread, fenced or not, where strong loads are judged by it
 };
 
 struct Location {
@@ -247,7 +248,7 @@ static void free_ledger(Ledger* l) {
     for (u32 i = 0; i < l->count; i++) {
         for (u32 j = 0; j < l->locations[i].count; j++) {
             Publication* p = l->locations[i].log[j];
-            drop(p->far), drop(p->near), drop(p->far_known), drop(p->near_known);
+            drop(p->far), drop(p->near), drop(p->far_known), drop(p->near_known), drop(p->then);
             free(p);
         }
         free(l->locations[i].log);

@@ -170,7 +170,7 @@ static __attribute__((noinline)) bool visit_pattern(Warp* w, const Operation* op
     Shadow* shadow = shadow_at(k, access.first);
     if (!shadow) return true;
     Who who = who_now(k, thread_of(w, 0));
-    Visitor v = {k, w, op, stored, 0, 0, WEAK, 0};
+    Visitor v = {k, w, op, stored, 0, 0, WEAK, 0, 0};
     u32 visiting = w->active;
     k->storing_shared = nullptr;
     k->storing = access.port->distance;

@@ -53,23 +53,28 @@ static void append(Ledger* l, u32 location, Publication* p) {
     note_last(l, location, p->block, at.count++);
 }
 
+// Whether strong loads of what stands in this space are held against what their threads saw elsewhere.
+WS_INLINE bool hands_over(const Worker* k, u64 space) { return !space && k->views && k->launch->orders & WS_HANDS_OVER; }
+
 static void write_strongly(Worker* k, u32 thread, u64 space, u64 address, bool far, bool updates) {
     Ledger* l = k->ledger;
     View& v = k->views[thread];
-    u32 location = location_of(l, space, address, v.near != nullptr);
+    bool judged = hands_over(k, space);
+    u32 location = location_of(l, space, address, v.near || judged);
     if (location == ALL) return;
     Location& at = l->locations[location];
     // Reads from now on see this value, and what was published under earlier ones is not theirs.
     if (!updates) at.start = at.count;
-    if (!v.near) return;
-    bool said = v.published == v.near && v.published_at == location && v.published_index >= at.start;
-    if (said && v.published_index < at.count) return;
+    if (!v.near && !judged) return;
+    u32 stamp = k->order->stamp[thread / LANES];
+    bool said = v.published && v.published == v.near && v.published_at == location && v.published_index >= at.start;
+    if (said && v.published_index < at.count && (!judged || at.log[v.published_index]->self == stamp)) return;
     v.published = v.near;
     v.published_at = location;
     v.published_index = at.count;
     auto* p = made<Publication>();
-    *p = {block_number(k), thread, k->order->base, k->order->stamp[thread / LANES], 0, far ? keep(v.far) : nullptr, keep(v.near),
-          far ? keep(v.far_known) : nullptr, keep(v.near_known)};
+    *p = {block_number(k), thread, k->order->base, stamp, 0, far ? keep(v.far) : nullptr, keep(v.near),
+          far ? keep(v.far_known) : nullptr, keep(v.near_known), judged ? fence_now(k->order, thread / LANES) : nullptr};
     append(l, location, p);
 }
 
@@ -92,6 +97,8 @@ static void strong_access(Warp* w, const Operation* op, u32 lane, u64 space, u64
 static void begin_strong(Warp* w, const Operation* op, u32 lane, u64 space, u64 address, Use use, bool publishes = true) {
     Order* r = w->worker->order;
     u32 i = w->index;
+    // What comes before another strong write and what behind it must be told apart.
+    if (use != Use::READ && hands_over(w->worker, space)) r->stamp[i] = ++r->now;
     if (use == Use::UPDATE || op->flags & WS_AWAITS) r->shared_flags[i] = r->stamp[i];
     else if (use == Use::WRITE && r->shared_flags[i] == r->stamp[i]) r->stamp[i] = ++r->now;
     strong_access(w, op, lane, space, address, use != Use::WRITE, publishes && use != Use::READ);

@@ -29,6 +29,55 @@ static void count_fragment(Warp* w, const Operation* op, u32 space, u64 start, u
     }
 }
 
+// Where a fragment's lines lie in host memory, if all of them are in one place and nothing need be checked of each
+// element; null asks for the careful way, which finds the fault if there is one.
+static u8* reach_lines(Warp* w, const Operation* op, u32& space, u64 start, u64 pitch, u32 lines, u32 bytes, u32 size,
+                       bool write) {
+    Worker* k = w->worker;
+    const WsLaunch* launch = k->launch;
+    if ((start | pitch) % size || pitch > 1ull << 32) return nullptr;
+    u64 length = (lines - 1) * pitch + bytes;
+    space = op->bytes == WS_GENERIC ? space_of(launch, start) : op->bytes;
+    if (space == WS_SHARED)
+        return !k->checks && start <= k->shared_bytes && length <= k->shared_bytes - start ? k->shared + start : nullptr;
+    u64 window = (start - launch->address_base) >> launch->address_stride_bits;
+    if (space != WS_GLOBAL || start < launch->address_base || window >= launch->allocation_count) return nullptr;
+    const WsAllocation& hit = launch->allocations[window];
+    u64 offset = start - hit.address;
+    if (start < hit.address || offset > hit.size || length > hit.size - offset) return nullptr;
+    if (write ? !hit.writable || k->checks : hit.writable && k->checks) return nullptr;
+    if (k->checks && hit.valid)
+        for (u32 i = 0; i < lines; i++)
+            if (!all_valid(hit.valid + offset + i * pitch, bytes)) return nullptr;
+    return hit.data + offset;
+}
+
+// Moves what lies at `data`, line by line, into the fragment's registers or out of them.
+template <bool Write, class Element>
+static void move_lines(Warp* w, const Fragment& f, u8* data, u64 pitch, bool by_column) {
+    using Word = std::conditional_t<sizeof(Element) == 8, u64, u32>;
+    const Spots& spots = Spots::of(f);
+    u32 size = sizeof(Element), per = f.per(), slots = Write ? f.each() : f.slots();
+    for (u32 slot = 0; slot < slots; slot++) {
+        Word* words = lanes<Word>(w, f.registers[slot / per]);
+        u32 shift = slot % per * size * 8;
+        Word mask = Word(Word(Element(~Element(0))) << shift);
+        const u8* row = spots.row + slot % f.each() * LANES;
+        const u8* column = spots.column + slot % f.each() * LANES;
+        for (u32 lane = 0; lane < LANES; lane++) {
+            u64 line = by_column ? column[lane] : row[lane], along = by_column ? row[lane] : column[lane];
+            u8* place = data + line * pitch + along * size;
+            Element value = Element(words[lane] >> shift);
+            if (Write) {
+                memcpy(place, &value, sizeof value);
+            } else {
+                memcpy(&value, place, sizeof value);
+                words[lane] = Word((words[lane] & ~mask) | Word(value) << shift);
+            }
+        }
+    }
+}
+
 // a: address; b: leading dimension in elements; bytes: the space; list: 1 where columns are contiguous, the fragment.
 template <bool Write>
 static const Operation* move_fragment(Warp* w, const Operation* op) {
@@ -45,6 +94,18 @@ static const Operation* move_fragment(Warp* w, const Operation* op) {
     // Elements of less than a byte move a register at a time.
     u32 step = bits < 8 ? f.per() : 1, size = bits < 8 ? 4 : bits / 8, space = op->bytes;
     u32 slots = Write ? f.each() : f.slots();
+    u32 lines = by_column ? f.columns : f.rows, length = by_column ? f.rows : f.columns;
+    u8* whole = bits < 8 ? nullptr : reach_lines(w, op, space, start, pitch, lines, length * size, size, Write);
+    if (whole) {
+        switch (size) {
+            case 1: move_lines<Write, u8>(w, f, whole, pitch, by_column); break;
+            case 2: move_lines<Write, u16>(w, f, whole, pitch, by_column); break;
+            case 4: move_lines<Write, u32>(w, f, whole, pitch, by_column); break;
+            default: move_lines<Write, u64>(w, f, whole, pitch, by_column);
+        }
+        if (k->count) count_fragment(w, op, space, start, pitch, lines, length * bits / 8, !Write);
+        return next;
+    }
     for (u32 slot = 0; slot < slots; slot += step)
         for (u32 lane = 0; lane < LANES; lane++) {
             Spot spot = f.spot(lane, slot % f.each());
@@ -65,7 +126,6 @@ static const Operation* move_fragment(Warp* w, const Operation* op) {
                 else f.write(w, lane, slot, value);
             }
         }
-    u32 lines = by_column ? f.columns : f.rows, length = by_column ? f.rows : f.columns;
     if (k->count) count_fragment(w, op, space, start, pitch, lines, length * bits / 8, !Write);
     return next;
 }

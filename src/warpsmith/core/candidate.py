@@ -39,3 +39,5 @@ class TranslationUnit(Record):
     """static_asserts that hold each launch's argument list against the kernel's signature."""
     names: tuple[str, ...]
     """Name expressions to lower, in plan order, e.g. `gemm<BM, BN>`."""
+    prelude: str = "ws_prelude.cuh"
+    """The header that stands before everything; `ws_plain.cuh` for a file that is no kernel file."""

@@ -210,3 +210,52 @@ def test_sums_by_atomics_are_read_by_a_later_launch_or_behind_a_barrier(bench, a
     arrays = np.zeros(32, np.float32), np.zeros(96, np.float32)
     bench.good(source.replace("SYNC", "__syncthreads();"), 1, 96, *arrays)
     assert FaultKind.RACE == bench.bad(source.replace("SYNC", ""), 1, 96, *arrays).kind
+
+
+VOLATILE_LOOK_BACK = """extern "C" __global__ void k(volatile int* sums, volatile int* flag, const int* x) {
+    int b = blockIdx.x, before = 0;
+    if (threadIdx.x) return;
+    if (b) { while (flag[b - 1] == 0) {} before = sums[b - 1]; }
+    sums[b] = before + x[b];
+    FENCE
+    flag[b] = 1;
+}"""
+
+VOLATILE_LAST_BLOCK = """extern "C" __global__ void k(float* y, volatile float* partial, unsigned* ticket) {
+    __shared__ bool last;
+    partial[blockIdx.x * blockDim.x + threadIdx.x] = blockIdx.x;
+    FENCE
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+    __syncthreads();
+    if (!last) return;
+    float sum = 0;
+    for (int b = 0; b < gridDim.x; b++) sum += partial[b * blockDim.x + threadIdx.x];
+    y[threadIdx.x] = sum;
+}"""
+
+
+def test_a_volatile_value_may_be_older_than_the_volatile_flag_behind_it(bench):
+    """Both are strong, so that no data race says it; but without a fence nothing keeps the two stores in order."""
+    arrays = ints(9), ints(9), ints(9, 1)
+    expected = np.arange(1, 10, dtype=np.int32)
+    bench.good(VOLATILE_LOOK_BACK.replace("FENCE", "__threadfence();"), 9, 32, *arrays, resident=9, expected=expected)
+    fault = bench.bad(VOLATILE_LOOK_BACK.replace("FENCE", ""), 9, 32, *arrays, resident=9)
+    assert (FaultKind.RACE, 4, 5) == (fault.kind, fault.line, fault.other_line)
+
+
+def test_the_last_block_reads_volatile_sums_that_others_fenced(bench):
+    arrays = np.zeros(64, np.float32), np.zeros(7 * 64, np.float32), np.zeros(1, np.uint32)
+    expected = np.full(64, 21, np.float32)
+    bench.good(VOLATILE_LAST_BLOCK.replace("FENCE", "__threadfence();"), 7, 64, *arrays, expected=expected)
+    for fence in ("", "__threadfence_block();"):
+        fault = bench.bad(VOLATILE_LAST_BLOCK.replace("FENCE", fence), 7, 64, *arrays)
+        assert (FaultKind.RACE, 10, 3) == (fault.kind, fault.line, fault.other_line)
+
+
+def test_a_volatile_hint_that_nothing_announces_is_no_race(bench):
+    source = """extern "C" __global__ void k(int* y, volatile int* stop) {
+        if (threadIdx.x) return;
+        for (int i = 0; i < 10 && !*stop; i++) if (i == 5) *stop = 1;
+        y[blockIdx.x] = 1; }"""
+    bench.good(source, 6, 32, ints(6), ints(1), expected=ints(6, 1))

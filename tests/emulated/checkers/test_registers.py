@@ -10,6 +10,12 @@ HEAD = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<16>; .reg .b64 %rd<8>
     add.s64 %rd3, %rd1, %rd2; setp.lt.u32 %p1, %r1, 16;
     {body} ret; }}"""
 
+PRODUCT = (
+    "mov.f32 %f1, %f0; mov.f32 %f2, %f0; mov.f32 %f3, %f0; "
+    "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%f0,%f1,%f2,%f3}, {%r1,%r1}, {%r1}, {%f0,%f1,%f2,%f3}; "
+    "st.global.f32 [%rd3], %f0;"
+)
+
 
 @pytest.fixture
 def fault(ptx, written):
@@ -46,6 +52,7 @@ TWINS = {
         "selp.b32 %r3, %r1, %r2, %p1; st.global.u32 [%rd3], %r3;",
     ),
     "an atomic's operand": ("mov.u32 %r2, 1; red.global.add.u32 [%rd3], %r2;", "red.global.add.u32 [%rd3], %r2;"),
+    "an accumulator of a matrix product": (f"mov.f32 %f0, 0f00000000; {PRODUCT}", PRODUCT),
     "a sum that nobody started": (
         "mov.u32 %r6, 0; mov.u32 %r2, 0; L: add.s32 %r2, %r2, 2; add.s32 %r6, %r6, 1; setp.lt.u32 %p2, %r6, 3; "
         "@%p2 bra L; st.global.u32 [%rd3], %r2;",
