@@ -19,6 +19,7 @@ from warpsmith.sandbox.emulator.garbage import collected_later
 from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
+from warpsmith.sandbox.emulator.optimistic import mark_optimistic
 from warpsmith.sandbox.emulator.polling import mark_polls
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
 from warpsmith.sandbox.emulator.repeats import mark_repeats
@@ -102,6 +103,7 @@ def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftPr
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
     waits = mark_polls(entry, blocks) or any(_is_whole(draft) for block in blocks for draft in block.operations)
     mark_repeats(blocks)
+    mark_optimistic(entry, blocks)
     orders = _orders([draft for block in blocks for draft in block.operations])
     return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits, orders)
 

@@ -93,6 +93,29 @@ def test_a_plain_load_of_what_others_update_atomically_races(bench):
     assert FaultKind.RACE == bench.bad(source.replace("LOAD", "*y"), 3, 32, ints(1), ints(3)).kind
 
 
+SWAPPED = """extern "C" __global__ void k(unsigned long long* y) {
+    unsigned long long old = *y, assumed;
+    do {
+        assumed = old;
+        old = atomicCAS(SWAP, assumed, __double_as_longlong(1.0 + __longlong_as_double(assumed)));
+    } while (assumed != old);
+    AFTER
+}"""
+
+
+def test_a_plain_load_may_guess_what_a_compare_and_swap_of_the_same_place_compares(bench):
+    """The CUDA C++ Programming Guide's atomicAdd of doubles."""
+    y = np.zeros(2, np.uint64)
+    expected = np.array([3 * 32, 0], np.float64).view(np.uint64)
+    bench.good(SWAPPED.replace("SWAP", "y").replace("AFTER", ""), 3, 32, y, expected=expected)
+
+
+@pytest.mark.parametrize(("swap", "after"), [("y + 1", "atomicAdd(y, 1ull);"), ("y", "if (*y == 7) y[1] = 1;")])
+def test_a_plain_load_that_no_swap_of_the_same_place_compares_races(bench, swap, after):
+    source = SWAPPED.replace("SWAP", swap).replace("AFTER", after)
+    assert FaultKind.RACE == bench.bad(source, 3, 32, np.zeros(2, np.uint64)).kind
+
+
 LAST_BLOCK = """extern "C" __global__ void k(int* y, int* partial, unsigned* count) {
     __shared__ bool last;
     partial[blockIdx.x * blockDim.x + threadIdx.x] = threadIdx.x + blockIdx.x;
