@@ -43,9 +43,9 @@ $(VM_BUILT): $(INSTALLED) $(VM_SOURCE)
 	  echo "The VM did not build; it needs a C++17 compiler: g++ or clang++." >&2; exit 1; }; rm -f $$log; }
 	@touch $@
 
-# flashinfer-bench alone: what it depends on is for GPUs, and what tests use of it needs none of that.
+# flashinfer-bench without what it depends on: that is for GPUs, and what tests use of it needs only safetensors.
 consumers: $(INSTALLED)  ## Install the projects that exports are for, so that tests load exports with them
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[consumers]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt kernels safetensors
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps flashinfer-bench
 
 demo: $(VM_BUILT)  ## Optimise a quantized GEMM with no GPU and no API key; results in DEMO_DIR

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from tests.unit.exported import SHIPPED, loaded, subject_of
 from warpsmith.core.errors import KernelFileError, SettingsError
 from warpsmith.core.expression import Expression
-from warpsmith.core.kernel_file import bind
+from warpsmith.core.kernel_file import bind, parse_kernel_file
 from warpsmith.core.plan import BoundFill, BoundLaunch, TensorArg
 from warpsmith.core.protocols import RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.exporting.carried import carry
+from warpsmith.exporting.plan_text import plan_text
 from warpsmith.exporting.python_text import function_of
 from warpsmith.exporting.runtime import plan as runtime_plan
 from warpsmith.exporting.subject import Subject
@@ -27,6 +28,7 @@ from warpsmith.sandbox.device.lowering import lower_step
 from warpsmith.sandbox.device.messages import DeviceLaunch
 from warpsmith.sandbox.device.placed import kernel_launch
 from warpsmith.sandbox.emulated import EmulatedLauncher
+from warpsmith.seeds import seeds_for
 from warpsmith.tasks.convert import from_torch, to_torch
 from warpsmith.tasks.oracle import honest
 from warpsmith.tasks.sample import empty_outputs, make_inputs
@@ -145,6 +147,13 @@ def test_what_it_tells_the_driver_gives_right_results(name: str) -> None:
     expected = honest(subject.task, workload, inputs)["y"]
     assert reply.failure is None
     assert np.allclose(*(to_torch(it).float().numpy() for it in (reply.outputs["y"], expected)), atol=2e-2, rtol=2e-2)
+
+
+def test_a_triton_kernel_is_refused_with_the_reason() -> None:
+    seed = next(item for item in seeds_for("nsa_selected_attention") if item.path and item.path.suffix == ".py")
+    subject: Any = SimpleNamespace(kernel_file=parse_kernel_file(seed.text), digest="0123")
+    with pytest.raises(SettingsError, match=r"specialised by the values of sizes.*Use it through `load`"):
+        plan_text(subject, ())
 
 
 def test_an_absent_tensor_is_a_null_pointer() -> None:
