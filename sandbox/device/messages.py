@@ -163,6 +163,8 @@ class Open(Record):
 
     kind: Literal["Open"] = "Open"
     uuid: str
+    orders: str = ""
+    """What the worker shall give up once the device is open (`confined.py`); empty: nothing."""
 
 
 class LoadModule(Record):
@@ -201,6 +203,8 @@ class Opened(Record):
 
     kind: Literal["Opened"] = "Opened"
     device: DeviceInfo
+    held: tuple[str, ...] = ()
+    """What of its confinement took hold."""
 
 
 class Loaded(Record):

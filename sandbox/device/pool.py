@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from warpsmith.core.errors import DeviceError
 from warpsmith.sandbox.device.channel import TooLate
+from warpsmith.sandbox.device.confined import lacking
 from warpsmith.sandbox.device.driver import Bytes
 from warpsmith.sandbox.device.lease import Leases
 from warpsmith.sandbox.device.messages import (
@@ -23,6 +25,7 @@ from warpsmith.sandbox.device.messages import (
 )
 from warpsmith.sandbox.device.process import WorkerCommand, WorkerProcess, refusal
 from warpsmith.sandbox.device.protocol import Request
+from warpsmith.sandbox.jail.levels import Level, permitted
 
 START_SECONDS = 120.0
 """A worker's first answers: a driver that has to be loaded, on a machine with many GPUs, takes tens of seconds."""
@@ -31,6 +34,8 @@ WAIT_SECONDS = 3600.0
 
 R = TypeVar("R")
 
+_log = logging.getLogger("warpsmith")
+
 
 class Worker:
     """A process that has opened one GPU."""
@@ -38,11 +43,19 @@ class Worker:
     def __init__(self, command: WorkerCommand, uuid: str) -> None:
         self._process = WorkerProcess(command)
         self._loaded: set[str] = set()
+        orders = command.confinement.orders if command.confinement else ""
         try:
-            opened, _ = self.ask(Open(uuid=uuid), Opened, seconds=START_SECONDS)
+            opened, _ = self.ask(Open(uuid=uuid, orders=orders), Opened, seconds=START_SECONDS)
         except TooLate as late:
             raise DeviceError(f"The GPU {uuid} does not answer: {late}.", remedy="See `warpsmith doctor`.") from late
         self.device: DeviceInfo = opened.device
+        if command.confinement is not None:
+            missing = lacking(command.confinement.level, opened.held)
+            if missing:
+                self.close()
+                raise DeviceError(
+                    f"The jail {command.confinement.level} did not hold: {', '.join(missing)} stayed open."
+                )
 
     @property
     def alive(self) -> bool:
@@ -102,11 +115,36 @@ class Pool:
         while self._workers:
             self._workers.popitem()[1].close()
 
+    @property
+    def level(self) -> Level | None:
+        """At which workers are jailed; None: they are a command of the user's own, and are not."""
+        return self.command.confinement.level if self.command.confinement else None
+
     def _worker(self, uuid: str) -> Worker:
         worker = self._workers.get(uuid)
         if worker is None or not worker.alive:
-            worker = self._workers[uuid] = Worker(self.command, uuid)
+            worker = self._workers[uuid] = self._started(uuid)
         return worker
+
+    def _started(self, uuid: str) -> Worker:
+        """A worker at the best level at which the driver opens the GPU; the level stays."""
+        while True:
+            try:
+                return Worker(self.command, uuid)
+            except DeviceError as error:
+                weaker = weaker_than(self.command)
+                if weaker is None:
+                    raise
+                _log.warning("A GPU worker does not start at level %s of the jail: %s", self.level, error)
+                self.command = weaker
+
+
+def weaker_than(command: WorkerCommand) -> WorkerCommand | None:
+    """The same command at the next level of the jail that works here and that nobody forbids; None: there is none."""
+    if command.confinement is None:
+        return None
+    below = [level for level in permitted() if level.rank > command.confinement.level.rank]
+    return replace(command, confinement=replace(command.confinement, level=below[0])) if below else None
 
 
 def survey(command: WorkerCommand) -> Surveyed | Refused:

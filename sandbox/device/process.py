@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,13 +14,14 @@ from pydantic import ValidationError
 
 from warpsmith.core.errors import DeviceError
 from warpsmith.sandbox.device.channel import Channel, ChannelClosed, TooLate
+from warpsmith.sandbox.device.confined import Confinement
 from warpsmith.sandbox.device.driver import Bytes
 from warpsmith.sandbox.device.messages import Refused
 from warpsmith.sandbox.device.protocol import REPLY, Reply, Request
+from warpsmith.sandbox.jail.starter import on_lasting_thread
+from warpsmith.sandbox.jail.worker import end_group, has_ended
 
 PROGRAM = (sys.executable, "-m", "warpsmith.sandbox.device.worker")
-_KILL_SECONDS = 30.0
-"""A process with a kernel that never ends goes only once the driver has torn its context down."""
 _TAIL = 2000
 """Characters of a dead worker's errors that are shown."""
 
@@ -33,6 +33,14 @@ class WorkerCommand:
     arguments: tuple[str, ...] = PROGRAM
     environment: Mapping[str, str] | None = None
     """None: this process' own. Kernels may reach a worker's memory on some machines, so secrets do not belong in it."""
+    confinement: Confinement | None = None
+    """None: it is not jailed, as a command of the user's own is not."""
+
+    def spelled(self) -> list[str]:
+        """What is started."""
+        if self.confinement is None:
+            return [*self.arguments]
+        return self.confinement.command(self.arguments, self.environment or {})
 
 
 class WorkerProcess:
@@ -40,15 +48,20 @@ class WorkerProcess:
 
     def __init__(self, command: WorkerCommand) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        environment = None if command.environment is None else dict(command.environment)
+        arguments = command.spelled()
+        # A jailed one is shown nothing that nobody named.
+        bare: dict[str, str] | None = {} if command.confinement else None
+        environment = bare if command.environment is None else dict(command.environment)
         try:
-            self._process = subprocess.Popen(
-                command.arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                env=environment,
-                start_new_session=True,
+            self._process = on_lasting_thread(
+                lambda: subprocess.Popen(
+                    arguments,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                    env=environment,
+                    start_new_session=True,
+                )
             )
         except OSError as error:
             raise DeviceError(f"The GPU worker cannot be started: {error}.") from error
@@ -59,7 +72,7 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         """Whether it still runs and can be asked."""
-        return self._process.poll() is None
+        return not has_ended(self._process)
 
     def ask(self, request: Request, blobs: Sequence[Bytes] = (), *, seconds: float) -> tuple[Reply, list[Bytes]]:
         """Send a request and wait for the reply. A worker whose device is spent is closed here.
@@ -89,13 +102,11 @@ class WorkerProcess:
                 stream.close()
 
     def _kill(self) -> int | None:
-        """Its exit status; None where it stays, inside the driver, and cannot be waited for."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        try:
-            return self._process.wait(_KILL_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
+        """Its exit status; None where it stays, inside the driver, and cannot be waited for.
+
+        A process with a kernel that never ends goes only once the driver has torn its context down.
+        """
+        return end_group(self._process)[0]
 
     def _last_words(self) -> str:
         code = self._kill()

@@ -16,6 +16,7 @@ from warpsmith.profiler.nvml import Sensor
 from warpsmith.sandbox.device.channel import Channel, ChannelClosed
 from warpsmith.sandbox.device.driver import Bytes, Driver, DriverFailure
 from warpsmith.sandbox.device.messages import Loaded, LoadModule, Open, Opened, Refused, RunCall, Survey, Surveyed
+from warpsmith.sandbox.device.orders import give_up
 from warpsmith.sandbox.device.protocol import REQUEST, Reply, Request
 from warpsmith.sandbox.device.runs import run_call
 from warpsmith.sandbox.device.session import LayoutMismatch, Session
@@ -108,7 +109,8 @@ class Worker:
         if not found:
             return Refused(message=f"the driver shows no device {request.uuid}")
         self.session = Session.open(self.driver, found[0])
-        return Opened(device=found[0])
+        # Whatever comes after this is a candidate's.
+        return Opened(device=found[0], held=give_up(request.orders))
 
     @staticmethod
     def _run(session: Session, request: RunCall, blobs: list[Bytes]) -> Response:

@@ -7,7 +7,7 @@ It takes nothing from the emulator's part. A GPU sees neither races nor uninitia
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -45,12 +45,15 @@ class Gpu:
     name: str = ""
     driver: str = ""
     """The driver's version; empty where NVML does not say."""
+    jail: Callable[[], str] = str
+    """The level at which its workers are jailed; empty where they are not."""
 
     @classmethod
     def of(cls, pool: Pool) -> Gpu:
         """For GPUs of one architecture."""
         tools = Tools(pool.devices[0].uuid, environment=pool.command.environment)
-        return cls(DeviceLauncher(pool), DeviceTimer(pool), tools, pool.devices[0].name, driver_version())
+        name = pool.devices[0].name
+        return cls(DeviceLauncher(pool), DeviceTimer(pool), tools, name, driver_version(), lambda: pool.level or "")
 
 
 @dataclass(slots=True)

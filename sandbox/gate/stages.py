@@ -168,7 +168,10 @@ class _Evaluation:
     def _circumstances(self) -> Circumstances:
         gpu = self.gate.gpu
         device, driver = (gpu.name, gpu.driver) if gpu else ("", "")
-        return Circumstances(gate=EDITION, jail=self.gate.jail, device=device, driver=driver)
+        jail = self.gate.jail
+        if gpu and gpu.jail() != jail:
+            jail += f"; GPU worker: {gpu.jail() or 'none'}"
+        return Circumstances(gate=EDITION, jail=jail, device=device, driver=driver)
 
     @contextmanager
     def _stage(self, stage: Stage) -> Iterator[list[str]]:

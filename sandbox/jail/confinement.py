@@ -48,7 +48,8 @@ def confine(setup: dict[str, Any]) -> list[str]:
     """Give everything up; what took hold, of `limits`, `capabilities`, `files`, `calls`.
 
     `setup` names a `level` of `levels.Level` (at `rlimits` files and calls are left alone), the `limits`, and the paths
-    that stay `readable`, `writable` and `executable`; where none is executable, no process is started any more.
+    that stay `readable`, `writable` and `executable`, and the nodes of `devices`; where none is executable, no process
+    is started any more.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
@@ -102,8 +103,10 @@ def _keep_files(libc: ctypes.CDLL, setup: dict[str, Any]) -> bool:
     if rules < 0:
         return False
     read = _READ_FILE | _READ_DIR
-    for kind, rights in (("readable", read), ("executable", read | _EXECUTE), ("writable", write | newer)):
-        for path in setup[kind]:
+    device = read | _WRITE_FILE | (handled[0] & _IOCTL_V5)
+    kinds = (("readable", read), ("executable", read | _EXECUTE), ("writable", write | newer), ("devices", device))
+    for kind, rights in kinds:
+        for path in setup.get(kind, ()):
             _allow(libc, rules, path, rights)
     held = bool(libc.syscall(_LANDLOCK_RESTRICT_SELF, rules, 0) == 0)
     os.close(rules)

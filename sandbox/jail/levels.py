@@ -71,6 +71,25 @@ def choose(required: Level | None = None) -> Level:
     return best
 
 
+def permitted() -> tuple[Level, ...]:
+    """Levels that work here, from the best down to what `forbid_below` says."""
+    found = survey()
+    return tuple(level for level in Level if found[level].works and level.rank <= _least[-1].rank)
+
+
+def forbid_below(level: Level) -> None:
+    """From here on no process of this one is jailed less.
+
+    Raises:
+        SettingsError: this machine has nothing as good.
+    """
+    choose(level)
+    _least.append(level)
+
+
+_least = [Level.RLIMITS]
+
+
 def require(level: Level) -> Level:
     """Just this level.
 

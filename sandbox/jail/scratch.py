@@ -24,7 +24,7 @@ class ScratchRoot:
     """This process' root; folders are made in it on demand."""
 
     def __init__(self, parent: Path | None = None) -> None:
-        self._parent = parent or Path(tempfile.gettempdir())
+        self._parent = parent
         self._guard = threading.Lock()
         self._root: Path | None = None
         self._lock = -1
@@ -39,9 +39,10 @@ class ScratchRoot:
             return Path(tempfile.mkdtemp(dir=self._root))
 
     def _open(self) -> None:
-        sweep(self._parent)
+        parent = self._parent or Path(tempfile.gettempdir())
+        sweep(parent)
         self._owner = os.getpid()
-        self._root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+        self._root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         self._lock = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         atexit.register(self.close)

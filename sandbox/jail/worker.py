@@ -10,17 +10,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from warpsmith.core.errors import ToolchainError
-from warpsmith.sandbox.jail.levels import Level, program
+from warpsmith.sandbox.jail.bubblewrap import SYSTEM, TMPFS, wrapped
+from warpsmith.sandbox.jail.levels import Level
 from warpsmith.sandbox.jail.scratch import ScratchRoot
 from warpsmith.sandbox.jail.shared import SharedMemory
 from warpsmith.sandbox.jail.starter import on_lasting_thread
@@ -35,9 +34,6 @@ _POLL_SECONDS = 0.005
 _LOOK_SECONDS = 0.1
 _PULSE_SECONDS = 0.5
 _LAST_WORDS = 2000
-_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
-_TMPFS = "/scratch"
-_SHELL = "/bin/sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +209,14 @@ class Worker:
             self.close()
             raise ToolchainError(f"The jailed {self.program.path.stem} cannot load what it needs: {refused}.")
         self.held = frozenset(packet.message["held"])
-        lacking = _NEEDED[self.level] - self.held
+        lacking = NEEDED[self.level] - self.held
         if lacking:
             self.close()
             raise ToolchainError(f"The jail {self.level} did not hold: {', '.join(sorted(lacking))} stayed open.")
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and not _ended(self._process)
+        return self._process is not None and not has_ended(self._process)
 
     def ask(
         self,
@@ -280,22 +276,12 @@ class Worker:
 
     @property
     def _tmpdir(self) -> str:
-        return str(self._scratch) if self._scratch is not None else _TMPFS
+        return str(self._scratch) if self._scratch is not None else TMPFS
 
     def _wrapped(self, command: Sequence[str]) -> list[str]:
-        """The command under bubblewrap: only what it needs is bound, and only to be read."""
-        bubblewrap = program()
-        assert bubblewrap is not None, "chosen because it is there"
-        words = [*_offered(), bubblewrap, "--unshare-all", "--die-with-parent", "--clearenv", "--cap-drop", "ALL"]
-        words += ["--hostname", "jail"]
-        for path in _distinct((*_SYSTEM, *_interpreter(), str(_FOLDER), str(self.program.path.parent))):
-            words += _bound(path)
-        for path in _distinct((*self.program.loads, *self.program.readable, *_named(self.program.executable))):
-            words += _bound(path)
-        words += ["--dev", "/dev"]
-        if self.program.scratch:
-            words += ["--size", str(self.limits.file_bytes), "--tmpfs", _TMPFS, "--setenv", "TMPDIR", _TMPFS]
-        return [*words, "--remount-ro", "/", "--chdir", "/", "--", *command]
+        reads = (str(_FOLDER), str(self.program.path.parent), *self.program.loads, *self.program.readable)
+        scratch = self.limits.file_bytes if self.program.scratch else None
+        return wrapped(command, (*reads, *_named(self.program.executable)), scratch_bytes=scratch)
 
     def _end(self) -> Died:
         """Kill it where it still runs, and say how it ended."""
@@ -303,7 +289,7 @@ class Worker:
             process, killed = self._process, False
             code: int | None = None
             if process is not None:
-                code, killed = _killed(process)
+                code, killed = end_group(process)
                 for stream in (process.stdin, process.stdout):
                     if stream is not None and not stream.closed:
                         stream.close()
@@ -320,7 +306,7 @@ class Worker:
             return _how(code, words, wrapped=self.level is Level.BUBBLEWRAP, killed=killed)
 
 
-_NEEDED: dict[Level, frozenset[str]] = {
+NEEDED: dict[Level, frozenset[str]] = {
     Level.BUBBLEWRAP: frozenset(("limits",)),
     Level.LANDLOCK: frozenset(("limits", "files", "calls")),
     Level.RLIMITS: frozenset(("limits",)),
@@ -341,14 +327,17 @@ def _answers(channel: Channel, pulse: Pulse, until: float) -> bool:
     return True
 
 
-def _killed(process: subprocess.Popen[bytes]) -> tuple[int | None, bool]:
-    """Its exit status, None where it cannot be waited for, and whether it had to be killed."""
+def end_group(process: subprocess.Popen[bytes]) -> tuple[int | None, bool]:
+    """End a process and all it started, at once: its exit status, and whether it had to be killed.
+
+    The status is None where it cannot be waited for.
+    """
     if process.returncode is not None:
         return process.returncode, False
     # A process that closed its pipe is about to leave by itself, and its own status tells more.
     leaving = process.stdout is not None and _hung_up(process.stdout.fileno())
     until = time.monotonic() + (_LEAVE_SECONDS if leaving else 0.0)
-    while not (ended := _ended(process)) and time.monotonic() < until:
+    while not (ended := has_ended(process)) and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
     # The whole group, whose number is nobody else's as long as its leader has not been waited for: where only the
     # leader, bubblewrap itself, was killed, what it ran may go on.
@@ -360,7 +349,7 @@ def _killed(process: subprocess.Popen[bytes]) -> tuple[int | None, bool]:
         return None, True
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether it is over; it can still be waited for afterwards."""
     if process.returncode is not None:
         return True
@@ -389,43 +378,10 @@ def _tail(handle: int) -> str:
     return os.pread(handle, _LAST_WORDS, max(0, size - _LAST_WORDS)).decode("utf-8", "replace").strip()
 
 
-def _bound(path: str) -> list[str]:
-    if not os.path.lexists(path):
-        return []
-    if Path(path).is_symlink() and path in _SYSTEM:
-        return ["--symlink", str(Path(path).readlink()), path]
-    real = os.path.realpath(path)
-    return ["--ro-bind", real, path]
-
-
-def _offered() -> list[str]:
-    """What makes the command behind it the first that the kernel ends where memory runs out (`child.py` does it where
-    it sees /proc).
-    """
-    script = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"'
-    return [_SHELL, "-c", script, "jail"] if os.access(_SHELL, os.X_OK) else []
-
-
 def _named(path: str) -> tuple[str, ...]:
     return (path,) if path else ()
 
 
 def _executables(path: str) -> list[str]:
     """The program and the system's libraries, whose loader the kernel starts first."""
-    return [path, *_SYSTEM] if path else []
-
-
-def _distinct(paths: Sequence[str]) -> list[str]:
-    """Without what lies inside another one, outer folders first."""
-    found = sorted({*paths}, key=lambda path: (path.count("/"), path))
-    return [path for path in found if not any(path != other and path.startswith(f"{other}/") for other in found)]
-
-
-@cache
-def _interpreter() -> tuple[str, ...]:
-    """What Python itself needs: its program, its standard library, its shared library."""
-    places = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.realpath(sys.executable)}
-    shared = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
-    if all(shared) and str(shared[0]).startswith("libpython") and ".so" in str(shared[0]):
-        places.add(str(Path(shared[1], shared[0])))
-    return tuple(sorted(place for place in places if place and Path(place).exists()))
+    return [path, *SYSTEM] if path else []

@@ -196,16 +196,16 @@ def gate(
 
 
 def require_jail(level: str) -> None:
-    """Go on only where compilers are confined at this level or better.
+    """Go on only where what reads a candidate is confined at this level or better.
 
     Raises:
         SettingsError: there is no such level, or this machine's best is below it.
     """
-    from warpsmith.sandbox.jail.levels import Level, choose
+    from warpsmith.sandbox.jail.levels import Level, forbid_below
 
     if level not in [*Level]:
         raise SettingsError(f"--require-jail {level}: no such level.", remedy=f"Levels are {', '.join(Level)}.")
-    choose(Level(level))
+    forbid_below(Level(level))
 
 
 def _compiler(cache: Path | None = None) -> Compiler:

@@ -12,7 +12,7 @@ from warpsmith.core.errors import DeviceError, SettingsError
 from warpsmith.settings import Settings
 
 if TYPE_CHECKING:
-    from warpsmith.sandbox.device.messages import DeviceInfo
+    from warpsmith.sandbox.device.messages import DeviceInfo, Refused, Surveyed
     from warpsmith.sandbox.device.pool import Pool
     from warpsmith.sandbox.device.process import WorkerCommand
 
@@ -92,11 +92,10 @@ def find_gpus(settings: Settings) -> tuple[DeviceInfo, ...] | Trouble:
         DeviceError: the driver hangs, or kills the process that asks it.
     """
     from warpsmith.sandbox.device.messages import Refused
-    from warpsmith.sandbox.device.pool import survey
 
     if not settings.gpu_worker and not _driver_is_there():
         return _TROUBLES["LIBCUDA_NOT_FOUND"]
-    found = survey(worker_command(settings))
+    found = _surveyed(worker_command(settings))
     if isinstance(found, Refused):
         words = Trouble(f"The NVIDIA driver fails: {found.message}.", "Look at nvidia-smi.")
         return _TROUBLES.get(found.result, words)
@@ -110,11 +109,33 @@ def find_gpus(settings: Settings) -> tuple[DeviceInfo, ...] | Trouble:
     return found.devices
 
 
-def worker_command(settings: Settings) -> WorkerCommand:
-    """How GPU workers are started."""
-    from warpsmith.sandbox.device.process import PROGRAM, WorkerCommand
+def _surveyed(command: WorkerCommand) -> Surveyed | Refused:
+    """What the driver shows at the best level of the jail at which it shows anything."""
+    from warpsmith.sandbox.device.messages import Surveyed
+    from warpsmith.sandbox.device.pool import survey, weaker_than
 
-    return WorkerCommand(settings.gpu_worker or PROGRAM, settings.worker_environment)
+    weaker = weaker_than(command)
+    try:
+        found = survey(command)
+    except DeviceError:
+        if weaker is None:
+            raise
+    else:
+        if weaker is None or isinstance(found, Surveyed):
+            return found
+    # Perhaps it is the jail that keeps the driver from its devices.
+    return _surveyed(weaker)
+
+
+def worker_command(settings: Settings) -> WorkerCommand:
+    """How GPU workers are started: jailed as well as this machine can, unless they are a command of the user's own."""
+    from warpsmith.sandbox.device.confined import Confinement, device_nodes
+    from warpsmith.sandbox.device.process import PROGRAM, WorkerCommand
+    from warpsmith.sandbox.jail.levels import choose
+
+    if settings.gpu_worker:
+        return WorkerCommand(settings.gpu_worker, settings.worker_environment)
+    return WorkerCommand(PROGRAM, settings.worker_environment, Confinement(choose(), devices=device_nodes()))
 
 
 def architecture_of(device: DeviceInfo) -> Architecture | None:

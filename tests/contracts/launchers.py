@@ -22,11 +22,14 @@ from warpsmith.core.task import Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.compile import compile_cuda, compile_unit
+from warpsmith.sandbox.device.confined import Confinement
 from warpsmith.sandbox.device.launcher import DeviceLauncher
 from warpsmith.sandbox.device.lease import Leases
 from warpsmith.sandbox.device.messages import Surveyed
 from warpsmith.sandbox.device.pool import Pool, survey
 from warpsmith.sandbox.device.process import WorkerCommand
+from warpsmith.sandbox.jail.levels import Level
+from warpsmith.settings import read_settings
 from warpsmith.tasks import load_task
 
 FAKE_WORKER = Path(__file__).parents[1] / "device" / "fake_worker.py"
@@ -67,10 +70,19 @@ class FakeGpus:
     count: int = 1
     options: tuple[str, ...] = ()
     seconds: float = 1.0
+    level: Level | None = None
+    """At which workers are jailed."""
+    worker: Path = FAKE_WORKER
+    devices: tuple[str, ...] = ()
     pool: Pool = field(init=False)
 
     def __post_init__(self) -> None:
-        command = WorkerCommand((sys.executable, str(FAKE_WORKER), str(self.folder), str(self.count), *self.options))
+        readable = (str(self.folder), str(FAKE_WORKER.parents[1]))
+        command = WorkerCommand(
+            (sys.executable, str(self.worker), str(self.folder), str(self.count), *self.options),
+            None if self.level is None else read_settings().worker_environment,
+            None if self.level is None else Confinement(self.level, readable, self.devices),
+        )
         found = survey(command)
         assert isinstance(found, Surveyed), found
         self.pool = Pool(found.devices, command, Leases(self.folder), wait_seconds=20)
