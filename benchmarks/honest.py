@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("examples", "seeds", "kernels_generated", "tests/cheats", "tests/emulated")
 HEAD = re.compile(r"^(//|#) /// kernel$", re.MULTILINE)
+TASK = re.compile(r"^TASK = (?:Task|replace)\(", re.MULTILINE)
 RAW = ROOT / "tests" / "emulated" / "test_vm_kernels.py"
 CERTAINTY = 0.95
 
@@ -61,6 +62,12 @@ class Trial:
     """Kind and message, where it was."""
 
 
+def told(item: dict[str, Any]) -> Iterator[Trial]:
+    """The trials of one line: it may name several `seeds`."""
+    for seed in item.pop("seeds", None) or [item.pop("seed")]:
+        yield Trial(**item, seed=seed)
+
+
 @dataclass
 class Trials:
     """What is known, and where it is kept."""
@@ -71,7 +78,7 @@ class Trials:
     @classmethod
     def of(cls, out: Path | None) -> Trials:
         lines = out.read_text(encoding="utf-8").splitlines() if out is not None and out.exists() else []
-        trials = [Trial(**json.loads(line)) for line in lines]
+        trials = [trial for line in lines for trial in told(json.loads(line))]
         return cls(out, {(item.kernel, item.what, item.case, item.seed): item for item in trials})
 
     def add(self, kernel: str, what: str, case: str, seed: int, run: Callable[[], tuple[int, str]]) -> None:
@@ -97,7 +104,7 @@ def tasks() -> dict[str, Task]:
 
     paths = [task.path for task in find_tasks()]
     for folder in ("examples/tasks", "tests/cheats", "tests/emulated"):
-        paths += [path for path in (ROOT / folder).rglob("*.py") if "\nTASK = Task(" in path.read_text("utf-8")]
+        paths += [path for path in (ROOT / folder).rglob("*.py") if TASK.search(path.read_text("utf-8"))]
     loaded = [load_task(path) for path in paths]
     return {task.name: task for task in loaded}
 
@@ -227,6 +234,18 @@ def figures(trials: Sequence[Trial], what: str) -> dict[str, Any]:
     }
 
 
+def shortened(trials: Sequence[Trial]) -> str:
+    """The file of trials with one line for all seeds that went alike."""
+    alike: dict[tuple[str, str, str, int, str], list[int]] = {}
+    for item in trials:
+        alike.setdefault((item.kernel, item.what, item.case, item.runs, item.refused), []).append(item.seed)
+    names = ("kernel", "what", "case", "runs", "refused")
+    return "".join(
+        json.dumps({**dict(zip(names, key, strict=True)), "seeds": sorted(seeds)}) + "\n"
+        for key, seeds in alike.items()
+    )
+
+
 def main() -> int:
     """Try what was asked for, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -244,6 +263,8 @@ def main() -> int:
         if not options.kernels and options.seeds:
             try_raw(trials, options.seeds, Path(folder))
     done = list(trials.known.values())
+    if options.out is not None:
+        options.out.write_text(shortened(done), encoding="utf-8")
     report = {what: figures(done, what) for what in ("schedules", "evaluation")}
     print(json.dumps({**report, "certainty": CERTAINTY}, indent=2))
     return 1 if any(item["refused"] for item in report.values()) else 0

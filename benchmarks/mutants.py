@@ -3,12 +3,12 @@
 A mutant differs in one PTX instruction, or in one line of its kernel file. It is killed when the gate's first
 evaluation does not verify it, whatever the outcome. Code that never runs, at bench shapes neither, is left out and
 counted apart. A survivor is evaluated under further seeds; that one of them catches it is reported and does not make
-it killed. A survivor that cannot differ from the original is equivalent: `mutants_equivalent.toml` says so with the
+it killed. A survivor that cannot differ from the original is equivalent: `mutants_judged.toml` says so with the
 reason, one by one, and those alone are left out of the score. Survivors that nobody has judged count against it.
 
 Every answer is kept in a file as soon as it is there, so that a run can be stopped and taken up again.
 
-    python benchmarks/mutants.py [--each 4] [--seed 0] [--more 3] [--out FILE] [KERNEL ...]
+    python benchmarks/mutants.py [--each 4] [--seed 0] [--more 3] [--out FILE] [--page FILE] [KERNEL ...]
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import random
 import re
 import sys
 import tempfile
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mutants_report import TARGET, Answer, load_answers, load_judged, page, summary
 
 if TYPE_CHECKING:
     from warpsmith.core.artifact import Artifact
@@ -41,8 +42,6 @@ KERNELS = (
     *(ROOT / "seeds" / "w4a16_gemm" / f"{name}.cu" for name in ("naive", "vectorized", "tensor_core")),
 )
 TASKS = {"linear": CHEATS / "linear.py"}
-EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
-TARGET = 0.95
 
 
 @dataclass(frozen=True)
@@ -157,24 +156,6 @@ class Recording:
         return reply
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the gate said of one mutant; a line of the file of answers."""
-
-    kernel: str
-    mutant: str
-    source: int
-    """The kernel file's line that the change stands for; 0 where the compiler names none."""
-    outcome: str
-    """Of the first evaluation; `never runs` where there was none."""
-    later: tuple[str, ...] = ()
-    """Of further seeds, where the first one verified the mutant."""
-
-    @property
-    def survived(self) -> bool:
-        return self.outcome == "Verified"
-
-
 @dataclass
 class Bench:
     """Evaluates mutants of one kernel file."""
@@ -265,41 +246,6 @@ def named(path: Path) -> str:
     return f"{path.resolve().parent.name}/{path.stem}"
 
 
-def load_answers(path: Path) -> list[Answer]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = (json.loads(line) for line in lines)
-    return [Answer(**{**item, "later": tuple(item["later"])}) for item in found]
-
-
-def load_equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str], str]:
-    """(kernel, mutant) to the reason why it cannot differ from the original."""
-    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", []) if path.exists() else []
-    return {(item["kernel"], mutant): item["why"] for item in entries for mutant in item["mutants"]}
-
-
-def summary(answers: Sequence[Answer], equivalent: dict[tuple[str, str], str]) -> dict[str, Any]:
-    """The counts: killed, and every way of not being killed by its own name."""
-    ran = [item for item in answers if item.outcome != "never runs"]
-    alive = [item for item in ran if item.survived]
-    judged = [item for item in alive if (item.kernel, item.mutant) in equivalent]
-    stale = [f"{kernel}: {mutant}" for kernel, mutant in equivalent if (kernel, mutant) not in
-             {(item.kernel, item.mutant) for item in alive}]  # fmt: skip
-    caught_later = [item for item in alive if item not in judged and set(item.later) - {"Verified"}]
-    killed = len(ran) - len(alive)
-    return {
-        "mutants": len(answers),
-        "never_run": len(answers) - len(ran),
-        "killed": killed,
-        "judged_equivalent": len(judged),
-        "survived_but_caught_under_another_seed": len(caught_later),
-        "survived_every_seed": len(alive) - len(judged) - len(caught_later),
-        "score": round(killed / max(len(ran) - len(judged), 1), 4),
-        "target": TARGET,
-        "outcomes": dict(Counter(item.outcome for item in ran).most_common()),
-        "judged_but_not_seen_alive": stale,
-    }
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kernels", nargs="*", type=Path, default=list(KERNELS))
@@ -307,6 +253,7 @@ def main() -> int:
     parser.add_argument("--more", type=int, default=3, help="further seeds for survivors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="file of answers, one a line; those it holds are not sought again")
+    parser.add_argument("--page", type=Path, help="write the survivors with their reasons to this file")
     options = parser.parse_args()
     answers = load_answers(options.out) if options.out else []
     with tempfile.TemporaryDirectory() as cache:
@@ -318,8 +265,11 @@ def main() -> int:
                     with options.out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(asdict(answer)) + "\n")
             print(f"{named(path)} done", file=sys.stderr, flush=True)
-    found = summary(answers, load_equivalent())
+    judged = load_judged()
+    found = summary(answers, judged)
     print(json.dumps(found, indent=2))
+    if options.page:
+        options.page.write_text(page(answers, judged), encoding="utf-8")
     return 0 if found["score"] >= TARGET else 1
 
 

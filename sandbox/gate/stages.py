@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.errors import KernelFileError, TaskError
-from warpsmith.core.kernel_file import KernelFile, check, parse_kernel_file
+from warpsmith.core.kernel_file import KernelFile, check, dims_of, parse_kernel_file
 from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Unsupported, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Circumstances, Evaluation, Launcher, RunReply, StageReport
@@ -29,7 +29,9 @@ from warpsmith.sandbox.gate.hardware import Gpu, Hardware
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
+from warpsmith.sandbox.verify.altered import chosen_alterations
 from warpsmith.sandbox.verify.hidden import Minter
+from warpsmith.tasks.binding import shape_of
 
 PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
@@ -238,9 +240,28 @@ class _Evaluation:
             for number, prop in enumerate(self.gate.task.properties):
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
+            values = self._run_altered(workloads)
             checks = self._compare()
             said.append(f"{len(ran)} hidden workloads: {', '.join(workload.name for workload in ran)}")
+            said.append(f"values altered in {len(values)} ways: {', '.join(values)}" if values else "values as drawn")
         return checks
+
+    def _run_altered(self, workloads: tuple[Workload, ...]) -> list[str]:
+        """Values that no distribution draws, at that of the cheaper workloads where the changed input is least flat."""
+        task = self.gate.task
+        cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
+        names = list[str]()
+        for name, alteration in chosen_alterations(task, cheap[-1], self.seed):
+            at = max(cheap, key=lambda item: min(shape_of(task, task.tensor(name), item), default=0))
+            allowed = self.trials.run_altered(at, (name, alteration))
+            self._end_if(allowed if not isinstance(allowed, bool) else None)
+            names += [f"{name} with {alteration}"] if allowed else []
+        return names
+
+    def _cost(self, workload: Workload) -> float:
+        """Operations and bytes."""
+        cost = self.gate.task.cost(dims_of(self.gate.task, workload))
+        return cost.flops + cost.bytes
 
     def _verify_on_device(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
         """The same workloads on a GPU, and the bench ones whole."""

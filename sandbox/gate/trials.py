@@ -16,6 +16,7 @@ from warpsmith.core.task import Property, Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.coverage import Ledger
+from warpsmith.sandbox.verify.altered import altered
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.tasks.convert import widened
@@ -64,7 +65,14 @@ class Trials:
 
     def run(self, workload: Workload) -> Outcome | None:
         """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
-        inputs = make_inputs(self.task, workload, self.seed)
+        return self._run(workload, make_inputs(self.task, workload, self.seed))
+
+    def run_altered(self, workload: Workload, pair: tuple[str, str]) -> Outcome | bool:
+        """Run a workload on values that no distribution draws: a Failure, or whether the task allows them."""
+        found = altered(self.task, workload, make_inputs(self.task, workload, self.seed), pair, self.seed)
+        return (self._run(*found) or True) if found is not None else False
+
+    def _run(self, workload: Workload, inputs: Inputs) -> Outcome | None:
         request = self._request(workload, self.builds.plan(workload), inputs)
         replies: list[RunReply] = []
         for schedule in range(SCHEDULES):

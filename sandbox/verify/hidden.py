@@ -24,7 +24,7 @@ _SMALL = (1, 3, 8, 16, 32, 64, 128, 256)
 _STEP = 4
 """Ratio of the larger sizes tried to reach what only large workloads execute: a grid-wide loop's second turn."""
 _TRIES = 32
-SWEPT = 8
+SWEPT = 16
 """Sizes that every free dimension takes in workloads where all dimensions are small."""
 COST_FACTOR, REACHING_FACTOR = 2.5, 8.0
 """A minted workload costs at most this many times the dearest verify workload, in operations and bytes; one that is

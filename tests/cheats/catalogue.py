@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .absent import ABSENT, CHOSEN
 from .addresses import ADDRESSES, ALIGNED
+from .altered import ALTERED
 from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
 from .meeting import MEETING, MET
@@ -14,7 +15,20 @@ from .screen import SCREEN
 from .sizes import SIZES
 from .values import VALUES
 
-CHEATS = (*SIZES, *VALUES, *MEMORY, *ORDER, *SCREEN, *PLAN, *ADDRESSES, *MEETING, *ABSENT, *DISGUISES, *OUTPUTS)
+CHEATS = (
+    *SIZES,
+    *VALUES,
+    *MEMORY,
+    *ORDER,
+    *SCREEN,
+    *PLAN,
+    *ADDRESSES,
+    *MEETING,
+    *ABSENT,
+    *DISGUISES,
+    *OUTPUTS,
+    *ALTERED,
+)
 HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED)
 
 __all__ = ["CHEATS", "HONEST"]

@@ -1,0 +1,146 @@
+"""Values that a task's distributions never draw: equal rows, zeros, one sign, amplitudes of another order.
+
+A kernel may do less where its inputs look unlike those that checks draw, and a user's data look otherwise. Floating
+inputs of both signs may hold any numbers, so drawn ones are altered; the reference says what is right for them, too.
+Where it answers a change in the last bit with a large one (ties, the variance of a constant), no kernel could be
+judged, and the alteration is left out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.kernel_file import dims_of
+from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.tasks.convert import finite_limit, from_torch, torch_dtype, unit_roundoff, widened
+from warpsmith.tasks.oracle import oracle
+
+Floats = NDArray[np.float64]
+Inputs = Mapping[str, HostTensor]
+
+LEAST, WORK = 4, 2e7
+"""Alterations that an evaluation tries: at least so many; more while they cost fewer operations and bytes than that."""
+BOTH_SIGNS = 0.1
+"""Share of an input that must be positive, and negative, to take it for one that may hold anything."""
+CONDITION = 16.0
+"""Roundings of the inputs by which an output may move when each input moves by one."""
+
+
+def _third(values: Floats, axis: int, draw: np.random.Generator) -> NDArray[np.bool_]:
+    """About a third of the indices along an axis, at least one, as a mask that broadcasts."""
+    extent = values.shape[axis]
+    mask: NDArray[np.bool_] = draw.permutation(extent) < max(1, extent // 3)
+    return np.moveaxis(mask.reshape(-1, *[1] * (values.ndim - 1)), 0, axis)
+
+
+def _some(values: Floats, axis: int, draw: np.random.Generator, other: Floats | float) -> Floats:
+    return np.where(_third(values, axis, draw), other, values)
+
+
+def _scaled(values: Floats, draw: np.random.Generator, least: int, most: int) -> Floats:
+    scaled: Floats = values * 2.0 ** draw.integers(least, most)
+    return scaled
+
+
+ALTERATIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
+    "rows of zeros": lambda values, draw: _some(values, 0, draw, 0.0),
+    "columns of zeros": lambda values, draw: _some(values, -1, draw, 0.0),
+    "nine zeros in ten": lambda values, draw: np.where(draw.random(values.shape) < 0.9, 0.0, values),
+    "equal rows": lambda values, draw: _some(values, 0, draw, values[:1]),
+    "equal columns": lambda values, draw: np.broadcast_to(values[..., :1], values.shape),
+    "one value throughout": lambda values, draw: np.full(values.shape, draw.choice(values[values != 0])),
+    "one sign": lambda values, draw: np.abs(values) * (1 if draw.random() < 0.5 else -1),
+    "rising rows": lambda values, draw: np.sort(values, axis=-1),
+    "few whole values": lambda values, draw: np.clip(np.rint(values / np.abs(values).mean()), -2, 2),
+    "rows of another amplitude": lambda values, draw: _some(values, 0, draw, values / 2.0 ** draw.integers(3, 9)),
+    "faint values": lambda values, draw: _scaled(values, draw, -12, -7),
+    "loud values": lambda values, draw: _scaled(values, draw, 4, 8),
+}
+"""What becomes of one input."""
+
+
+def chosen_alterations(task: Task, workload: Workload, seed: int) -> list[tuple[str, str]]:
+    """(input, alteration) pairs that an evaluation tries at a workload, drawn from its seed."""
+    floating = [tensor.name for tensor in task.inputs if task.dtype_of(tensor, workload).is_floating]
+    cost = task.cost(dims_of(task, workload))
+    many = max(LEAST, int(WORK / max(cost.flops + cost.bytes, 1)))
+    pairs = [*product(floating, ALTERATIONS)]
+    return random.Random(f"altered {seed}").sample(pairs, min(many, len(pairs)))  # noqa: S311 - seeded on purpose
+
+
+def altered(
+    task: Task, workload: Workload, inputs: Inputs, pair: tuple[str, str], seed: int
+) -> tuple[Workload, dict[str, HostTensor]] | None:
+    """The inputs with one of them changed, and the workload named after it; None where nothing could be judged then.
+
+    Args:
+        task: Its reference says whether it can.
+        workload: What `inputs` were drawn for.
+        inputs: All of them.
+        pair: Name of an input, and one of ALTERATIONS.
+        seed: Draws how.
+    """
+    name, alteration = pair
+    draw = np.random.default_rng([seed, [*ALTERATIONS].index(alteration)])
+    tensor = inputs.get(name)
+    if tensor is None or not _is_free(task, name, tensor):
+        return None
+    limit = finite_limit(tensor.dtype)
+    values = np.clip(ALTERATIONS[alteration](widened(tensor), draw), -limit, limit)
+    given = {**inputs, name: _held(values, tensor)}
+    if not _well_posed(task, workload, given, name, draw):
+        return None
+    return replace(workload, name=f"{workload.name}, {name} with {alteration}"), given
+
+
+def _is_free(task: Task, name: str, tensor: HostTensor) -> bool:
+    """Whether an input may hold any numbers, as far as its values tell."""
+    if task.tensor(name).role is Role.HOST or not tensor.dtype.is_floating:  # type: ignore[union-attr]
+        return False
+    if not tensor.shape or tensor.array.size < 2:
+        return False
+    values = widened(tensor)
+    return bool(min((values > 0).mean(), (values < 0).mean()) >= BOTH_SIGNS and np.isfinite(values).all())
+
+
+def _held(values: Floats, like: HostTensor) -> HostTensor:
+    import torch
+
+    return from_torch(torch.from_numpy(np.ascontiguousarray(values)).to(torch_dtype(like.dtype)), like.dtype)
+
+
+def _well_posed(task: Task, workload: Workload, given: Inputs, name: str, draw: np.random.Generator) -> bool:
+    """Whether the reference is finite, nowhere zero alone, and moves no further than the input does."""
+    unit = unit_roundoff(given[name].dtype)
+    here = oracle(task, workload, given)
+    there = oracle(task, workload, {**given, name: _moved(given[name], draw)})
+    dtypes = {output.name: task.dtype_of(output, workload) for output in task.outputs}
+    return all(
+        _alike(value, there[output], CONDITION * 2 * unit, finite_limit(dtypes[output]))
+        if output in dtypes and dtypes[output].is_floating
+        else np.array_equal(value, there[output])
+        for output, value in here.items()
+    )
+
+
+def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:
+    """Every element to a neighbour of its dtype, or not."""
+    values = widened(tensor)
+    return _held(values * (1 + 2 * unit_roundoff(tensor.dtype) * draw.integers(-1, 2, values.shape)), tensor)
+
+
+def _alike(first: NDArray[Any], second: NDArray[Any], most: float, limit: float) -> bool:
+    if not first.size:
+        return True
+    if not np.isfinite(first).all() or np.abs(first).max() > limit / 4:
+        return False
+    scale = float(np.sqrt(np.square(first).mean()))
+    return scale > 0 and float(np.sqrt(np.square(first - second).mean())) <= most * scale
