@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
 
 from markupsafe import Markup
@@ -26,6 +27,8 @@ DETAILED = 25
 """The best kernels of one board: their pages show profile and changes, the others' text and times alone."""
 COMPARED = 3000
 """Kernels of one board that can be compared: the best ones."""
+MOST_FACTS = 350_000
+"""Bytes that they may take on the page."""
 NEWEST = 12
 """Runs that the first page shows."""
 PLOTTED = 6
@@ -75,13 +78,16 @@ def comparison(data: Data, of: Board) -> View:
     """Times of a board's kernels as JSON, for the page's script."""
     kernels = of.places[:COMPARED]
     workloads = list(dict.fromkeys(item.workload for it in kernels for item in it.timings))
-    return "compare.html.j2", {
+    facts = [_facts(it, workloads) for it in kernels]
+    size = len(json.dumps(facts))
+    kept = len(facts) if size <= MOST_FACTS else len(facts) * MOST_FACTS // size
+    view = {
         "board": of,
         "board_page": board_page(of),
-        "left_out": len(of.places) - len(kernels),
-        "kernels": kernels,
-        "facts": {"workloads": workloads, "kernels": [_facts(it, workloads) for it in kernels]},
+        "left_out": len(of.places) - kept,
+        "facts": {"workloads": workloads, "kernels": facts[:kept]},
     }
+    return "compare.html.j2", view
 
 
 def _facts(kernel: Summary, workloads: list[str]) -> list[Any]:
