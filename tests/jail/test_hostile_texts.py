@@ -15,6 +15,8 @@ from warpsmith.cli.program import run
 from warpsmith.core.errors import KernelFileError, TaskError, WarpsmithError
 from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.outcome import Verified
+from warpsmith.sandbox.emulator.launch import load
+from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
 from warpsmith.sandbox.jail.wire import Packet
 from warpsmith.sandbox.screen.source import check_source
@@ -162,3 +164,10 @@ def test_a_kernel_file_of_50_megabytes_is_refused_and_the_next_one_judged(
     assert "more than 67108864 characters" in capsys.readouterr().err
     assert time.monotonic() - begin < 2 * SECONDS
     assert isinstance(app.verify(SEED, task=None, arch="h200", device="emulator", profiled=False).outcome, Verified)
+
+
+@pytest.mark.parametrize("words", ["", ".u64", ".rn", ".f32.f32.f32", ".s7.s7", ".foo.f32.f32"])
+def test_a_conversion_without_its_two_types_is_nobodys_instruction(words: str) -> None:
+    text = module(f".reg .f32 %f<3>;\ncvt{words} %f1, %f2;")
+    with pytest.raises((UnsupportedInstruction, PtxSyntaxError)):
+        load(parse_module(text)).program("k")

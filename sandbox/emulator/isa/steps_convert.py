@@ -14,6 +14,7 @@ from .spelling import FLOAT_TYPES, INTEGRAL_ROUNDINGS, ROUNDINGS, name_of
 from .step import Scratch, Source, Step, row_for
 
 NARROW = ("f16", "bf16", "f16x2", "bf16x2")
+_TYPES = 2
 
 
 def conversion_steps(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:
@@ -26,6 +27,8 @@ def conversion_steps(instr: Instr, target: Operand, sources: list[Operand]) -> I
     if name in lane_rows():
         yield from _kept(instr, [name], target, tuple(sources))
         return
+    if len(instr.modifiers) < _TYPES:
+        row_for(instr, name)
     *words, kind, source = instr.modifiers
     before, after = [], []
     if "ftz" in words and source == "f32":
@@ -40,7 +43,7 @@ def conversion_steps(instr: Instr, target: Operand, sources: list[Operand]) -> I
         after.append(f"cvt.sat.{kind}.{kind}")
     rounding = tuple(w for w in words if w in ROUNDINGS | INTEGRAL_ROUNDINGS)
     names = [*before, *_plain(kind, source, rounding, len(sources)), *after]
-    yield from _kept(instr, names, target, tuple(sources))
+    yield from _kept(instr, names or [name], target, tuple(sources))
 
 
 def _plain(kind: str, source: str, rounding: tuple[str, ...], operands: int) -> list[str]:
