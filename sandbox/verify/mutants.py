@@ -21,6 +21,7 @@ _LOWER = {
     DType.BFLOAT16: "fp8",
 }
 """The next lower precision."""
+LOWER_INPUTS = "inputs in the next lower precision"
 
 
 def output_mutants(outputs: Tensors, inputs: Tensors) -> Iterator[tuple[str, Tensors]]:
@@ -43,6 +44,17 @@ def output_mutants(outputs: Tensors, inputs: Tensors) -> Iterator[tuple[str, Ten
         yield "outputs in the next lower precision", lower
 
 
+def single_output_mutants(outputs: Tensors) -> Iterator[tuple[str, Tensors]]:
+    """One of several outputs wrong and what that is called, the others right."""
+    if len(outputs) < 2:
+        return
+    for name, tensor in outputs.items():
+        if tensor.array.size:
+            yield f"zeros in {name} alone", {**outputs, name: _filled(tensor, 0.0)}
+        if tensor.array.size > 1:
+            yield f"the mean everywhere in {name} alone", {**outputs, name: _filled(tensor, _mean(tensor))}
+
+
 def input_mutants(inputs: Tensors, unordered: frozenset[str] = frozenset()) -> Iterator[tuple[str, Tensors]]:
     """Changed inputs and what a kernel that behaves so does; those in `unordered` are not reversed."""
     for name, tensor in inputs.items():
@@ -57,7 +69,7 @@ def input_mutants(inputs: Tensors, unordered: frozenset[str] = frozenset()) -> I
                     yield f"the tail of {name}'s dimension {axis} dropped", {**inputs, name: _cut(tensor, axis)}
     lower = {name: lowered(tensor) for name, tensor in inputs.items()}
     if any(lower[name] is not inputs[name] for name in inputs):
-        yield "inputs in the next lower precision", lower
+        yield LOWER_INPUTS, lower
 
 
 def lowered(tensor: HostTensor) -> HostTensor:

@@ -63,17 +63,25 @@ FAULTS: dict[str, Plant] = {
 }
 
 
+MOVED = "this share of its values replaced by their neighbours"
+"""The fault planted into outputs that a check of the task's own judges."""
+
+
 def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
-    """Try every kind of fault in every compared floating output; integers match exactly or are judged by a check."""
+    """Try every kind of fault in every floating output that is compared, and one of its own where checks judge.
+
+    Integers that are compared match exactly.
+    """
     judged = {name for check in task.checks for name in check.outputs}
     found: dict[tuple[str, str], float | None] = {}
     for workload in task.verify:
         inputs = make_inputs(task, workload, seed)
         expected, right = oracle(task, workload, inputs), honest(task, workload, inputs)
         for name, tensor in right.items():
-            if not tensor.dtype.is_floating or name in judged or not tensor.array.size:
+            if not tensor.array.size or not (tensor.dtype.is_floating or name in judged):
                 continue
-            for fault, plant in FAULTS.items():
+            kinds = {MOVED: _moved} if name in judged else {fault: _rounded(plant) for fault, plant in FAULTS.items()}
+            for fault, plant in kinds.items():
                 smallest = found.get((name, fault))
                 caught = _smallest(task, workload, (name, plant), (inputs, expected, right), smallest)
                 found[name, fault] = caught if caught is not None else smallest
@@ -83,19 +91,41 @@ def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
 Held = tuple[dict[str, HostTensor], dict[str, NDArray[np.generic]], dict[str, HostTensor]]
 
 
+Spoil = Callable[[HostTensor, float], HostTensor | None]
+"""A right output with a fault of a size; None where it is too small to have one."""
+
+
 def _smallest(
-    task: Task, workload: Workload, planted: tuple[str, Plant], held: Held, known: float | None
+    task: Task, workload: Workload, planted: tuple[str, Spoil], held: Held, known: float | None
 ) -> float | None:
     """The smallest size that this workload catches, of those smaller than what others catch."""
-    (name, plant), (inputs, expected, right) = planted, held
+    (name, spoil), (inputs, expected, right) = planted, held
     for size in SIZES:
         if known is not None and size >= known:
             return None
-        wrong = _as(right[name].dtype, plant(widened(right[name]), size))
+        wrong = spoil(right[name], size)
+        if wrong is None:
+            continue
         verdict = compare(task, workload, {**right, name: wrong}, expected, right, inputs=inputs, seed=0)
         if isinstance(verdict, Wrong):
             return size
     return None
+
+
+def _rounded(plant: Plant) -> Spoil:
+    return lambda tensor, size: _as(tensor.dtype, plant(widened(tensor), size))
+
+
+def _moved(tensor: HostTensor, share: float) -> HostTensor | None:
+    """Values evenly spread over those that differ from the next one in memory take its value."""
+    values = tensor.array.reshape(-1).copy()
+    following = np.roll(values, -1)
+    places, count = np.flatnonzero(values != following), int(min(share, 1.0) * values.size)
+    if not count or not places.size:
+        return None
+    chosen = places[np.unique(np.linspace(0, places.size - 1, min(count, places.size)).astype(np.int64))]
+    values[chosen] = following[chosen]
+    return HostTensor(tensor.dtype, tensor.shape, values.reshape(tensor.shape))
 
 
 def _as(dtype: DType, values: Floats) -> HostTensor:

@@ -18,7 +18,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.backward import backward_problems
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
-from warpsmith.sandbox.verify.mutants import input_mutants, output_mutants
+from warpsmith.sandbox.verify.mutants import LOWER_INPUTS, input_mutants, output_mutants, single_output_mutants
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import from_torch, torch_dtype
 from warpsmith.tasks.oracle import checked_tensors, exact_cost, honest, oracle
@@ -66,6 +66,8 @@ def check_task(task: Task, *, seed: int = 0) -> TaskReport:
     trials = _Trials(task)
     for workload in task.verify:
         trials.try_workload(workload, seed)
+    if not trials.tried:
+        trials.problems.append("At no verify workload are there outputs that count. Add one that has some.")
     problems = [*trials.problems, *trials.never_caught(), *trials.idle(), *_presence(task), *_costs(task)]
     problems += backward_problems(task, seed=seed)
     return TaskReport(tuple(problems), tuple(trials.survivors), trials.tried)
@@ -79,6 +81,8 @@ class _Trials:
         self.problems: list[str] = []
         self.survivors: list[Survivor] = []
         self.caught: dict[str, int] = {}
+        self.judged = {name for check in task.checks for name in check.outputs} >= {item.name for item in task.outputs}
+        """Checks judge all outputs: choices and draws, which inputs of less precision may leave as they are."""
         self.tried = 0
         self.shown: set[str] = set()
 
@@ -86,7 +90,7 @@ class _Trials:
         task = self.task
         inputs = make_inputs(task, workload, seed)
         expected, ideal = oracle(task, workload, inputs), honest(task, workload, inputs)
-        if not any(array.size for array in expected.values()) or not any(item.nbytes for item in inputs.values()):
+        if _nothing_counts(task, expected) or not any(item.nbytes for item in inputs.values()):
             return
         self._honest(workload, inputs, expected, ideal)
         self._properties(workload, inputs, expected, seed)
@@ -95,9 +99,12 @@ class _Trials:
             if self._survives(workload, mutant, inputs, outputs, expected, ideal):
                 remedy = "Draw inputs that spread the outputs, or tighten the tolerance."
                 self.problems.append(f"'{workload.name}' accepts {mutant} as a result. {remedy}")
+        for mutant, outputs in single_output_mutants(ideal):
+            survives = self._survives(workload, mutant, inputs, outputs, expected, ideal)
+            self.caught[mutant] = self.caught.get(mutant, 0) + (not survives)
         unordered = frozenset(tensor.name for tensor in task.inputs if tensor.unordered)
         for mutant, changed in input_mutants(inputs, unordered):
-            if self.caught.get(mutant, 0) >= CATCHES:
+            if self.caught.get(mutant, 0) >= CATCHES or (mutant == LOWER_INPUTS and self.judged):
                 continue
             try:
                 outputs = honest(task, workload, changed)
@@ -177,6 +184,17 @@ class _Trials:
         if survives:
             self.survivors.append(Survivor(workload.name, mutant))
         return survives
+
+
+def _nothing_counts(task: Task, expected: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether outputs are empty, or hold no more than counts of no rows."""
+    counts = {getattr(output, "valid", None) for output in task.outputs} - {None}
+    for name, array in expected.items():
+        valid = getattr(task.tensor(name), "valid", None)
+        held = int(expected[valid].reshape(-1)[0]) if valid else array.size
+        if held and (name not in counts or array.any()):
+            return False
+    return True
 
 
 def _rounded(task: Task, workload: Workload, expected: Mapping[str, NDArray[Any]]) -> dict[str, HostTensor]:

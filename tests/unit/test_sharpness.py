@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from warpsmith.core.task import Tolerance
-from warpsmith.sandbox.verify.sharpness import FAULTS, SIZES, sharpness
+from warpsmith.sandbox.verify.sharpness import FAULTS, MOVED, SIZES, sharpness
 from warpsmith.tasks import load_task
 
 W4A16 = load_task("w4a16_gemm")
@@ -40,3 +40,14 @@ def test_sizes_grow() -> None:
 
 def test_integers_have_no_sharpness_since_they_match_exactly() -> None:
     assert () == sharpness(load_task("moe_routing_metadata"))
+
+
+def test_a_check_of_the_tasks_own_says_how_many_wrong_values_it_catches() -> None:
+    task = load_task("nsa_block_topk")
+    (found,) = sharpness(replace(task, verify=task.verify[:2]))
+    assert ("block_ids", MOVED) == (found.output, found.fault)
+    assert found.size is not None
+    assert found.size < 0.01
+    lenient = replace(task.checks[0], judge=lambda got, **_: {"block_ids": got["block_ids"] < -9})
+    (missed,) = sharpness(replace(task, verify=task.verify[:2], checks=(lenient,)))
+    assert missed.size is None

@@ -138,3 +138,24 @@ def test_optional_inputs_are_tried_with_and_without() -> None:
     always = [item for item in check_task(replace(both, verify=(given,))).problems if "zeros" in item]
     assert any("No verify workload lacks the optional input zeros" in item for item in always)
     assert any("leaves out zeros, as no verify workload does" in item for item in always)
+
+
+FOLDER = Path(__file__).parents[1] / "cheats"
+
+
+def test_one_constant_output_among_several_is_named(tmp_path: Path) -> None:
+    text = (FOLDER / "inplace.py").read_text()
+    assert not check_task(load_task(FOLDER / "inplace.py")).problems
+    path = tmp_path / "inplace.py"
+    path.write_text(text.replace("(g * g).sum(1)", "torch.ones(g.shape[0], dtype=g.dtype)"))
+    assert any("the mean everywhere in norm alone" in item for item in check_task(load_task(path)).problems)
+
+
+def test_a_workload_at_which_no_row_counts_proves_nothing() -> None:
+    """Of one element none is above the limit here; a task none of whose workloads keeps any is named."""
+    task = load_task(FOLDER / "compact.py")
+    one = next(item for item in task.verify if item.name == "one")
+    assert not [item for item in check_task(task).problems if "'one'" in item]
+    alone = check_task(replace(task, verify=(one,)))
+    assert 0 == alone.tried
+    assert any("no verify workload are there outputs that count" in item for item in alone.problems)
