@@ -113,11 +113,15 @@ def try_kernel(path: Path, known: Mapping[str, Task], trials: Trials, options: a
     """One kernel file under schedules, then in evaluations until the time is up."""
     from warpsmith import app
     from warpsmith.core.kernel_file import parse_kernel_file
+    from warpsmith.sandbox.builds import Builds
 
     text, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
     kernel = parse_kernel_file(text)
     gate = app.gate(known[kernel.task], arch="sm_80" if kernel.language == "triton" else "sm_90", cache=cache)
     try_schedules(kernel, name, gate, trials, options.seeds)
+    builds = Builds(kernel, gate.task, first_and_last(kernel)[0], gate.arch, gate.compiler)
+    if not all(builds.inside(workload) for workload in gate.task.bench):
+        return  # A kernel that does not claim what is timed is no candidate.
     end = time.process_time() + options.seconds
     for seed in range(options.evaluations):
         if time.process_time() >= end:
