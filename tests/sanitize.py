@@ -32,6 +32,7 @@ SUITE = (
     "test_*_rows.py",
     "checkers/test_lanes.py",
     "checkers/test_mbarriers.py",
+    "checkers/test_protocols.py",
     "test_random_programs.py",
     "test_vm_*.py",
 )

@@ -97,10 +97,21 @@ class Draft:
     partial: bool = False
     """Under a guard: what it writes keeps its old value in some lanes."""
 
-    def reads(self) -> list[Value]:
+    def operands(self) -> list[Value]:
+        """The values that its results are made from."""
         found = [v for v in (self.a, self.b, self.c, self.e) if isinstance(v, Value)]
-        written = {id(v) for v in self.written}
-        found += [v for v in self.items if isinstance(v, Value) and id(v) not in written]
+        written = [id(v) for v in self.written]
+        for item in self.items:
+            # What is written stands in the list once, and once more where it is read too: sums in place.
+            if id(item) in written:
+                written.remove(id(item))
+            elif isinstance(item, Value):
+                found.append(item)
+        return found
+
+    def reads(self) -> list[Value]:
+        """Its operands, and under a guard what lanes that it leaves out keep."""
+        found = self.operands()
         if self.partial:
             found += self.writes()
         return found

@@ -52,15 +52,9 @@ class _Marks:
 
     def _marked(self, draft: Draft) -> list[Value]:
         """Marks of what an operation reads."""
-        written = [id(value) for value in draft.written]
-        read = [value for value in (draft.a, draft.b, draft.c, draft.e) if isinstance(value, Value)]
-        for item in draft.items:
-            # A list names what it writes once more where it reads it too, as sums in place do.
-            if id(item) in written:
-                written.remove(id(item))
-            elif isinstance(item, Value):
-                read.append(item)
-        return list({id(value): self.marks[id(value)] for value in read if id(value) in self.marks}.values())
+        return list(
+            {id(value): self.marks[id(value)] for value in draft.operands() if id(value) in self.marks}.values()
+        )
 
     def insert(self) -> None:
         for index, block in enumerate(self.blocks):

@@ -11,7 +11,7 @@ HEAD = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<16>; .reg .b64 %rd<8>
     {body} ret; }}"""
 
 PRODUCT = (
-    "mov.f32 %f1, %f0; mov.f32 %f2, %f0; mov.f32 %f3, %f0; "
+    "mov.f32 %f1, 0f00000000; mov.f32 %f2, %f1; mov.f32 %f3, %f1; "
     "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%f0,%f1,%f2,%f3}, {%r1,%r1}, {%r1}, {%f0,%f1,%f2,%f3}; "
     "st.global.f32 [%rd3], %f0;"
 )
