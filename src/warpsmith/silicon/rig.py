@@ -98,6 +98,7 @@ class Rig:
         return {
             "device": self.device.model_dump(mode="json"),
             "architecture": self.arch.name,
+            "jail": self.pool.level or "none",
             "not its own": "" if architecture_of(self.device) else why_unknown(self.device),
             "python": sys.version.split()[0],
             "versions": versions(),
