@@ -24,7 +24,7 @@ import numpy as np
 
 from warpsmith.sandbox.compile import nvrtc_child
 from warpsmith.sandbox.compile.jail import CompileLimits, call
-from warpsmith.sandbox.compile.nvrtc import program, request_for
+from warpsmith.sandbox.compile.nvrtc import OPTIONS, program, request_for
 from warpsmith.sandbox.compile.toolchain import find_toolchain
 from warpsmith.sandbox.emulator.invocation import Invoke, invoke_here
 from warpsmith.sandbox.emulator.jailed import JailedVm
@@ -65,7 +65,7 @@ def here() -> Place:
     nvrtc_child.prepare({"library": str(toolchain.library), "preload": [str(path) for path in toolchain.builtins]})
 
     def compiled(text: str) -> str:
-        reply, _ = nvrtc_child.work(request_for(text, ("scale",), "sm_90a", toolchain), [])
+        reply, _ = nvrtc_child.work(request_for(text, ("scale",), OPTIONS, "sm_90a", toolchain), [])
         return str(reply["ptx"])
 
     return Place(compiled, lambda loaded, spec, memory: launched(loaded, spec, memory, invoke_here))
@@ -76,7 +76,7 @@ def jailed(level: Level) -> Place:
     toolchain, vm = find_toolchain(), JailedVm(level)
 
     def compiled(text: str) -> str:
-        request = request_for(text, ("scale",), "sm_90a", toolchain)
+        request = request_for(text, ("scale",), OPTIONS, "sm_90a", toolchain)
         answer = call(program(toolchain), request, CompileLimits(), level)
         assert isinstance(answer, Packet), answer
         return str(answer.message["ptx"])

@@ -39,6 +39,15 @@ WORKER_VARIABLES = frozenset(
 """All that a GPU worker gets to see of the environment: where a kernel can reach host memory, it holds no secret."""
 
 
+def let_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Have torch's threads sleep while they wait; read when torch is first loaded.
+
+    They spin otherwise, which costs a reference of many small steps several times its own work where other processes
+    share the cores.
+    """
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a command works with where no option says otherwise."""
