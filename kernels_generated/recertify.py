@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import geometric_mean
 
 from warpsmith.core.errors import LibraryError
 from warpsmith.core.outcome import Failure, Inconclusive, Unsupported
 from warpsmith.core.protocols import Evaluation
+from warpsmith.core.quantity import Source
 from warpsmith.core.task import Task
 from warpsmith.kernels_generated.accept import make_manifest, replace_entry
 from warpsmith.kernels_generated.library import Entry
+from warpsmith.kernels_generated.manifest import Manifest
 from warpsmith.kernels_generated.places import REVOKED
 
 
 def renew(library: Path, entry: Entry, evaluation: Evaluation, task: Task, now: datetime | None = None) -> Path:
     """Write a kernel that passed the gate again; the folder it lies in now.
 
-    Lineage and the day it was accepted stay. Ratios to the naive seed and to baselines stay where its times do. Where
+    Lineage and the day it was accepted stay. Ratios to the naive seed and to baselines stay where its times do; where
+    modelled times moved, the ratio to the seed moves with them. Where
     task or toolchain have changed it is another kernel of another digest, and the old entry goes, if it lay in this
     library.
 
@@ -33,7 +37,18 @@ def renew(library: Path, entry: Entry, evaluation: Evaluation, task: Task, now: 
     if manifest.workloads == old.workloads:
         kept = {"speedup_over_seed": old.speedup_over_seed, "baselines": old.baselines}
         manifest = manifest.model_copy(update=kept)
+    elif old.speedup_over_seed and _same_workloads(old, manifest):
+        # The seed's modelled time is what it was; only this kernel's was found anew, on other inputs.
+        times = [(then.time_us, now.time_us) for then, now in zip(old.workloads, manifest.workloads, strict=True)]
+        faster = geometric_mean([then / now for then, now in times])
+        manifest = manifest.model_copy(update={"speedup_over_seed": old.speedup_over_seed * faster})
     return replace_entry(library, entry, manifest, evaluation)
+
+
+def _same_workloads(old: Manifest, new: Manifest) -> bool:
+    """Whether both are modelled times of the same workloads."""
+    names = [[item.workload for item in manifest.workloads] for manifest in (old, new)]
+    return old.source is new.source is Source.MODELLED and names[0] == names[1]
 
 
 def disproves(evaluation: Evaluation) -> bool:
