@@ -304,11 +304,21 @@ class _Call:
         return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several)
 
     def _sample(self, number: int, step: BoundLaunch) -> tuple[int, ...] | None:
-        """Blocks to run; all of them where a later launch may take an index from what this one writes."""
+        """Blocks to run; all of them where a later launch may take an index from what this one writes, or where one
+        may wait for another.
+        """
         count = self.request.sample_blocks
-        if count is None or step.cooperative or self._feeds_indices(step):
+        if count is None or step.cooperative or self._feeds_indices(step) or self._awaits_blocks(step):
             return None
         return self.request.blocks.get(number) or choose_blocks(step.grid, count, self.request.seed)
+
+    def _awaits_blocks(self, step: BoundLaunch) -> bool:
+        module = load_ptx(self.request.artifact.ptx)
+        try:
+            program = module.program(self.request.artifact.entries[step.kernel], pessimistic=self.request.pessimistic)
+        except UnsupportedInstruction:
+            return False  # the launch itself will say so
+        return program.awaits_blocks
 
     def _writes(self, step: BoundLaunch) -> frozenset[str]:
         return _written(self.request.artifact.ptx, self.request.artifact.entries[step.kernel], step)

@@ -149,4 +149,6 @@ class DraftProgram:
     instructions: tuple[Instr, ...]
     waits: bool = False
     """Some loop waits for what another warp or block does."""
+    awaits_blocks: bool = False
+    """Some loop waits for a value that another block writes."""
     orders: Orders = Orders.NONE

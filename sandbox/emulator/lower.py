@@ -20,7 +20,7 @@ from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
 from warpsmith.sandbox.emulator.optimistic import mark_optimistic
-from warpsmith.sandbox.emulator.polling import mark_polls
+from warpsmith.sandbox.emulator.polling import awaits_blocks, mark_polls
 from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
 from warpsmith.sandbox.emulator.repeats import mark_repeats
 
@@ -105,7 +105,15 @@ def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftPr
     mark_repeats(blocks)
     mark_optimistic(entry, blocks)
     orders = _orders([draft for block in blocks for draft in block.operations])
-    return DraftProgram(blocks, list(emitter.constants.values()), emitter.ports, entry.instructions, waits, orders)
+    return DraftProgram(
+        blocks,
+        list(emitter.constants.values()),
+        emitter.ports,
+        entry.instructions,
+        waits=waits,
+        awaits_blocks=waits and awaits_blocks(entry, blocks),
+        orders=orders,
+    )
 
 
 def _orders(drafts: list[Draft]) -> Orders:

@@ -31,6 +31,7 @@ class Program:
     register_bytes: int
     prints: bool
     waits: bool
+    awaits_blocks: bool
     orders: Orders
 
 
@@ -72,6 +73,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
         register_bytes,
         prints,
         draft.waits,
+        draft.awaits_blocks,
         draft.orders,
     )
 

@@ -6,7 +6,9 @@ window must know to tell a hang from a wait is noted too: basic blocks that may 
 
 from __future__ import annotations
 
-from warpsmith.sandbox.emulator.bytecode import DraftBlock, Flag
+from collections.abc import Callable, Iterator
+
+from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, Flag
 from warpsmith.sandbox.emulator.dataflow import read_registers, written_registers
 from warpsmith.sandbox.emulator.program import Entry, Instr, Sink
 
@@ -21,17 +23,30 @@ _BACKWARD = int(Flag.BACKWARD)
 def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
     """Flag the backward branches of waiting loops, and the blocks that change something; True if anything waits."""
     waits = False
-    for index, block in enumerate(blocks):
+    for block in blocks:
         block.changes = any(draft.handler.startswith(CHANGES) for draft in block.operations)
-        for draft in block.operations:
-            if not draft.flags & _BACKWARD or draft.handler == "branch_indexed":
-                continue
-            body = entry.instructions[entry.blocks[draft.target].start : entry.blocks[index].stop]
-            if _waits(body):
-                draft.flags |= Flag.POLLS
-                waits = True
-                _mark_awaits(entry, blocks[draft.target : index + 1])
+    for index, draft, body in _loops(entry, blocks):
+        if _waits(body, _polls):
+            draft.flags |= Flag.POLLS
+            waits = True
+            _mark_awaits(entry, blocks[draft.target : index + 1])
     return waits
+
+
+def awaits_blocks(entry: Entry, blocks: list[DraftBlock]) -> bool:
+    """Whether a block may wait for a value that another one writes: without that one it waits forever.
+
+    A lock, or an atomic made of compare-and-swap, is waited for too, but whoever holds it is on its way.
+    """
+    return any(_waits(body, _hears_blocks) for _, _, body in _loops(entry, blocks))
+
+
+def _loops(entry: Entry, blocks: list[DraftBlock]) -> Iterator[tuple[int, Draft, tuple[Instr, ...]]]:
+    """The index of each basic block that branches back, the branch, and the instructions it may repeat."""
+    for index, block in enumerate(blocks):
+        for draft in block.operations:
+            if draft.flags & _BACKWARD and draft.handler != "branch_indexed":
+                yield index, draft, entry.instructions[entry.blocks[draft.target].start : entry.blocks[index].stop]
 
 
 def _mark_awaits(entry: Entry, loop: list[DraftBlock]) -> None:
@@ -41,9 +56,9 @@ def _mark_awaits(entry: Entry, loop: list[DraftBlock]) -> None:
                 draft.flags |= Flag.AWAITS
 
 
-def _waits(body: tuple[Instr, ...]) -> bool:
+def _waits(body: tuple[Instr, ...], polls: Callable[[Instr], bool]) -> bool:
     """Whether a branch of the loop is guarded by what a polled value reaches."""
-    if not any(_polls(instr) for instr in body):
+    if not any(polls(instr) for instr in body):
         return False
     reached: set[int] = set()
     before = -1
@@ -51,7 +66,7 @@ def _waits(body: tuple[Instr, ...]) -> bool:
         before = len(reached)
         for instr in body:
             sources = {register.index for register in read_registers(instr)}
-            if _polls(instr) or sources & reached:
+            if polls(instr) or sources & reached:
                 reached.update(register.index for register in written_registers(instr))
     return any(i.opcode in ("bra", "exit", "ret") and i.guard and i.guard.register.index in reached for i in body)
 
@@ -67,3 +82,9 @@ def _polls(instr: Instr) -> bool:
     if instr.opcode == "atom":
         return not isinstance(instr.operands[0], Sink)
     return bool(words & FRESH)
+
+
+def _hears_blocks(instr: Instr) -> bool:
+    """Whether it reads what other blocks write, and leaves it as it is or counts on it."""
+    words = {word.partition("::")[0] for word in instr.modifiers}
+    return instr.opcode in ("ld", "atom") and not words & {"shared", "cas", "exch"} and _polls(instr)
