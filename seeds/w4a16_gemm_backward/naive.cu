@@ -1,6 +1,6 @@
 // /// kernel
 // task = "w4a16_gemm_backward"
-// tags = ["naive", "warp_reduce"]
+// tags = ["naive"]
 //
 // [tune]
 // ROWS = [4, 8, 1]                        # rows of dy for which a warp unpacks a word once
