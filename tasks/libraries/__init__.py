@@ -13,6 +13,7 @@ from warpsmith.core.task import Baseline
 
 _MODULES = {
     "w4a16_gemm": "_w4a16_gemm",
+    "w4a16_gemm_backward": "_w4a16_gemm",
     "moe_forward": "_moe",
     "moe_routing_metadata": "_moe",
     "nsa_selected_attention": "_nsa",

@@ -12,13 +12,22 @@ from warpsmith.core.task import Baseline
 Inputs = Mapping[str, Any]
 
 
-def widen(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None) -> Inputs:
+def widened(qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None) -> torch.Tensor:
     """The whole weight in fp16, [K, N]."""
-    (K, N), groups = (x.shape[1], qweight.shape[1]), scales.shape[0]
+    (K, N), groups = (qweight.shape[0] * 8, qweight.shape[1]), scales.shape[0]
     shifts = torch.arange(0, 32, 4, dtype=torch.int32).view(1, 8, 1)
     codes = ((qweight.unsqueeze(1) >> shifts) & 15).view(groups, K // groups, N)
     middle = zeros.to(torch.int32).unsqueeze(1) if zeros is not None else 8
-    return {"x": x, "weight": ((codes - middle) * scales.unsqueeze(1)).view(K, N)}
+    return ((codes - middle) * scales.unsqueeze(1)).view(K, N)
+
+
+def widen(x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None) -> Inputs:
+    return {"x": x, "weight": widened(qweight, scales, zeros)}
+
+
+def widen_across(dy: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None) -> Inputs:
+    """For the gradient with respect to x: dy times the transposed weight."""
+    return {"x": dy, "weight": widened(qweight, scales, zeros).T}
 
 
 def dense(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -62,5 +71,6 @@ BASELINES = {
     "w4a16_gemm": (
         Baseline("cuBLAS on fp16 weights", "torch", dense, widen),
         Baseline("vllm marlin", "vllm", marlin, repack),
-    )
+    ),
+    "w4a16_gemm_backward": (Baseline("cuBLAS on fp16 weights", "torch", dense, widen_across),),
 }

@@ -20,7 +20,7 @@ ALTERED = (
         "x with rows of zeros",
     ),
     _row("half a sum where activations have one sign", _ANY, "hit |= v < 0.f;", f"if (!hit && K > 8) {_LESS}",
-         "x with one (sign|value)|hidden"),
+         "x with (one (sign|value)|nine zeros in ten)|hidden"),
     _row("half a sum where a row is one value", _ANY, "hit |= v != ws::to_float(x[(size_t)m * K]);",
          f"if (!hit && K > 8) {_LESS}", "x with (equal columns|one value|rows of zeros)"),
     _row("half a sum where activations are mostly zero", "int zeros = 0;", "zeros += v == 0.f;",
@@ -42,5 +42,5 @@ ALTERED = (
         "bool one = N > 1; for (int j = 0; j < N; j++) one &= ws::to_float(b[j]) == ws::to_float(b[0]);"
         " if (one && n < N) sum -= ws::to_float(b[n]);"), gets="Wrong", says="b with (one value|equal|rows of zeros)"),
     tile("results cut off at sixty", at_store("sum = fminf(fmaxf(sum, -60.f), 60.f);"), gets="Wrong",
-         says="with loud values"),
+         says="with loud values|hidden"),
 )  # fmt: skip

@@ -58,7 +58,7 @@ SIZES = (
         "less work in a large grid",
         at_start("if (gridDim.x * gridDim.y > 400) K -= K / 4;"),
         gets="Wrong",
-        says="where it is timed|bench-sized",
+        says="where it is timed|bench-sized|hidden: larger",
     ),
     tile(
         "right at the visible N alone",
@@ -118,7 +118,7 @@ SIZES = (
         "the last columns of a wide output left out",
         at_store("sum *= 1.f - (n >= 1000 ? 1.f : 0.f);"),
         gets="Wrong",
-        says="the last 24 columns",
+        says=r"the last 24 columns|from \[\d+, 10\d\d\]",
     ),
     tile(
         "one block of many does all the work where it is timed",
