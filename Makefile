@@ -17,7 +17,7 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup consumers demo demo-replay test test-full fuzz sanitize gpu lint clean
+.PHONY: help setup consumers demo demo-replay test test-full fuzz fuzz-guided sanitize gpu lint clean
 
 help:  ## Show this text
 	@echo "warpsmith: kernels written by agents and proved by a gate, with no GPU. Targets:"
@@ -68,6 +68,11 @@ test-full: $(VM_BUILT)  ## Run the long tests the quick suite leaves out
 
 fuzz: $(VM_BUILT)  ## Feed CASES damaged texts to each parser, the plan, the wire and the VM (FUZZ="--seed 7 vm" says more)
 	$(BIN)/python -m tests.fuzzing --cases $(CASES) $(FUZZ)
+
+GUIDED ?= kernel-file expression ptx wire
+fuzz-guided: $(VM_BUILT)  ## The same led by coverage (atheris), CASES for each of GUIDED
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris
+	for target in $(GUIDED); do $(BIN)/python -m tests.fuzzing.guided $$target --cases $(CASES) || exit 1; done
 
 # A build of its own under build/sanitize: the ordinary library stays as it is.
 sanitize: $(INSTALLED)  ## Run the emulator's conformance suite under AddressSanitizer and UBSan (3 minutes; needs g++)
