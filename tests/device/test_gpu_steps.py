@@ -22,6 +22,8 @@ from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.silicon.box import FILES, MOST_FILES, Box
 from warpsmith.silicon.calibration import KERNELS, SOURCE, measures, mint
 from warpsmith.silicon.conformance import unpack
+from warpsmith.silicon.exports import FILE as EXPORTS
+from warpsmith.silicon.exports import exports
 from warpsmith.silicon.rig import Rig, Subject
 from warpsmith.silicon.steps import run
 from warpsmith.tasks import load_task
@@ -69,10 +71,12 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 @pytest.fixture(scope="module")
 def first(rig: Rig, subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Box, dict[str, Any]]:
-    """One whole run. Calibration counts as done: the emulator would take minutes for its loops."""
+    """One whole run. Calibration counts as done: the emulator would take minutes for its loops. So do exports, which
+    ask PyTorch for the device: it knows nothing of the imagined driver."""
     box = Box(tmp_path_factory.mktemp("out") / "results", say=lambda text: None)
     done = {f"h200/{item.name}": {"value": item.figure} for item in measures(rig.arch)}
     box.write("calibration.json", done)
+    box.write(EXPORTS, {name: {} for name, *_ in exports(box.say)})
     return box, run(rig, box, (subject,))
 
 

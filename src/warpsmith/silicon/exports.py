@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -37,15 +38,20 @@ _SECONDS = 120.0
 
 def export_all(box: Box, device: str = "cuda") -> None:
     """The step: every shipped kernel in every format."""
+    for name, subject, form in exports(box.say):
+        box.unit(FILE, name, partial(export, subject, form, device), needs=20)
+
+
+def exports(say: Callable[[str], None]) -> Iterator[tuple[str, Subject, str]]:
+    """Name, kernel and format of what the step runs; kernels that cannot be exported are said."""
     for entry in list_entries(SHIPPED).entries:
         try:
             subject = find_subject(str(entry.folder), SHIPPED, SHIPPED / "no store")
         except LibraryError as stale:
-            box.say(f"  not exported: {stale}")
+            say(f"  not exported: {stale}")
             continue
         for form in FORMATS:
-            name = f"export/{form}/{subject.task.name}/{subject.digest}"
-            box.unit(FILE, name, partial(export, subject, form, device), needs=20)
+            yield f"export/{form}/{subject.task.name}/{subject.digest}", subject, form
 
 
 def export(subject: Subject, form: str, device: str) -> Unit:

@@ -22,12 +22,12 @@ def run(rig: Rig, box: Box, chosen: tuple[Subject, ...]) -> dict[str, Any]:
     """
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("every kernel verified, its bits beside the emulator's", lambda: agree_all(rig, box, chosen)),
-        ("exports, without warpsmith", lambda: export_all(box)),
         ("instructions that the ISA leaves open", lambda: probe_all(rig, box)),
         ("times at bench shapes", lambda: time_all(rig, box, chosen)),
         ("calibration", lambda: calibrate_all(rig, box)),
         ("modelled times", lambda: model_all(rig, box, chosen)),
         ("counters", lambda: count_all(rig, box, chosen)),
+        ("exports, without warpsmith", lambda: export_all(box)),
         ("baselines", lambda: baseline_all(rig, box, chosen)),
         ("compute-sanitizer", lambda: check_all(rig, box, chosen)),
     )
