@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpsmith.core.errors import DeviceError
-from warpsmith.sandbox.device.channel import MOST_HEADER, Channel, ChannelClosed, TooLate
+from warpsmith.sandbox.device.channel import Channel, ChannelClosed, TooLate
 from warpsmith.sandbox.device.lease import Leases
 from warpsmith.sandbox.device.messages import Survey
 from warpsmith.sandbox.device.process import WorkerCommand, WorkerProcess
@@ -147,7 +147,7 @@ def test_a_worker_sees_no_secret() -> None:
 def pipe() -> Iterator[tuple[int, Channel]]:
     """A descriptor to write to, and a channel that reads what was written."""
     reading, writing = os.pipe()
-    channel = Channel(reading, os.open(os.devnull, os.O_WRONLY))
+    channel = Channel(reading, os.open(os.devnull, os.O_WRONLY), transfer_seconds=0.05)
     yield writing, channel
     channel.close()
 
@@ -171,7 +171,7 @@ def test_what_is_sent_arrives(message: dict[str, object], sizes: list[int]) -> N
     "data",
     [
         b"\x05",
-        (MOST_HEADER + 1).to_bytes(8, "little"),
+        ((1 << 40) + 1).to_bytes(8, "little"),
         (2).to_bytes(8, "little") + b"{]",
         (2).to_bytes(8, "little") + b"[]",
         (24).to_bytes(8, "little") + b'{"message":{},"sizes":9}',
