@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import time
@@ -21,6 +20,7 @@ from warpsmith.sandbox.jail.levels import Level
 
 from .conftest import Left
 from .levels import here
+from .processes import resident
 
 LIMITS = CompileLimits(seconds=6, memory_bytes=1 << 30, output_bytes=1 << 20)
 LONGEST = 25.0
@@ -91,11 +91,6 @@ def test_a_text_that_blows_up_a_compiler_fails_in_time_and_leaves_nothing(attack
     assert resident() - before < 256 << 20
     assert isinstance(compiled("__global__ void k(int* y) { *y = 1; }\n"), Artifact)
     assert not left()
-
-
-def resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 REACH = (

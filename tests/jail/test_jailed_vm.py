@@ -33,7 +33,7 @@ from warpsmith.sandbox.jail.worker import Died, Limits, Program, TimedOut, Worke
 from ..contracts.launchers import call, empty, ints, step, values
 from .conftest import Left
 from .levels import here
-from .processes import command, descendants, wait_for
+from .processes import command, descendants, resident, wait_for
 
 ARCH = find_architecture("h200")
 SEED = Path(__file__).parents[2] / "seeds" / "moe_routing_metadata" / "scan.cu"
@@ -136,10 +136,16 @@ def test_a_process_that_breaks_decides_nothing_about_the_kernel(broken: JailedVm
 
 
 @pytest.mark.parametrize("broken", ["x = bytearray(1 << 32)"], indirect=True)
-def test_more_memory_than_there_is_for_it_is_over_budget(broken: JailedVm) -> None:
+def test_more_memory_than_there_is_for_it_is_over_budget_and_none_of_it_is_kept(broken: JailedVm, left: Left) -> None:
+    before = resident()
     failure = copied(broken).failure
     assert isinstance(failure, OverBudget)
     assert "1.0 GiB" in failure.message
+    broken.program, broken.limits = None, None
+    assert list(range(100)) == values(copied(broken))
+    broken.close()
+    assert resident() - before < 64 << 20
+    assert not left()
 
 
 @pytest.mark.parametrize("level", Level)
