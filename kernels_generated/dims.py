@@ -78,7 +78,7 @@ class _Equation:
 
 def _equations(task: Task, shapes: Mapping[str, Sequence[int]]) -> list[_Equation]:
     return [
-        _Equation(tensor.name, expression, extent, _free_names(task, expression))
+        _Equation(tensor.name, expression, extent, free_names(task, expression))
         for tensor in task.inputs
         if tensor.name in shapes
         for text, extent in zip(tensor.shape, shapes[tensor.name], strict=True)
@@ -86,12 +86,12 @@ def _equations(task: Task, shapes: Mapping[str, Sequence[int]]) -> list[_Equatio
     ]
 
 
-def _free_names(task: Task, expression: Expression) -> frozenset[str]:
+def free_names(task: Task, expression: Expression) -> frozenset[str]:
     """Names an expression reads, derived dimensions replaced by what they are derived from."""
     names: set[str] = set()
     for name in expression.names:
         derived = task.derived.get(name)
-        names |= _free_names(task, Expression.parse(derived)) if derived else {name}
+        names |= free_names(task, Expression.parse(derived)) if derived else {name}
     return frozenset(names)
 
 
@@ -108,7 +108,7 @@ def _solve(task: Task, name: str, dims: Mapping[str, int], equations: Sequence[_
     if high - low >= _WIDEST_SCAN:
         raise TaskError(f"the shapes leave {name} between {low} and {high}.", remedy=f"State it: {name}=….")
     constraints = [Expression.parse(text) for text in task.constraints]
-    usable = [item for item in constraints if _free_names(task, item) <= known]
+    usable = [item for item in constraints if free_names(task, item) <= known]
     fitting = [value for value in range(low, high + 1) if _fits(task, {**dims, name: value}, ours, usable)]
     if len(fitting) != 1:
         what = "no value of" if not fitting else f"{len(fitting)} values of"

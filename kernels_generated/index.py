@@ -21,7 +21,7 @@ from pathlib import Path
 
 from warpsmith.core.digest import digest_bytes, digest_text
 from warpsmith.core.errors import LibraryError
-from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST
+from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST, Refusal
 from warpsmith.kernels_generated.summary import Summary, from_json, summary_of, to_json
 
 FORMAT = "warpsmith library index 1"
@@ -32,19 +32,11 @@ _KERNELS = tuple(KERNEL_FILES.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A folder that holds no kernel to trust."""
-
-    folder: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Indexed:
     """What a library holds now."""
 
     kernels: tuple[Summary, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[Refusal, ...]
 
 
 @dataclass(slots=True)
@@ -69,14 +61,14 @@ def read_index(library: Path, cache: Path) -> Indexed:
     library = library.resolve()
     place = cache / "library-index" / f"{digest_text(str(library))[:16]}.jsonl"
     known = _load(place, library)
-    kernels, refused, rows = list[Summary](), list[Refused](), dict[str, _Row]()
+    kernels, refused, rows = list[Summary](), list[Refusal](), dict[str, _Row]()
     for name in _folders(library):
         row = known.get(name)
         if row is None or row.mark != _mark(_stats(f"{library}/{name}")):
             if not os.path.exists(f"{library}/{name}/{MANIFEST}"):  # noqa: PTH110 - as for `_stats`
                 continue
             found = _read(library / name)
-            if isinstance(found, Refused):
+            if isinstance(found, Refusal):
                 refused.append(found)
                 continue
             row = found
@@ -120,7 +112,7 @@ def _mark(found: list[stat_result]) -> str:
     return " ".join(f"{it.st_ino:x}.{it.st_size:x}.{it.st_mtime_ns:x}.{it.st_ctime_ns:x}" for it in found)
 
 
-def _read(folder: Path) -> Refused | _Row:
+def _read(folder: Path) -> Refusal | _Row:
     """Read one kernel whole; its row has no mark where its files may still be changing."""
     from warpsmith.kernels_generated.library import read_entry
 
@@ -129,7 +121,7 @@ def _read(folder: Path) -> Refused | _Row:
         entry = read_entry(folder)
         entry.evidence()
     except LibraryError as error:
-        return Refused(folder, error.message)
+        return Refusal(folder, error.message)
     newest = max((max(it.st_mtime, it.st_ctime) for it in before), default=began)
     # With both kernel files in one folder the first was looked at, whichever is the kernel.
     looked_at = sum((folder / name).exists() for name in _KERNELS) == 1

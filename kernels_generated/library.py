@@ -15,7 +15,7 @@ from warpsmith.core.errors import LibraryError
 from warpsmith.core.protocols import Evaluation
 from warpsmith.core.quantity import Source
 from warpsmith.kernels_generated.manifest import SCHEMA, Manifest, migrated
-from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST, REVOKED
+from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST, REVOKED, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,6 @@ class Entry:
         if digest_bytes(data) != self.manifest.evaluation_digest:
             raise _edited(path)
         return data
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A folder that holds no kernel to trust."""
-
-    folder: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 SHIPPED = Path(__file__).resolve().parent
@@ -14,6 +15,14 @@ REVOKED = "revoked.json"
 KERNEL_FILES = {"cuda": "kernel.cu", "triton": "kernel.py"}
 """Language -> name of the kernel file."""
 FOLDER_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A folder that holds no kernel to trust."""
+
+    folder: Path
+    reason: str
 
 
 def search_path(library: Path | None) -> tuple[Path, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warpsmith.core.errors import TaskError
-from warpsmith.kernels_generated.index import Refused, read_index
+from warpsmith.kernels_generated.index import read_index
+from warpsmith.kernels_generated.places import Refusal
 from warpsmith.kernels_generated.standing import changed, moved
 from warpsmith.kernels_generated.summary import Summary
 
@@ -27,7 +28,7 @@ class Shelf:
     kernels: tuple[Summary, ...] = ()
     """Whose verdict holds. No others may be ranked."""
     stale: tuple[Stale, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -49,7 +50,7 @@ def read_shelf(folders: Iterable[Path], cache: Path) -> Shelf:
     Raises:
         LibraryError: a library cannot be read.
     """
-    found, refused = dict[str, Summary](), list[Refused]()
+    found, refused = dict[str, Summary](), list[Refusal]()
     for folder in folders:
         indexed = read_index(folder, cache)
         for kernel in indexed.kernels:

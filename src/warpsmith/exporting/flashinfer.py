@@ -26,10 +26,10 @@ from warpsmith.core.kernel_file import dims_of, tensor_shape
 from warpsmith.core.task import Output, Role, Task, Tensor, Workload
 from warpsmith.exporting.bundle import EVIDENCE, Bundle, card, embedded, evidence, single_module, summary
 from warpsmith.exporting.carried import carry
-from warpsmith.exporting.plan_text import free_names, plan_text
+from warpsmith.exporting.plan_text import plan_text
 from warpsmith.exporting.python_text import function_of
 from warpsmith.exporting.subject import Subject
-from warpsmith.kernels_generated.dims import needed_keywords
+from warpsmith.kernels_generated.dims import free_names, needed_keywords
 
 BLOB_MIB = 32
 """Inputs of a workload that are written when none is named: at most so many MiB."""

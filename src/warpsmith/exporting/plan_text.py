@@ -16,6 +16,7 @@ from warpsmith.core.kernel_file.dims import tensors_of
 from warpsmith.core.task import Output, Task, Tensor, Workload
 from warpsmith.exporting.python_text import function_of
 from warpsmith.exporting.subject import Subject
+from warpsmith.kernels_generated.dims import free_names
 from warpsmith.sandbox.emulated import load_ptx
 
 _SHORT = 16
@@ -147,15 +148,6 @@ def _extent(task: Task, text: str, parsed: Expression | None = None) -> str:
     names = sorted(free_names(task, expression))
     shown = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
     return f'Extent("{shown}", {function_of(expression)}, frozenset({names!r}))'
-
-
-def free_names(task: Task, expression: Expression) -> frozenset[str]:
-    """Names that an expression reads, derived dimensions replaced by what they are derived from."""
-    found: set[str] = set()
-    for name in expression.names:
-        derived = task.derived.get(name)
-        found |= free_names(task, Expression.parse(derived)) if derived else {name}
-    return frozenset(found)
 
 
 def _buffer(subject: Subject, index: int) -> str:
