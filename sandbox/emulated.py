@@ -138,8 +138,7 @@ class _Call:
 
     def _changed(self, outputs: Mapping[str, HostTensor]) -> dict[str, NDArray[np.bool_]]:
         return {
-            name: _elements(outputs[name].bytes, outputs[name].dtype) != _elements(before, outputs[name].dtype)
-            for name, before in self.before.items()
+            name: outputs[name].bits != before.view(outputs[name].bits.dtype) for name, before in self.before.items()
         }
 
     def _prepared(self) -> dict[str, HostTensor]:
@@ -348,12 +347,6 @@ class _Call:
             if valid is not None and not valid.all():
                 found[name] = int(np.argmin(valid != 0))
         return found
-
-
-def _elements(data: NDArray[np.uint8], dtype: DType) -> NDArray[np.unsignedinteger]:
-    """The same bytes, an unsigned integer for each element."""
-    whole: NDArray[np.unsignedinteger] = data.reshape(-1).view(f"u{dtype.itemsize}")
-    return whole
 
 
 def _tensors(step: BoundLaunch) -> set[str]:

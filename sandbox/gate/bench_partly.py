@@ -69,7 +69,7 @@ def run_partly(
     if first.failure is not None or second.failure is not None:
         return None
     alike = {
-        name: _together(mask & second.changed[name] & _equal(first, second, name))
+        name: _together(mask & second.changed[name] & (first.outputs[name].bits == second.outputs[name].bits))
         for name, mask in first.changed.items()
     }
     return Part(first, alike) if any(mask.any() for mask in alike.values()) else None
@@ -104,12 +104,6 @@ def _together(alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
     kept = np.zeros_like(alike)
     kept[: whole.size * GROUP] = whole.repeat(GROUP)
     return kept
-
-
-def _equal(first: RunReply, second: RunReply, name: str) -> NDArray[np.bool_]:
-    size = first.outputs[name].dtype.itemsize
-    same: NDArray[np.bool_] = (first.outputs[name].bytes == second.outputs[name].bytes).reshape(-1, size).all(axis=1)
-    return same
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,12 @@ class HostTensor:
         return self.array.reshape(-1).view(np.uint8)
 
     @property
+    def bits(self) -> NDArray[np.unsignedinteger]:
+        """The elements as a flat array of unsigned integers, one each, that shares their memory."""
+        whole: NDArray[np.unsignedinteger] = self.bytes.view(f"u{self.dtype.itemsize}")
+        return whole
+
+    @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
 
