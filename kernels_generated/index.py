@@ -8,19 +8,19 @@ never remembered.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from os import fdopen, scandir, stat_result
 from pathlib import Path
 
 from warpsmith.core.digest import digest_bytes, digest_text
 from warpsmith.core.errors import LibraryError
+from warpsmith.core.garbage import collected_later
 from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST, Refusal
 from warpsmith.kernels_generated.summary import Summary, from_json, summary_of, to_json
 
@@ -143,23 +143,11 @@ def _load(place: Path, library: Path) -> dict[str, _Row]:
     except (OSError, ValueError):
         return {}
     rows = {}
-    with _no_collector():
+    with collected_later():
         for line in body.splitlines():
             name, mark, fields = json.loads(line)
             rows[name] = _Row(mark, from_json(library, name, fields))
     return rows
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """While a list grows and nothing is thrown away, the collector looks at all of it again and again, for nothing."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _head(library: Path, body: bytes) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from warpsmith.core.garbage import collected_later
 from warpsmith.sandbox.emulator import lower_atomic as atomic
 from warpsmith.sandbox.emulator import lower_matrix as matrix
 from warpsmith.sandbox.emulator import lower_mbarrier as mbarrier
@@ -15,7 +16,6 @@ from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Orders, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
-from warpsmith.sandbox.emulator.garbage import collected_later
 from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
 from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row

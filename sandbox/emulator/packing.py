@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.core.garbage import collected_later
 from warpsmith.sandbox.emulator.allocate import allocate
 from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftProgram, Orders, SlotKind, Value
-from warpsmith.sandbox.emulator.garbage import collected_later
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Entry
 from warpsmith.sandbox.emulator.vm import bindings

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from warpsmith.sandbox.emulator.garbage import collected_later
+from warpsmith.core.garbage import collected_later
 from warpsmith.sandbox.emulator.program import Entry, Module, Param, Variable
 from warpsmith.sandbox.emulator.ptx import cfg, declarations, layout
 from warpsmith.sandbox.emulator.ptx.body import Body, BodyParser

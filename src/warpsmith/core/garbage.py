@@ -1,4 +1,6 @@
-"""Translation makes tens of thousands of small objects that all stay, and nothing is gained by searching them."""
+"""Translating a kernel or listing a large library makes tens of thousands of small objects that all stay: nothing is
+gained by searching them again and again while they grow.
+"""
 
 from __future__ import annotations
 
