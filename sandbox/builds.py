@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import TypeAlias
 
@@ -41,6 +42,9 @@ from warpsmith.sandbox.screen.ptx import screen_ptx
 PREPARED_FACTOR, PREPARED_BASE = 2.0, 1 << 20
 """Prepared buffers hold at most so many times the bytes of the static inputs, plus a base in bytes."""
 
+_Sizes: TypeAlias = tuple[object, ...]
+"""What of a workload and a device a plan depends on."""
+
 Compiler: TypeAlias = Callable[[Unit, str], Artifact | CompileFailed]
 """(texts, `sm_90a`) -> artifact, or the candidate's own failure. Raises MachineError for ours."""
 
@@ -62,6 +66,8 @@ class Builds:
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
     _cleared: set[tuple[str, str, tuple[tuple[int, str], ...]]] = field(default_factory=set)
     """Kernels found to depend on no address, by code, name and pointers."""
+    _keys: dict[_Sizes, str] = field(default_factory=dict)
+    _plans: dict[_Sizes, BoundPlan] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -113,6 +119,12 @@ class Builds:
             return None
 
     def _plan(self, workload: Workload, sms: int) -> BoundPlan:
+        sizes = _sizes(workload, sms)
+        if sizes not in self._plans:
+            self._plans[sizes] = self._completed(workload, sms)
+        return self._plans[sizes]
+
+    def _completed(self, workload: Workload, sms: int) -> BoundPlan:
         artifact = self.artifact(workload)
         resident = _one_each(self.kernel)
         if self.kernel.uses_resident:
@@ -121,7 +133,10 @@ class Builds:
 
     def key(self, workload: Workload) -> str:
         """Names what the workload compiles to: equal keys, equal code."""
-        return build_key(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms)
+        sizes = _sizes(workload, self.arch.sms)
+        if sizes not in self._keys:
+            self._keys[sizes] = build_key(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms)
+        return self._keys[sizes]
 
     def _compile(self, group: Mapping[str, Workload]) -> Outcome | None:
         """Make the artifact that some keys share."""
@@ -158,8 +173,7 @@ class Builds:
 
     def approximates(self, workload: Workload) -> bool:
         """Whether the code has results whose bits the ISA leaves open."""
-        entries = load_ptx(self.artifact(workload).ptx).module.entries
-        return any(is_open(instr) for entry in entries for instr in entry.instructions)
+        return _is_open(self.artifact(workload).ptx)
 
     def reads_sms(self, workload: Workload) -> bool:
         """Whether the code asks the device how many multiprocessors it has."""
@@ -185,8 +199,7 @@ class Builds:
 
     def sums_in_any_order(self, workload: Workload) -> bool:
         """Whether the code holds floating-point atomics, whose order the hardware leaves free."""
-        entries = load_ptx(self.artifact(workload).ptx).module.entries
-        return any(_is_float_atomic(instr) for entry in entries for instr in entry.instructions)
+        return _sums_in_any_order(self.artifact(workload).ptx)
 
     def _occupancy(self, artifact: Artifact, launch: BoundLaunch) -> Occupancy | ResourceExceeded:
         resources = artifact.resources[artifact.entries[launch.kernel]]
@@ -251,6 +264,10 @@ class Builds:
         return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
 
 
+def _sizes(workload: Workload, sms: int) -> _Sizes:
+    return (*sorted(workload.dims.items()), *sorted(workload.dtypes.items()), workload.absent, sms)
+
+
 def _cooperative(kernel: KernelFile) -> frozenset[str]:
     """Kernels of which every launch is cooperative."""
     alone = {launch.kernel for launch in kernel.launches if not launch.cooperative}
@@ -287,6 +304,17 @@ def _other_block(artifact: Artifact, launch: BoundLaunch) -> str:
     if required is None or required == launch.block:
         return ""
     return f"The block is {launch.block}; its __block_size__ asks for {required}."
+
+
+@lru_cache(maxsize=64)
+def _is_open(ptx: str) -> bool:
+    """Whether a module has results whose bits the ISA leaves open."""
+    return any(is_open(instr) for entry in load_ptx(ptx).module.entries for instr in entry.instructions)
+
+
+@lru_cache(maxsize=64)
+def _sums_in_any_order(ptx: str) -> bool:
+    return any(_is_float_atomic(instr) for entry in load_ptx(ptx).module.entries for instr in entry.instructions)
 
 
 def _is_float_atomic(instr: Instr) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 from warpsmith.core.errors import KernelFileError
@@ -44,19 +45,7 @@ class Expression:
     @classmethod
     def parse(cls, text: str, *, line: int = 0, column: int = 0) -> Expression:
         """Parse `text`; a KernelFileError names what is refused, its column, and what to write instead."""
-
-        def fail(message: str, remedy: str, offset: int) -> KernelFileError:
-            return _failure(text, line, column, message, remedy, offset)
-
-        if len(text) > LONGEST:
-            short = f"{text[:40]}..."
-            message = f"The expression has {len(text)} characters; at most {LONGEST} are allowed."
-            raise _failure(short, line, column, message, "Name parts of it under [let].", 0)
-        root = Parser(text, fail).parse()
-        names: set[str] = set()
-        sized: set[str] = set()
-        _collect(root, names, sized)
-        return cls(text, root, line, column, frozenset(names), frozenset(sized))
+        return _parsed(text, line, column)
 
     def evaluate(self, env: Mapping[str, int], sizes: Mapping[str, int] = _NOTHING) -> int:
         """Compute the value with names from `env` and bytes per element from `sizes`.
@@ -68,6 +57,24 @@ class Expression:
     def fail(self, message: str, remedy: str = "", offset: int = 0) -> KernelFileError:
         """Make the error that points at a character of this expression."""
         return _failure(self.text, self.line, self.column, message, remedy, offset)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str, line: int, column: int) -> Expression:
+    """Shapes and constraints of a task are asked for at every workload, in the same few words."""
+
+    def fail(message: str, remedy: str, offset: int) -> KernelFileError:
+        return _failure(text, line, column, message, remedy, offset)
+
+    if len(text) > LONGEST:
+        short = f"{text[:40]}..."
+        message = f"The expression has {len(text)} characters; at most {LONGEST} are allowed."
+        raise _failure(short, line, column, message, "Name parts of it under [let].", 0)
+    root = Parser(text, fail).parse()
+    names: set[str] = set()
+    sized: set[str] = set()
+    _collect(root, names, sized)
+    return Expression(text, root, line, column, frozenset(names), frozenset(sized))
 
 
 def _failure(text: str, line: int, column: int, message: str, remedy: str, offset: int) -> KernelFileError:
