@@ -1,5 +1,6 @@
 """Options of the suite, and what tests of every folder share."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schedules", type=int, default=0, help="run kernels that end well under so many seeds more")
     parser.addoption("--alarms", help="write what those runs gave to this file, one JSON object a kernel")
     parser.addoption("--sanitized", action="store_true", help="compile C++ of the tests with sanitizers")
+
+
+def pytest_configure() -> None:
+    """Have SIGINT end what the tests start: a shell that puts the suite in the background bequeaths it as ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
