@@ -7,10 +7,11 @@ arXiv:2502.19811, build the same lists). Bit-exact: within an expert, tokens kee
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
-from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
+from warpsmith.tasks import Cost, Output, Property, Task, Tensor, Workload
 from warpsmith.tasks.moe._routing import drawn_ids
 
 Tensors = dict[str, torch.Tensor]
@@ -49,6 +50,40 @@ def cost(dims: Mapping[str, int]) -> Cost:
     return Cost(flops=0.0, bytes=12 * entries + 4 * (dims["E"] + 1), unit="fp32")
 
 
+def ranks(outputs: Tensors, topk_ids: torch.Tensor) -> torch.Tensor:
+    """Each entry's place among those of its expert, int64 [T, TOPK]."""
+    return outputs["place"].to(torch.int64) - outputs["offsets"].to(torch.int64)[topk_ids.to(torch.int64)]
+
+
+def renamed(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, Any]:
+    names = torch.randperm(dims["E"], generator=generator)
+    before = inputs["topk_ids"]
+    inputs["topk_ids"] = names[before.to(torch.int64)].to(torch.int32)
+    return inputs, (before, inputs["topk_ids"], names)
+
+
+def same_runs(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    before, after, names = known
+    return {
+        "place": (ranks(first, before), ranks(second, after)),
+        "offsets": (first["offsets"].diff(), second["offsets"].diff()[names]),
+    }
+
+
+def later(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, Any]:
+    """The tokens from a random one on in the opposite order."""
+    start = int(torch.randint(0, dims["T"] + 1, (1,), generator=generator))
+    before = inputs["topk_ids"].clone()
+    inputs["topk_ids"][start:] = inputs["topk_ids"][start:].flip(0)
+    return inputs, (before[:start], start)
+
+
+def earlier_ranks(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    ids, start = known
+    one, other = ({**item, "place": item["place"][:start]} for item in (first, second))
+    return {"place": (ranks(one, ids), ranks(other, ids))}
+
+
 def verify(name: str, T: int, E: int, TOPK: int, distribution: str) -> Workload:
     return Workload(name, {"T": T, "E": E, "TOPK": TOPK}, distribution)
 
@@ -72,6 +107,10 @@ TASK = Task(
     ),
     reference=reference,
     make_inputs={name: routed(name) for name in ("even", "measured", "skewed", "one")},
+    properties=(
+        Property("renaming experts moves their entries as they stand", renamed, same_runs),
+        Property("the order of later tokens does not change earlier ones' ranks", later, earlier_ranks),
+    ),
     verify=(
         verify("one token", 1, 8, 2, "even"),
         verify("ragged tokens", 333, 8, 2, "measured"),

@@ -9,13 +9,15 @@ static, so a kernel may repack them once in a `[[prepare]]` launch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from warpsmith.tasks import Cost, Output, Role, Task, Tensor, Tolerance, Workload, intermediate
+from warpsmith.tasks import Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload, intermediate
 
 CODE_RMS = 4.64
 """RMS of a uniform 4-bit code minus 8."""
+Tensors = dict[str, torch.Tensor]
 
 
 def reference(
@@ -66,13 +68,13 @@ def outliers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, t
     """A few activation channels thirty times the rest; scales from 1e-4 to 1e1 by blocks of 16 columns.
 
     Groups of one column differ by a factor of four at most, so no part of K is too small to matter. Activations shrink
-    with K so that the largest outputs stay finite in fp16, at some thousands.
+    with K so that the largest outputs are some twenty thousand, not far below what fp16 holds.
     """
     M, N, K, G = (dims[name] for name in "MNKG")
     channel = torch.ones(K)
     channel[torch.randperm(K, generator=generator)[: max(1, K // 64)]] = 30.0
     x = torch.randn(M, K, generator=generator) * channel
-    x *= min(1.0, 3000.0 / (10.0 * CODE_RMS * float(channel.square().sum().sqrt())))
+    x *= 6000.0 / (10.0 * CODE_RMS * float(channel.square().sum().sqrt()))
     exponent = uniform((1, (N + 15) // 16), -4.0, 1.0, generator).repeat_interleave(16, dim=1)[:, :N]
     scales = (10.0**exponent * uniform((K // G, N), 0.5, 2.0, generator)).clamp(1e-4, 10.0)
     return {"x": x.half(), "qweight": random_codes(dims, generator), "scales": scales.half()}
@@ -93,6 +95,39 @@ def spikes(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, tor
     x *= 2.0 ** torch.randint(-4, 4, (M, 1), generator=generator)
     scales = uniform((K // G, N), 0.02, 0.2, generator)
     return {"x": x.half(), "qweight": random_codes(dims, generator), "scales": scales.half()}
+
+
+def rows_permuted(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, torch.Tensor]:
+    order = torch.randperm(dims["M"], generator=generator)
+    inputs["x"] = inputs["x"][order]
+    return inputs, order
+
+
+def same_rows(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[str, Any]:
+    return {"y": (first["y"][order], second["y"])}
+
+
+def columns_permuted(
+    inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator
+) -> tuple[Tensors, torch.Tensor]:
+    order = torch.randperm(dims["N"], generator=generator)
+    for name in ("qweight", "scales", "zeros"):
+        if name in inputs:
+            inputs[name] = inputs[name][:, order]
+    return inputs, order
+
+
+def same_columns(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[str, Any]:
+    return {"y": (first["y"][:, order], second["y"])}
+
+
+def negated(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
+    inputs["x"] = -inputs["x"]
+    return inputs, None
+
+
+def opposite(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    return {"y": (-first["y"], second["y"])}
 
 
 def cost(dims: Mapping[str, int]) -> Cost:
@@ -128,6 +163,11 @@ TASK = Task(
     outputs=(Output("y", ("M", "N"), "float16"),),
     reference=reference,
     make_inputs={"normal": normal, "outliers": outliers, "spikes": spikes, "zero points": zero_points},
+    properties=(
+        Property("permuting rows of x permutes rows of y", rows_permuted, same_rows),
+        Property("permuting columns of the weights permutes columns of y", columns_permuted, same_columns),
+        Property("the opposite of x gives the opposite of y", negated, opposite),
+    ),
     verify=(
         verify("one row", 1, 512, 1024, 128, "normal"),
         verify("ragged M and N", 17, 131, 256, 64, "outliers"),

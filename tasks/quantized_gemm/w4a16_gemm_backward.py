@@ -7,13 +7,15 @@ sends gradients through those layers to their activations. Weights do not change
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from warpsmith.tasks import Backward, Cost, Output, Role, Task, Tensor, Tolerance, Workload, intermediate
+from warpsmith.tasks import Backward, Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload, intermediate
 
 CODE_RMS = 4.64
 """RMS of a uniform 4-bit code minus 8."""
+Tensors = dict[str, torch.Tensor]
 
 
 def reference(
@@ -68,6 +70,28 @@ def spikes(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, tor
     return {"dy": dy.half(), **weights(dims, generator)}
 
 
+def rows_permuted(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, torch.Tensor]:
+    order = torch.randperm(dims["M"], generator=generator)
+    inputs["dy"] = inputs["dy"][order]
+    return inputs, order
+
+
+def same_rows(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[str, Any]:
+    return {"dx": (first["dx"][order], second["dx"])}
+
+
+def columns_permuted(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
+    order = torch.randperm(dims["N"], generator=generator)
+    for name in ("dy", "qweight", "scales", "zeros"):
+        if name in inputs:
+            inputs[name] = inputs[name][:, order]
+    return inputs, None
+
+
+def alike(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    return {"dx": (first["dx"], second["dx"])}
+
+
 def cost(dims: Mapping[str, int]) -> Cost:
     """Tensor-core multiply-adds; every operand read once and the gradient written once, without zero points."""
     M, N, K, G = (dims[name] for name in "MNKG")
@@ -83,6 +107,7 @@ def bench(layer: str, M: int, N: int, K: int, source: str) -> Workload:
 
 
 LLAMA_2 = "Llama 2 (Touvron et al. 2023, arXiv:2307.09288)"
+LLAMA_3 = "Llama 3 (Grattafiori et al. 2024, arXiv:2407.21783)"
 
 TASK = Task(
     name="w4a16_gemm_backward",
@@ -101,6 +126,10 @@ TASK = Task(
     backward=Backward(of="w4a16_gemm", upstream={"dy": "y"}, gradients={"dx": "x"}),
     reference=reference,
     make_inputs={"normal": normal, "spikes": spikes, "zero points": zero_points},
+    properties=(
+        Property("permuting rows of dy permutes rows of dx", rows_permuted, same_rows),
+        Property("the order of the columns that are summed does not matter", columns_permuted, alike),
+    ),
     verify=(
         verify("one row", 1, 512, 256, 128, "normal"),
         verify("ragged M and N", 17, 131, 256, 64, "spikes"),
@@ -115,6 +144,8 @@ TASK = Task(
     bench=(
         bench("Llama-2-7B output", 128, 4096, 4096, f"{LLAMA_2}: hidden size 4096; a short sequence"),
         bench("Llama-2-7B down", 512, 4096, 11008, f"{LLAMA_2}: hidden size 4096 from 11008; a sequence of 512"),
+        bench("Llama-3-8B qkv", 256, 6144, 4096, f"{LLAMA_3}: 4096 + 2 x 1024 from hidden size 4096; half of that"),
+        bench("Llama-2-13B output", 32, 5120, 5120, f"{LLAMA_2}: hidden size 5120; the last tokens of a sequence"),
     ),
     cost=cost,
     # As in w4a16_gemm: half-precision accumulation shows 1.5e-3 relative.

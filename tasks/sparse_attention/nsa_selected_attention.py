@@ -2,7 +2,8 @@
 
 Native Sparse Attention (Yuan et al. 2025, arXiv:2502.11089) lets every query token attend to a few blocks of keys that
 its group of query heads shares. Flash Sparse Attention (Yan et al. 2025, arXiv:2508.18224) computes the same for small
-groups. Sequences are packed; attention is causal inside each.
+groups. Sequences are packed; attention is causal inside each. The ids of a row are distinct,
+apart from holes (-1), which may stand anywhere; blocks that begin after a token add nothing.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _stored(inputs: Inputs, dtypes: Mapping[str, torch.dtype]) -> Inputs:
 
 
 def selected(dims: Mapping[str, int], generator: torch.Generator, dtypes: Mapping[str, torch.dtype]) -> Inputs:
-    """Blocks as trained models select them, and queries that lean towards some of the keys they may see."""
+    """Blocks as trained models select them: the first, the own and near ones by nearly all tokens."""
     inputs, own = _drawn(dims, generator)
     inputs["block_ids"] = skewed_selection(dims, own, generator)
     return _stored(inputs, dtypes)
@@ -253,6 +254,7 @@ TASK = Task(
         verify("other value heads", "planted", "float16", 48, 2, 1, 4, 64, 128, 16, 3),
         verify("one selected block", "holes", "bfloat16", 64, 1, 2, 4, 64, 64, 16, 1),
         verify("published heads", "canary", "bfloat16", 200, 2, 1, 16, 128, 128, 64, 4),
+        verify("odd head sizes", "holes", "bfloat16", 45, 2, 2, 3, 60, 100, 16, 3),
         verify("small blocks", "selected", "float16", 77, 4, 2, 4, 32, 32, 8, 6),
     ),
     bench=(

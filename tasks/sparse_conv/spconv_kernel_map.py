@@ -3,15 +3,19 @@
 What Spira (arXiv:2511.20834), TorchSparse++ and Minuet build before any feature is read. With stride 1 outputs stand
 where inputs stand (submanifold). With stride 2 they stand at the distinct cells of a grid twice as coarse, written with
 the coordinates of the fine one, in any order.
+
+Sites are distinct; batches and coordinates are 0 to 2^15 - 1, as where a cloud is moved to its least corner. A kernel
+of KS sites an axis reaches from -(KS // 2) to KS // 2, so KS is odd; x is slowest among the offsets and z fastest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
-from warpsmith.tasks import Check, Cost, Output, Task, Tensor, Workload
+from warpsmith.tasks import Check, Cost, Output, Property, Task, Tensor, Workload
 from warpsmith.tasks.sparse_conv._clouds import Cloud, distinct, indoor, kernel_map, keys, lidar, sites, uniform
 
 Tensors = dict[str, torch.Tensor]
@@ -79,6 +83,53 @@ def extremes(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
     return {"coords": chosen[torch.randperm(NV, generator=generator)].to(torch.int32)}
 
 
+def far(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+    """Half of the sites as far from the origin as sites may be, in the last batch, the others near it."""
+    coords = sites(dims["NV"], indoor, generator)
+    for column, last in enumerate(coords.amax(dim=0).tolist() if len(coords) else ()):
+        coords[coords[:, 0] == 1, column] += (1 << 15) - 1 - last
+    return {"coords": coords}
+
+
+def placed(outputs: Tensors, coords: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Key of each site in ascending order, and of the neighbours it names, -1 for none: the same however rows are
+    numbered; int64 [NV] and [NV, V], -1 behind the sites there are.
+    """
+    names, met = outputs["out_coords"], outputs["kmap"].to(torch.int64)
+    there = torch.arange(len(names)) < outputs["n_out"]
+    ordered, order = keys(names).masked_fill(~there, -1).sort()
+    if not len(coords):
+        return ordered, met
+    found = torch.where(met >= 0, keys(coords)[met.clamp(0, len(coords) - 1)], -1)
+    return ordered, found.masked_fill(~there.view(-1, 1), -1)[order]
+
+
+def shuffled(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, Any]:
+    before = inputs["coords"]
+    inputs["coords"] = before[torch.randperm(dims["NV"], generator=generator)]
+    return inputs, (before, inputs["coords"])
+
+
+def same_neighbours(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    (one, ones), (other, others) = placed(first, known[0]), placed(second, known[1])
+    return {"out_coords": (one, other), "kmap": (ones, others)}
+
+
+def mirrored(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, Any]:
+    """x and z of every site exchanged, which keeps sites apart and inside."""
+    inputs["coords"] = inputs["coords"][:, [0, 3, 2, 1]]
+    return inputs, (inputs["coords"], dims["KS"])
+
+
+def turned_map(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    """What the first answer says of the sites turned: its offsets, too, have x and z exchanged."""
+    after, KS = known
+    turn = torch.arange(KS**3).view(KS, KS, KS).permute(2, 1, 0).flatten()
+    turned = {**first, "out_coords": first["out_coords"][:, [0, 3, 2, 1]], "kmap": first["kmap"][:, turn]}
+    (one, ones), (other, others) = placed(turned, after), placed(second, after)
+    return {"out_coords": (one, other), "kmap": (ones, others)}
+
+
 def cost(dims: Mapping[str, int]) -> Cost:
     """No arithmetic to speak of: every coordinate read once, every output written once."""
     NV, KS = dims["NV"], dims["KS"]
@@ -113,7 +164,7 @@ TASK = Task(
     dims=("NV", "KS", "STRIDE"),
     derived={"V": "KS * KS * KS"},
     fixed=("KS", "STRIDE"),
-    constraints=("NV >= 0", "KS >= 1", "KS <= 5", "STRIDE >= 1", "STRIDE <= 2"),
+    constraints=("NV >= 0", "KS >= 1", "KS <= 5", "KS % 2 == 1", "STRIDE >= 1", "STRIDE <= 2"),
     inputs=(Tensor("coords", ("NV", "4"), "int32"),),
     outputs=(
         Output("out_coords", ("NV", "4"), "int32", valid="n_out"),
@@ -121,7 +172,13 @@ TASK = Task(
         Output("n_out", ("1",), "int32"),
     ),
     reference=reference,
-    make_inputs={"indoor": drawn(indoor), "lidar": drawn(lidar), "uniform": drawn(uniform), "extremes": extremes},
+    make_inputs={
+        "indoor": drawn(indoor),
+        "lidar": drawn(lidar),
+        "uniform": drawn(uniform),
+        "extremes": extremes,
+        "far": far,
+    },
     exact_cost=exact_cost,
     cost=cost,
     checks=(
@@ -131,6 +188,10 @@ TASK = Task(
             "offset, or -1",
             same_map,
         ),
+    ),
+    properties=(
+        Property("the order of the input sites only renames rows", shuffled, same_neighbours),
+        Property("exchanging x and z exchanges them in sites and offsets", mirrored, turned_map),
     ),
     verify=(
         verify("one site", "indoor", 1, 3, 1),
@@ -142,6 +203,8 @@ TASK = Task(
         verify("kernel of five, stride 2", "uniform", 130, 5, 2),
         verify("axis ends", "extremes", 420, 3, 1),
         verify("axis ends, stride 2", "extremes", 257, 3, 2),
+        verify("far from the origin", "far", 190, 3, 1),
+        verify("far from the origin, stride 2", "far", 230, 3, 2),
         verify("scattered", "uniform", 1000, 3, 1),
         verify("no site", "uniform", 0, 3, 1),
         verify("few sites, stride 2", "indoor", 7, 3, 2),
