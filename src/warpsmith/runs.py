@@ -134,14 +134,19 @@ def resume(run: str | None, *, store: Path, observe: Observe, tell: Callable[[st
             return summarise(loop.resume(started.run))
 
 
-def replay(source: str, *, store: Path, library: Path, observe: Observe) -> tuple[RunSummary, tuple[str, ...]]:
+def replay(
+    source: str, *, store: Path, library: Path, observe: Observe, tell: Callable[[str], None] = lambda said: None
+) -> tuple[RunSummary, tuple[str, ...]]:
     """Run a recorded run again with its recorded answers: no model is asked, every candidate is evaluated anew.
+
+    The task is the one of today, as the gate is.
 
     Args:
         source: a run in the store, or a file that `runs export` wrote.
         store: where the replay is recorded.
         library: where an accepted kernel goes.
         observe: hears each event.
+        tell: hears whether the task has changed since.
 
     Returns:
         The summary, and in what the replay differs from the recording; nothing where the two agree.
@@ -161,14 +166,17 @@ def replay(source: str, *, store: Path, library: Path, observe: Observe) -> tupl
         last = events[-1]
         if not isinstance(last, RunFinished) or last.reason is StopReason.INTERRUPTED:
             raise SettingsError(f"run {name} never ended.", remedy="Resume it first, or replay another.")
+        task = app.load_task(recorded.task_path or recorded.task)
+        if task.source_digest != recorded.task_digest:
+            tell(f"the task {task.name} has changed since; kernels are judged by what it is now")
         started = recorded.model_copy(
             update={
+                "task_digest": task.source_digest,
                 "run": f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
                 "settings": recorded.settings.model_copy(update={"library": str(library.absolute())}),
                 "replay_of": name,
             }
         )
-        task = _same_task(started)
         parts = replay_parts(started, task, opened)
         with choose_target(device_of(started), started.target, read_settings()) as target:
             state = loop_of(started, task, target, opened, observe, parts, order=events).start(started)

@@ -133,6 +133,26 @@ def test_a_run_of_all_kinds_of_replies_ends_with_the_good_one_and_replays(
     assert_nowhere(KEY, tmp_path)
 
 
+def test_a_replay_judges_by_the_task_as_it_is_now_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WARPSMITH_STORE", str(tmp_path / "store.sqlite"))
+    task, answers = tmp_path / TASK.name, tmp_path / "answers"
+    task.write_text(TASK.read_text())
+    answers.mkdir()
+    (answers / "001-coder.md").write_text(coded(FAST))
+    asked = ["--coder", f"scripted:{answers}", "--judge", "builtin", "--rounds", "1"]
+    assert 0 == run(["optimize", str(task), *asked, "--library", str(tmp_path / "library")])
+    task.write_text(TASK.read_text() + "\n# Another file now.\n")
+    capsys.readouterr()
+    first = recorded(tmp_path)[0].run
+    assert 0 == run(["replay", first, "--library", str(tmp_path / "again")])
+    said = capsys.readouterr().err
+    assert "has changed since; kernels are judged by what it is now" in said
+    assert "came to the same result" in said
+    assert 2 == run(["resume", first])
+
+
 def assert_nowhere(secret: str, folder: Path) -> None:
     for path in folder.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path

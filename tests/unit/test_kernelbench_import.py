@@ -107,6 +107,15 @@ def test_sizes_that_must_be_equal_are_one_dimension(tmp_path: Path) -> None:
     assert (("BATCH_SIZE",), ("BATCH_SIZE", "BATCH_SIZE")) == (task.dims, shapes(task)["predictions"])
 
 
+def test_a_size_bound_again_before_anything_reads_it_has_its_last_value(tmp_path: Path) -> None:
+    text = (PROBLEMS / "level1_argmax_rows.py").read_text()
+    assert "batch_size = 256\n" in text
+    problem = tmp_path / "again.py"
+    problem.write_text(text.replace("batch_size = 256\n", "batch_size = spare = 9999\nbatch_size, spare = 256, 3\n"))
+    assert {"batch_size": 256, "spare": 3}.items() <= read_problem(problem).sizes.items()
+    assert "9999" not in read_problem(problem).function()
+
+
 def test_sizes_too_large_are_halved_and_the_source_says_so(tmp_path: Path) -> None:
     text = (PROBLEMS / "level1_argmax_rows.py").read_text().replace("batch_size = 256", "batch_size = 1024 * 1024")
     problem = tmp_path / "large.py"
@@ -121,7 +130,14 @@ def test_sizes_too_large_are_halved_and_the_source_says_so(tmp_path: Path) -> No
     [
         (("class Model", "class Net"), ":1: defines no Model"),
         (("def get_inputs", "def inputs"), "defines no get_inputs"),
-        (("batch_size = 256", "batch_size = 256\nbatch_size = 128"), ":20: batch_size is assigned twice"),
+        (
+            ("batch_size = 256", "batch_size = 256\nhalf = batch_size // 2\nbatch_size = half"),
+            ":21: batch_size is assigned",
+        ),
+        (
+            ("batch_size = 256", "batch_size = 256\nhalf = batch_size // 2\nbatch_size = 4"),
+            ":21: batch_size is assigned",
+        ),
         (("import torch\n", "import torch\nimport no_such_package\n"), "does not load: ModuleNotFoundError"),
         (("torch.randn(batch_size", "torch.randn(nothing"), "NameError"),
         (("return values, indices", "return {'values': values}"), "forward returns dict"),

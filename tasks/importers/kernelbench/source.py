@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,8 @@ class _Parts:
         self.sizes: dict[str, int] = {}
         self.kept: list[str] = []
         self.end = 0
+        self.read: set[str] = set()
+        """Names whose value at that place a statement used: binding them again later does not change that."""
 
     def take(self, statement: ast.stmt) -> None:
         first = min([statement.lineno, *(item.lineno for item in getattr(statement, "decorator_list", []))])
@@ -96,43 +99,91 @@ class _Parts:
             case ast.Import() | ast.ImportFrom():
                 self.imports.append("\n".join(self.lines[first - 1 : last]))
                 return
-            case ast.Assign(targets=[target], value=value) if self._is_size(target, value):
-                return
-            case ast.AnnAssign(target=target, value=ast.expr() as value) if self._is_size(target, value):
-                return
+        bound = _bound_sizes(statement)
+        if bound is not None:
+            for size in bound:
+                self._add(size, statement.lineno)
+            return
+        for name in _bound_names(statement):
+            self._once(name, statement.lineno)
+        self.read |= _read_at_once(statement)
         self.kept += [line.rstrip() for line in self.lines[before:last]]
 
-    def _is_size(self, target: ast.expr, value: ast.expr) -> bool:
-        """Whether it binds integers; a tuple stays as a statement that joins its elements again."""
-        match target, value:
-            case ast.Name(id=name), _ if (number := _integer(value)) is not None:
-                self._add(name, number, value)
-                return True
-            case ast.Tuple(elts=names), ast.Tuple(elts=values) if len(names) == len(values):
-                found = [_integer(item) for item in values]
-                if not all(isinstance(item, ast.Name) for item in names) or None in found:
-                    return False
-                for item, number in zip(names, found, strict=True):
-                    assert isinstance(item, ast.Name)
-                    assert number is not None
-                    self._add(item.id, number, value)
-                return True
-            case ast.Name(id=name), ast.Tuple(elts=values) | ast.List(elts=values) if values:
-                found = [_integer(item) for item in values]
-                if None in found:
-                    return False
-                for index, number in enumerate(found):
-                    assert number is not None
-                    self._add(f"{name}_{index}", number, value)
-                joined = ", ".join(f"{name}_{index}" for index in range(len(found)))
-                self.kept.append(f"{name} = [{joined}]" if isinstance(value, ast.List) else f"{name} = ({joined},)")
-                return True
-        return False
+    def _add(self, size: _Size, line: int) -> None:
+        """Take a size; bound again before anything read it, a name has its last value, as in Python."""
+        for name, number in zip(size.names, size.numbers, strict=True):
+            if name in self.read:
+                self._once(name, line)
+            self.sizes[name] = number
+        if size.joined:
+            self.read |= set(size.names)
+            self.kept.append(size.joined)
 
-    def _add(self, name: str, number: int, at: ast.expr) -> None:
+    def _once(self, name: str, line: int) -> None:
         if name in self.sizes:
-            raise TaskError(f"{self.path}:{at.lineno}: {name} is assigned twice.", remedy="Give it one value.")
-        self.sizes[name] = number
+            raise TaskError(f"{self.path}:{line}: {name} is assigned twice.", remedy="Give it one value.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Integers that one target binds."""
+
+    names: tuple[str, ...]
+    numbers: tuple[int, ...]
+    joined: str = ""
+    """Statement that joins the elements of a tuple again; empty for plain names."""
+
+
+def _bound_sizes(statement: ast.stmt) -> list[_Size] | None:
+    """What an assignment of nothing but integers binds, `a = b = 3` both; None for any other statement."""
+    match statement:
+        case ast.Assign(targets=targets, value=value):
+            found = [_size(target, value) for target in targets]
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            found = [_size(target, value)]
+        case _:
+            return None
+    known = [size for size in found if size is not None]
+    return known if len(known) == len(found) else None
+
+
+def _size(target: ast.expr, value: ast.expr) -> _Size | None:
+    match target, value:
+        case ast.Name(id=name), _ if (number := _integer(value)) is not None:
+            return _Size((name,), (number,))
+        case ast.Tuple(elts=targets), ast.Tuple(elts=values) if len(targets) == len(values):
+            names, numbers = [item.id for item in targets if isinstance(item, ast.Name)], _integers(values)
+            return _Size(tuple(names), numbers) if numbers and len(names) == len(targets) else None
+        case ast.Name(id=name), ast.Tuple(elts=values) | ast.List(elts=values) if numbers := _integers(values):
+            parts = tuple(f"{name}_{index}" for index in range(len(numbers)))
+            listed = ", ".join(parts)
+            return _Size(
+                parts, numbers, f"{name} = [{listed}]" if isinstance(value, ast.List) else f"{name} = ({listed},)"
+            )
+    return None
+
+
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """Names that a statement binds where it stands."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _read_at_once(statement: ast.AST) -> set[str]:
+    """Names that a statement reads where it stands: a function's body reads its own when it is called."""
+    if isinstance(statement, ast.FunctionDef):
+        now = [*statement.decorator_list, *statement.args.defaults, *filter(None, statement.args.kw_defaults)]
+        return set().union(*(_read_at_once(item) for item in now))
+    if isinstance(statement, ast.Name):
+        return {statement.id}
+    return set().union(*(_read_at_once(item) for item in ast.iter_child_nodes(statement)))
+
+
+def _integers(values: Sequence[ast.expr]) -> tuple[int, ...]:
+    """Their values; empty where one is no integer, or there are none."""
+    found = [number for item in values if (number := _integer(item)) is not None]
+    return tuple(found) if len(found) == len(values) else ()
 
 
 def _integer(value: ast.expr) -> int | None:

@@ -31,7 +31,8 @@ def replay(
     path, found = store or settings.store, list[str]()
 
     def work(observe: Callable[[Event], None]) -> RunSummary:
-        summary, differences = runs.replay(run, store=path, library=library or settings.library, observe=observe)
+        where = library or settings.library
+        summary, differences = runs.replay(run, store=path, library=where, observe=observe, tell=say)
         found.extend(differences)
         return summary
 
