@@ -12,9 +12,12 @@ Floats = NDArray[np.float64]
 _MATCH = 1e-2
 """Relative distance at which two vectors are the same but for rounding."""
 
+_ENOUGH = 8
+"""Wrong elements from which an agreement is no chance."""
 
-def likely_cause(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> str:
-    """Name the likeliest mistake in a sentence or two, or say that the values do not tell.
+
+def told_by_values(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> str | None:
+    """Name the mistake in a sentence where wrong values show it themselves; None where they do not.
 
     Args:
         got: Finite matrix.
@@ -32,14 +35,24 @@ def likely_cause(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> s
     factor = _factor(bad, good)
     if factor is not None:
         return f"They are {factor:.4g} times what is expected: a scale or a count of terms is off by that factor."
-    moved = _moved(got, expected, wrong, "row") or _moved(got.T, expected.T, wrong.T, "column")
+    moved = _rearranged(got, expected, wrong, "column") or _rearranged(got.T, expected.T, wrong.T, "row")
+    moved = moved or _moved(got, expected, wrong, "row") or _moved(got.T, expected.T, wrong.T, "column")
     if moved:
         return moved
+    if _is_transposed(got, expected):
+        return "The output is stored transposed: its rows and columns are exchanged."
     if _own_factors(got, expected, wrong):
         return "Each column is off by a factor of its own: a value per column, such as its scale, is read wrongly."
+    if _own_factors(got.T, expected.T, wrong.T):
+        return "Each row is off by a factor of its own: what scales or divides a row, such as its sum, is wrong."
+    return None
+
+
+def guessed(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> str:
+    """What wrong values resemble, where nothing tells more; arguments as in `told_by_values`."""
     if tail:
         return "The last, partial tile is handled wrongly: mask its loads, and guard its stores."
-    likeness = _likeness(bad, good)
+    likeness = _likeness(got[wrong], expected[wrong])
     if likeness > 0.6:
         return (
             f"They resemble what is expected (correlation {likeness:.2f}): a part of the sum is missing, "
@@ -79,6 +92,36 @@ def _moved(got: Floats, expected: Floats, wrong: Mask, word: str) -> str | None:
             return None
         found.append(f"{word} {line} holds what {word} {source} should")
     return f"{'; '.join(found[:2])}: {word}s are permuted, or an index is off." if found else None
+
+
+def _rearranged(got: Floats, expected: Floats, wrong: Mask, word: str) -> str | None:
+    """Whether columns stand in the places of others by one rule for all: groups swapped or reversed, or a shift."""
+    index = np.arange(got.shape[1])
+    if wrong.sum() < _ENOUGH:
+        return None
+    for size in (1, 2, 4, 8, 16, 32, 64, 128):
+        rules = (
+            (index - size, f"{word} i holds what {word} i - {size} should: an index is off by {size}."),
+            (index + size, f"{word} i holds what {word} i + {size} should: an index is off by {size}."),
+            (index ^ size, f"{word} i holds what {word} i ^ {size} should: neighbouring groups of {size} are swapped."),
+            (index ^ (2 * size - 1), f"in every group of {2 * size}, {word}s stand in reverse order."),
+        )
+        for places, says in rules:
+            known = (places >= 0) & (places < index.size)
+            among = wrong & known
+            if among.sum() < max(_ENOUGH, 0.5 * wrong.sum()):
+                continue
+            there = expected[:, np.clip(places, 0, index.size - 1)]
+            if np.linalg.norm((got - there)[among]) <= _MATCH * np.linalg.norm(got[among]):
+                return says[0].upper() + says[1:]
+    return None
+
+
+def _is_transposed(got: Floats, expected: Floats) -> bool:
+    if min(got.shape) < 2:
+        return False
+    other = got.reshape(got.shape[1], got.shape[0]).T
+    return bool(np.linalg.norm(other - expected) <= _MATCH * np.linalg.norm(expected))
 
 
 def _own_factors(got: Floats, expected: Floats, wrong: Mask) -> bool:

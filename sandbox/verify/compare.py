@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from warpsmith.core.outcome import Stage, WorkloadCheck, Wrong
 from warpsmith.core.task import Check, Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.causes import likely_cause
+from warpsmith.sandbox.verify.causes import guessed, told_by_values
+from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import judge
 from warpsmith.sandbox.verify.measure import Floats, Measure, as_matrix, measure
 from warpsmith.sandbox.verify.regions import Mask, describe, unfold
@@ -20,6 +21,8 @@ from warpsmith.tasks.convert import finite_limit, widened
 from warpsmith.tasks.oracle import checked_tensors
 
 _PASS = (0.0, 0.0, 0.0)
+TOO_MUCH_FOR_ROUNDING = 0.02
+"""Relative error of a long sum in half precision, or of operands in fp8; what exceeds it has another cause."""
 _MANY = 64
 """Elements from which a few wrong ones stand out among the rounded."""
 
@@ -56,7 +59,7 @@ def compare(
     worst = _PASS
     for name in sorted(expected.keys() - judged, key=lambda name: (expected[name].dtype.kind == "f", name)):
         rows = _valid_rows(task, name, expected)
-        output = _Compared(task, workload, name, rows)
+        output = _Compared(task, workload, name, rows, inputs)
         verdict = output.verdict(got[name], expected[name], honest[name])
         if isinstance(verdict, Wrong):
             return verdict
@@ -117,8 +120,10 @@ def _wrong(workload: Workload, message: str, *details: str) -> Wrong:
 class _Compared:
     """One output under comparison."""
 
-    def __init__(self, task: Task, workload: Workload, name: str, rows: int | None) -> None:
-        self.task, self.workload, self.name, self.rows = task, workload, name, rows
+    def __init__(
+        self, task: Task, workload: Workload, name: str, rows: int | None, inputs: Mapping[str, HostTensor]
+    ) -> None:
+        self.task, self.workload, self.name, self.rows, self.inputs = task, workload, name, rows, inputs
         self.shape: tuple[int, ...] = ()
 
     def verdict(
@@ -151,7 +156,9 @@ class _Compared:
         where = describe(differs, self.name, self.shape)
         row, column = (int(i) for i in np.argwhere(differs)[0])
         first = self._element(as_matrix(got), as_matrix(expected), row, column)
-        return _wrong(self.workload, f"Integers are wrong in {where.text}; {first}. Integer outputs match exactly.")
+        said = f"Integers are wrong in {where.text}; {first}. Integer outputs match exactly."
+        cause = self._explained(as_matrix(got), as_matrix(expected), differs)
+        return _wrong(self.workload, f"{said} {cause}" if cause else said)
 
     def _special(self, got: Floats, expected: Floats, honest: Floats, limit: float) -> Wrong | None:
         """NaN and Inf where the honest result has none, or the other way round."""
@@ -186,15 +193,25 @@ class _Compared:
             wrong = _apart(got, expected)
         if not wrong.any():
             where = describe(box, self.name, self.shape)
-            cause = "Every value is slightly off: a sum or an intermediate is kept in too low a precision; use float32."
+            cause = self._explained(got, expected, np.ones_like(box)) or _slightly_off(result.relative_l2)
             worst = self._worst(got, expected, box)
             return _wrong(
                 self.workload, f"Too inaccurate, worst in {where.text}: {figures[0]}. {cause}", worst, *figures
             )
         where = describe(wrong, self.name, self.shape)
-        cause = likely_cause(got, expected, wrong, tail=where.tail)
+        cause = (
+            told_by_values(got, expected, wrong, tail=where.tail)
+            or self._explained(got, expected, wrong)
+            or guessed(got, expected, wrong, tail=where.tail)
+        )
         details = (self._worst(got, expected, wrong), *figures)
         return _wrong(self.workload, f"Wrong values in {where.text}: {figures[0]}. {cause}", *details)
+
+    def _explained(self, got: NDArray[Any], expected: NDArray[Any], wrong: Mask) -> str | None:
+        """The mistake that would give these values, where inputs changed likewise show it."""
+        if not self.inputs:
+            return None
+        return explained(self.task, self.workload, self.name, wrong, got, expected, self.inputs)
 
     def _worst(self, got: Floats, expected: Floats, among: Mask) -> str:
         error = np.where(among, np.abs(got - expected), -1.0)
@@ -204,6 +221,14 @@ class _Compared:
     def _element(self, got: NDArray[Any], expected: NDArray[Any], row: int, column: int) -> str:
         index = list(unfold(row, column, self.shape))
         return f"{self.name}{index} is {got[row, column]:.6g}, expected {expected[row, column]:.6g}"
+
+
+def _slightly_off(relative_l2: float) -> str:
+    """What an error that all values share is likely to come from."""
+    precision = "a sum or an intermediate is kept in too low a precision; use float32"
+    if relative_l2 < TOO_MUCH_FOR_ROUNDING:
+        return f"Every value is slightly off: {precision}."
+    return f"Every value is off: a small part of the sum is missing or counted twice, or {precision}."
 
 
 def _apart(got: Floats, expected: Floats) -> Mask:
