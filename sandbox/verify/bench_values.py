@@ -182,15 +182,17 @@ class _Look:
             return None
         part = {name: _array_tensor(tensor, self._part(name, tensor.array)) for name, tensor in got.items()}
         wrong = judge(self.task, self.workload, check, part, expected, inputs, self.rows)
-        for name, found in wrong.items():
+        for name, judgement in wrong.items():
+            found = judgement.wrong
             lines = [_by_row(array, row_axis(self.task, name)) for array in (found, masks[name])]
             complete = lines[1].all(axis=1)
             bad = lines[0].any(axis=1) & complete
             if complete.any() and bad.sum() > self.share * complete.sum():
-                where = self._place(name, np.argwhere(found)[0])
+                where, why = self._place(name, np.argwhere(found)[0]), judgement.why()
                 return self._wrong(
                     f"{name} is wrong where it is timed, though right at smaller sizes: {int(bad.sum())} of "
                     f"{int(complete.sum())} rows looked at. It does not hold that {check.says}; first at {name}{where}."
+                    + (f" Broken: {why}." if why else "")
                 )
         return None
 

@@ -8,12 +8,32 @@ from numpy.typing import NDArray
 from warpsmith.sandbox.verify.regions import Mask
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 _MATCH = 1e-2
 """Relative distance at which two vectors are the same but for rounding."""
 
 _ENOUGH = 8
 """Wrong elements from which an agreement is no chance."""
+
+
+def not_finite(got: float, expected: float, limit: float) -> str:
+    """Why an element is not finite where it should be, or finite where it should not.
+
+    Args:
+        got: Of the run.
+        expected: That is right.
+        limit: The largest finite value of the dtype.
+    """
+    if np.isnan(got):
+        return "Something it was computed from was never written, or it is 0/0 or Inf - Inf (an empty row?)."
+    if np.isneginf(expected):
+        return "Nothing counts there, and its logarithm or maximum is -Inf: terms that are masked out were let in."
+    if np.isneginf(got) and limit > 1e30:
+        return "-Inf is the logarithm of zero or the maximum of nothing: terms that count were masked out."
+    if np.isinf(got):
+        return f"A sum exceeds {limit:g} in too narrow a dtype (keep sums in float32), or is divided by 0."
+    return "The reference overflows or is undefined there."
 
 
 def told_by_values(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> str | None:
@@ -45,6 +65,28 @@ def told_by_values(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) ->
         return "Each column is off by a factor of its own: a value per column, such as its scale, is read wrongly."
     if _own_factors(got.T, expected.T, wrong.T):
         return "Each row is off by a factor of its own: what scales or divides a row, such as its sum, is wrong."
+    return None
+
+
+def told_by_integers(got: Integers, expected: Integers, wrong: Mask) -> str | None:
+    """The same of integers that differ in `wrong`; what holds of all elements counts, since few may differ."""
+    flat, right, bad = got.reshape(-1), expected.reshape(-1), got[wrong] - expected[wrong]
+    if bad.size > 1 and (bad == bad[0]).all():
+        return f"Each is {abs(int(bad[0]))} too {'large' if bad[0] > 0 else 'small'}."
+    if right.size >= _ENOUGH and len(np.unique(right)) > 2:
+        for step, says in ((1, "the one behind it"), (-1, "the one before it")):
+            if (np.roll(right, -step)[1:-1] == flat[1:-1]).all():
+                return f"Each is what {says} should be: an inclusive sum for an exclusive one, or an index off by one."
+        for factor in range(2, 65):
+            if (right // factor == flat).all():
+                return f"Each is what is expected divided by {factor}."
+            if (right * factor == flat).all():
+                return f"Each is {factor} times what is expected."
+    for axis, lines in ((1, "row"), (0, "column")):
+        if min(got.shape) > 1 and (np.sort(got, axis) == np.sort(expected, axis)).all():
+            return f"Every {lines} holds the right values in another order."
+    if bad.size > 1 and (np.sort(flat) == np.sort(right)).all():
+        return "They are the right values in another order: a sort that is not stable, or runs the other way."
     return None
 
 

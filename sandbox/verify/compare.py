@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from warpsmith.core.outcome import Stage, WorkloadCheck, Wrong
 from warpsmith.core.task import Check, Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.causes import guessed, told_by_values
+from warpsmith.sandbox.verify.causes import guessed, not_finite, told_by_integers, told_by_values
 from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import judge
 from warpsmith.sandbox.verify.measure import Floats, Measure, as_matrix, measure
@@ -81,14 +81,16 @@ def _judged(
     inputs: Mapping[str, HostTensor],
 ) -> Wrong | None:
     """What the task's own check finds wrong, rows past a `valid` count left out."""
-    for name, wrong in judge(task, workload, check, got, expected, inputs).items():
-        wrong = wrong[: _valid_rows(task, name, expected)] if wrong.ndim else wrong
+    for name, found in judge(task, workload, check, got, expected, inputs).items():
+        rows = _valid_rows(task, name, expected)
+        wrong = found.wrong[:rows] if found.wrong.ndim else found.wrong
         if wrong.any():
             where = describe(np.asarray(as_matrix(wrong), dtype=np.bool_), name, wrong.shape)
             row, column = (int(i) for i in np.argwhere(as_matrix(wrong))[0])
-            value = as_matrix(got[name].array)[row, column]
-            index = list(unfold(row, column, wrong.shape))
-            return _wrong(workload, f"Wrong in {where.text}: {check.says}.", f"{name}{index} is {value}")
+            value, known = as_matrix(got[name].array)[row, column], as_matrix(expected[name])[row, column]
+            index, why = list(unfold(row, column, wrong.shape)), found.why()
+            message = f"Wrong in {where.text}: {check.says}." + (f" Broken: {why}." if why else "")
+            return _wrong(workload, message, f"{name}{index} is {value}; the reference has {known:.6g} there")
     return None
 
 
@@ -157,7 +159,8 @@ class _Compared:
         row, column = (int(i) for i in np.argwhere(differs)[0])
         first = self._element(as_matrix(got), as_matrix(expected), row, column)
         said = f"Integers are wrong in {where.text}; {first}. Integer outputs match exactly."
-        cause = self._explained(as_matrix(got), as_matrix(expected), differs)
+        given, right = as_matrix(got).astype(np.int64), as_matrix(expected).astype(np.int64)
+        cause = self._explained(given, right, differs) or told_by_integers(given, right, differs)
         return _wrong(self.workload, f"{said} {cause}" if cause else said)
 
     def _special(self, got: Floats, expected: Floats, honest: Floats, limit: float) -> Wrong | None:
@@ -172,12 +175,7 @@ class _Compared:
         row, column = (int(i) for i in np.argwhere(differs)[0])
         value = as_matrix(got)[row, column]
         element = self._element(as_matrix(got), as_matrix(honest), row, column)
-        if np.isnan(value):
-            cause = "Something it was computed from was never written, or it is 0/0 or Inf - Inf."
-        elif np.isinf(value):
-            cause = f"A sum exceeds {limit:g} in too narrow a dtype (keep sums in float32), or is divided by 0."
-        else:
-            cause = "The reference overflows or is undefined there."
+        cause = not_finite(float(value), float(as_matrix(honest)[row, column]), limit)
         return _wrong(self.workload, f"Not finite where it should be, or the reverse: {where.text}. {cause}", element)
 
     def _too_far(self, got: Floats, expected: Floats, result: Measure) -> Wrong:

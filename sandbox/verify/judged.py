@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
 Tensors = Mapping[str, HostTensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a check finds of one output."""
+
+    wrong: NDArray[np.bool_]
+    """Of the output's shape."""
+    reasons: Mapping[str, NDArray[np.bool_]]
+    """What does not hold, and where; empty where the check does not tell."""
+
+    def why(self) -> str:
+        """The reasons in words, the most frequent first; empty where the check does not tell."""
+        counts = {reason: int(mask.sum()) for reason, mask in self.reasons.items()}
+        told = sorted((reason for reason in counts if counts[reason]), key=lambda reason: -counts[reason])
+        return "; ".join(f"{reason} ({counts[reason]} places)" for reason in told)
+
+
 def judge(
     task: Task,
     workload: Workload,
@@ -30,7 +47,7 @@ def judge(
     expected: Mapping[str, NDArray[Any]],
     inputs: Tensors,
     rows: NDArray[np.int64] | None = None,
-) -> dict[str, NDArray[np.bool_]]:
+) -> dict[str, Judgement]:
     """Ask a check which elements of its outputs are wrong.
 
     Args:
@@ -43,7 +60,7 @@ def judge(
         rows: Positions along the task's `rows`; None for all.
 
     Returns:
-        True where wrong, by output name, of each output's shape.
+        By output name.
 
     Raises:
         TaskError: the check raised or returned something else.
@@ -61,7 +78,7 @@ def judge(
         arguments["rows"] = torch.from_numpy(np.arange(extent) if rows is None else rows)
     what = f"the check of {', '.join(check.outputs)} at workload '{workload.name}'"
     found = _asked(task, what, check.judge, **arguments)
-    return {name: _mask(what, name, found, got[name].shape) for name in check.outputs}
+    return {name: _judgement(what, name, found, got[name].shape) for name in check.outputs}
 
 
 def changed_inputs(task: Task, workload: Workload, prop: Property, inputs: Tensors, seed: int) -> tuple[Tensors, Any]:
@@ -132,10 +149,18 @@ def _asked(task: Task, what: str, function: Callable[..., Any], *args: Any, **na
         raise task_error(task.path, f"{what} raised", error) from error
 
 
-def _mask(what: str, name: str, found: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _judgement(what: str, name: str, found: Any, shape: tuple[int, ...]) -> Judgement:
+    value = found.get(name) if isinstance(found, Mapping) else None
+    if not isinstance(value, Mapping):
+        return Judgement(_mask(what, name, value, shape), {})
+    masks = {str(reason): _mask(what, f"{name}, {reason!r}", mask, shape) for reason, mask in value.items()}
+    wrong: NDArray[np.bool_] = np.logical_or.reduce([np.zeros(shape, dtype=np.bool_), *masks.values()])
+    return Judgement(wrong, masks)
+
+
+def _mask(what: str, name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     import torch
 
-    value = found.get(name) if isinstance(found, Mapping) else None
     if not isinstance(value, torch.Tensor) or value.dtype != torch.bool or tuple(value.shape) != shape:
         raise TaskError(f"{what} gave no bool tensor {name} of shape {shape}.", remedy="True where it is wrong.")
     array: NDArray[np.bool_] = value.numpy()

@@ -76,7 +76,7 @@ def reference(
 
 def no_regret(
     got: Inputs, expected: Inputs, inputs: Inputs, dims: Mapping[str, int], rows: torch.Tensor
-) -> dict[str, torch.Tensor]:
+) -> dict[str, dict[str, torch.Tensor]]:
     """Wrong: a block that is none, later, repeated, or scores less than the S-th best; a place lost."""
     ids = got["block_ids"].to(torch.int64)
     wide = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
@@ -92,8 +92,16 @@ def no_regret(
         score.isinf().sum(-1) <= dims["S"]
     ).unsqueeze(-1)
     few = (inside.sum(-1) != wanted.sum(-1)).unsqueeze(-1)
-    wrong = (inside & ((chosen < 0) | repeated | poor)) | (~inside & (ids != -1)) | few | missing
-    return {"block_ids": wrong}
+    whole = torch.ones_like(inside)
+    reasons = {
+        "no block of the row's sequence": ~inside & (ids != -1),
+        "a block after the row's own": inside & (chosen < 0),
+        "a block that stands in the row twice": repeated,
+        "a score below the S-th best": inside & (chosen >= 0) & poor,
+        "a row with another number of blocks than it could have": few & whole,
+        "a row without the first or the own block": missing & whole,
+    }
+    return {"block_ids": reasons}
 
 
 def normal(dims: Mapping[str, int], generator: torch.Generator, dtypes: Mapping[str, torch.dtype]) -> Inputs:

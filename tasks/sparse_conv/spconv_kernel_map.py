@@ -33,27 +33,45 @@ def reference(coords: torch.Tensor, KS: int, STRIDE: int) -> Tensors:
     return {"out_coords": out, "kmap": kernel_map(coords, out, KS), "n_out": count}
 
 
-def same_map(got: Tensors, expected: Tensors, inputs: Tensors, dims: Mapping[str, int]) -> Tensors:
+def same_map(
+    got: Tensors, expected: Tensors, inputs: Tensors, dims: Mapping[str, int]
+) -> dict[str, dict[str, torch.Tensor]]:
     """Wrong: a site that is none or stands twice, one out of place at stride 1, and a row that is not its site's."""
     sites_got, map_got = got["out_coords"].to(torch.int64), got["kmap"]
     count = int(expected["n_out"])
     wanted, wanted_map = expected["out_coords"][:count].to(torch.int64), expected["kmap"][:count]
+    none = {name: torch.zeros_like(got[name], dtype=torch.bool) for name in ("out_coords", "kmap")}
     if not count:
-        return {name: torch.zeros_like(got[name], dtype=torch.bool) for name in ("out_coords", "kmap")}
-    row = torch.arange(len(sites_got)).clamp(max=count - 1)
-    bad = (sites_got[:count] != wanted).any(dim=1)
+        return {name: {} for name in none}
+    row, bad, twice = torch.arange(count), (sites_got[:count] != wanted).any(dim=1), none["kmap"][:count, 0]
     if dims["STRIDE"] > 1:
         inside = ((sites_got >= 0) & (sites_got < 1 << 15)).all(dim=1)
-        found = keys(torch.where(inside.view(-1, 1), sites_got, 0))
+        found = keys(torch.where(inside.view(-1, 1), sites_got, 0))[:count]
         ordered, order = keys(wanted).sort()
         place = torch.searchsorted(ordered, found).clamp(max=count - 1)
         row = order[place]
-        bad = (~inside | (ordered[place] != found))[:count]
-        bad |= torch.bincount(row[:count], minlength=count)[row[:count]] != 1
-    wrong = {name: torch.zeros_like(got[name], dtype=torch.bool) for name in ("out_coords", "kmap")}
-    wrong["out_coords"][:count] = bad.view(-1, 1)
-    wrong["kmap"][:count] = (map_got[:count] != wanted_map[row[:count]]) & ~bad.view(-1, 1)
-    return wrong
+        bad = ~inside[:count] | (ordered[place] != found)
+        twice = ~bad & (torch.bincount(row[~bad], minlength=count)[row] != 1)
+
+    def padded(mask: torch.Tensor, name: str) -> torch.Tensor:
+        whole = none[name].clone()
+        whole[:count] = mask
+        return whole
+
+    no_site = "no output site" if dims["STRIDE"] > 1 else "not the site of the input in the same place"
+    other_row = (map_got[:count] != wanted_map[row]) & ~(bad | twice).view(-1, 1)
+    hole = map_got[:count] < 0
+    return {
+        "out_coords": {
+            no_site: padded(bad.view(-1, 1), "out_coords"),
+            "stands twice": padded(twice.view(-1, 1), "out_coords"),
+        },
+        "kmap": {
+            "-1 where an input stands": padded(other_row & hole, "kmap"),
+            "an input where none stands": padded(other_row & ~hole & (wanted_map[row] < 0), "kmap"),
+            "another input than the one that stands there": padded(other_row & ~hole & (wanted_map[row] >= 0), "kmap"),
+        },
+    }
 
 
 def drawn(cloud: Cloud) -> Draw:

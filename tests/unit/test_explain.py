@@ -16,6 +16,7 @@ from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
 W4A16, MOE, ROUTING = (load_task(name) for name in ("w4a16_gemm", "moe_forward", "moe_routing_metadata"))
+ATTENTION, TOPK, MAP = (load_task(name) for name in ("nsa_selected_attention", "nsa_block_topk", "spconv_kernel_map"))
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 Bug = Callable[[Arrays], Array]
@@ -26,13 +27,19 @@ def workload_of(task: Task, name: str) -> Workload:
     return next(workload for workload in task.verify if workload.name == name)
 
 
+def right(task: Task, name: str, output: str) -> Array:
+    """What `said` begins with."""
+    workload = workload_of(task, name)
+    return honest(task, workload, make_inputs(task, workload, 5))[output].array
+
+
 def said(task: Task, name: str, bug: Bug, output: str = "y") -> str:
     """What is said of a kernel that computes `bug` where the rest is right."""
     workload = workload_of(task, name)
     inputs = make_inputs(task, workload, 5)
     expected, ideal = oracle(task, workload, inputs), honest(task, workload, inputs)
     arrays = {key: value.array for key, value in inputs.items()}
-    wrong = bug(arrays).astype(ideal[output].array.dtype)
+    wrong = np.ascontiguousarray(bug(arrays)).astype(ideal[output].array.dtype)
     got = {**ideal, output: HostTensor(ideal[output].dtype, ideal[output].shape, wrong)}
     verdict = compare(task, workload, got, expected, ideal, inputs=inputs)
     assert isinstance(verdict, Wrong)
@@ -125,3 +132,60 @@ def test_a_few_wrong_elements_are_explained_by_nothing() -> None:
         return wrong
 
     assert "what the reference gives" not in said(W4A16, "one group", bug)
+
+
+@pytest.mark.parametrize(
+    ("output", "change", "words"),
+    [
+        ("offsets", lambda y: y + 1, "Each is 1 too large"),
+        ("offsets", lambda y: np.append(y[1:], 666), "Each is what the one behind it should be: an inclusive sum"),
+        ("order", lambda y: y // 2, "Each is what is expected divided by 2"),
+        ("order", lambda y: y[::-1], "the right values in another order: a sort that is not stable"),
+        (
+            "place",
+            lambda y: np.where(y[:, :1] % 3 == 0, y[:, ::-1], y),
+            "Every row holds the right values in another order",
+        ),
+    ],
+)
+def test_what_integers_have_in_common_is_told(output: str, change: Callable[[Array], Array], words: str) -> None:
+    message = said(ROUTING, "ragged tokens", lambda _: change(right(ROUTING, "ragged tokens", output)), output)
+    assert words in message, message
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(np.inf, "is divided by 0"), (-np.inf, "terms that count were masked out"), (np.nan, "never written")],
+)
+def test_why_a_value_is_not_finite_is_told_by_its_kind(value: float, words: str) -> None:
+    lse = right(ATTENTION, "one token", "lse").copy()
+    lse[0] = value
+    assert words in said(ATTENTION, "one token", lambda _: lse, "lse")
+
+
+def test_terms_let_in_where_nothing_counts_are_named() -> None:
+    lse = right(ATTENTION, "ragged sequences", "lse")
+    message = said(ATTENTION, "ragged sequences", lambda _: np.where(np.isneginf(lse), 1.0, lse), "lse")
+    assert "terms that are masked out were let in" in message
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "output", "change", "words"),
+    [
+        (TOPK, "published heads", "block_ids", lambda y: np.where(y == 0, 1, y), "without the first or the own block"),
+        (TOPK, "published heads", "block_ids", lambda y: np.repeat(y[..., :1], 4, -1), "stands in the row twice"),
+        (TOPK, "published heads", "block_ids", lambda y: y + 1000, "no block of the row's sequence"),
+        (TOPK, "fewer blocks than places", "block_ids", lambda y: np.maximum(y, 0), "another number of blocks"),
+        (MAP, "few sites, stride 2", "out_coords", lambda y: y[[0, 0, 2, 3, 4, 5, 6]], "stands twice"),
+        (MAP, "few sites, stride 2", "out_coords", lambda y: y + 1, "no output site"),
+        (MAP, "ragged surface", "kmap", lambda y: np.full_like(y, -1), "-1 where an input stands"),
+        (MAP, "ragged surface", "kmap", lambda y: np.maximum(y, 0), "an input where none stands"),
+        (MAP, "ragged surface", "kmap", lambda y: y ^ (y > 0), "another input than the one that stands there"),
+    ],
+)
+def test_a_check_of_the_tasks_own_tells_what_is_broken(
+    task: Task, name: str, output: str, change: Callable[[Array], Array], words: str
+) -> None:
+    message = said(task, name, lambda _: change(right(task, name, output)), output)
+    assert "Broken: " in message
+    assert words in message.partition("Broken: ")[2], message

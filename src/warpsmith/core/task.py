@@ -102,8 +102,9 @@ class Check:
     """`judge(got, expected, inputs, dims)`, and `rows` if its signature asks for it.
 
     `got` and `inputs` are torch tensors by name in their declared dtypes, `expected` the oracle's (float64 or
-    integers), `dims` a mapping. Returns a bool tensor an output, of its shape, true where it is wrong. Where the task
-    has `rows`, `got` and `expected` hold those rows only.
+    integers), `dims` a mapping. Returns a bool tensor an output, of its shape, true where it is wrong; or, so that the
+    report can tell what is broken, a mapping from reasons to such tensors: `{"repeated in its row": ..., ...}`. Where
+    the task has `rows`, `got` and `expected` hold those rows only.
     """
 
 
