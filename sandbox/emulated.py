@@ -152,7 +152,8 @@ class _Call:
         """In an order of this call's own, so that no buffer lies at a known distance from another."""
         for name in self.random.permutation([*self.request.inputs]):
             tensor = self.request.inputs[name]
-            self._map(name, tensor.bytes, writable=name in self.request.outputs, initialised=True)
+            writable = name in self.request.outputs
+            self._map(name, tensor.bytes, writable=writable, initialised=True, owner=None if writable else tensor)
         for name, tensor in self.request.outputs.items():
             if name not in self.places:
                 # What sampled blocks wrote shows against random bytes; integers that another launch may take for
@@ -173,10 +174,18 @@ class _Call:
     def _launches_with(self, name: str) -> int:
         return sum(name in _tensors(step) for step in self.request.plan.launches)
 
-    def _map(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> Allocation:
+    def _map(
+        self,
+        name: str,
+        data: NDArray[np.uint8],
+        *,
+        writable: bool,
+        initialised: bool,
+        owner: HostTensor | None = None,
+    ) -> Allocation:
         data = data.copy() if writable and initialised else data
         self.memory.skew = self._skew()
-        self.memory.allocate(name, data, writable=writable, initialised=initialised)
+        self.memory.allocate(name, data, writable=writable, initialised=initialised, owner=owner)
         place = self.places[name] = self.memory.allocations[-1]
         return place
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import atexit
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +21,21 @@ from warpsmith.sandbox.emulator.bytecode import Space
 from warpsmith.sandbox.emulator.faults import BARRIER_DETAILS, BUDGET_DETAILS, DEADLOCK_DETAILS, KINDS
 from warpsmith.sandbox.emulator.invocation import Invocation
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch
-from warpsmith.sandbox.emulator.machine import FaultKind, LaunchResult, LaunchSpec, Memory, Options, VmLost
+from warpsmith.sandbox.emulator.machine import Allocation, FaultKind, LaunchResult, LaunchSpec, Memory, Options, VmLost
 from warpsmith.sandbox.emulator.vm import bindings
 from warpsmith.sandbox.emulator.waiting import KINDS as WAITS
 from warpsmith.sandbox.jail.levels import Level, choose
 from warpsmith.sandbox.jail.memory import kills, machine_bytes
 from warpsmith.sandbox.jail.pool import KILLINGS, pool
-from warpsmith.sandbox.jail.shared import Layout, bytes_of
+from warpsmith.sandbox.jail.shared import ALIGNMENT, Layout, SharedMemory, bytes_of
 from warpsmith.sandbox.jail.worker import Died, Limits, Program, Pulse, TimedOut, Worker
 
 _MOST_IDLE = 3
 """Workers that wait for another launch of their module."""
+_IDLE_BYTES = 1 << 30
+"""Shared by the workers that wait, all told."""
 _KEPT_BYTES = 256 << 20
-"""A worker that shares more than this is not kept."""
+"""Inputs that a worker keeps for launches to come, beyond those of the last one."""
 _LEAST_MEMORY = 4 << 30
 _START_SECONDS, _WARPS_PER_SECOND = 120.0, 200_000
 """A launch may take this long and, for its budget, as long as at this many warp instructions a second: a hundredth of
@@ -57,6 +60,11 @@ _DATA, _VALID = (bindings.ALLOCATION.fields["data"][1], bindings.ALLOCATION.fiel
 class _Held:
     loaded: LoadedModule
     worker: Worker
+
+    @property
+    def bytes(self) -> int:
+        assert self.worker.shared is not None, "its program shares memory"
+        return self.worker.shared.view.size
 
 
 @dataclass(slots=True)
@@ -130,13 +138,10 @@ class JailedVm:
         return pool().take(self.program or _program(), self.limits or _limits(), self.level or choose())
 
     def _give_back(self, loaded: LoadedModule, worker: Worker) -> None:
-        assert worker.shared is not None, "its program shares memory"
-        if worker.shared.view.size > _KEPT_BYTES:
-            worker.close()
-            return
         with self._guard:
             self._idle.append(_Held(loaded, worker))
-            surplus, self._idle = self._idle[:-_MOST_IDLE], self._idle[-_MOST_IDLE:]
+            first = len(self._idle) - _newest_that_fit([item.bytes for item in self._idle])
+            surplus, self._idle = self._idle[:first], self._idle[first:]
         for item in surplus:
             item.worker.close()
 
@@ -170,10 +175,18 @@ def _limits() -> Limits:
     )
 
 
+def _newest_that_fit(sizes: Sequence[int]) -> int:
+    """How many of the last may wait."""
+    totals = list(accumulate(reversed(sizes)))[:_MOST_IDLE]
+    return sum(total <= _IDLE_BYTES for total in totals)
+
+
 def _run(worker: Worker, invocation: Invocation, seconds: float, patience: float) -> TimedOut | Died | None:
     """Copy the launch in, have it run, and copy what it wrote out; None where all went well."""
-    shared, layout = worker.shared, Layout()
+    shared = worker.shared
     assert shared is not None, "its program shares memory"
+    kept = _kept(shared, invocation.allocations)
+    layout = Layout(shared.kept_bytes)
     record, table = invocation.record, invocation.given["allocations"].copy()
     places: list[int] = []
     offsets = {name: layout.add(array) for name, array in invocation.given.items() if name != "allocations"}
@@ -185,7 +198,7 @@ def _run(worker: Worker, invocation: Invocation, seconds: float, patience: float
         for column, name, array in ((_DATA, "data", allocation.data), (_VALID, "valid", allocation.valid)):
             if array is None:
                 continue
-            table[number][name] = offset = layout.add(array)
+            table[number][name] = offset = kept[number] if name == "data" and number in kept else layout.add(array)
             places.append(row + column)
             if allocation.writable:
                 memory.append((offset, array))
@@ -222,6 +235,17 @@ def _run(worker: Worker, invocation: Invocation, seconds: float, patience: float
     for offset, array in memory:
         array[:] = shared.view[offset : offset + array.nbytes]
     return None
+
+
+def _kept(shared: SharedMemory, allocations: Sequence[Allocation]) -> dict[int, int]:
+    """Offsets, by position, of what never changes: a worker's launches mostly have their inputs in common."""
+    owned = {
+        number: (item.owner, item.data)
+        for number, item in enumerate(allocations)
+        if item.owner is not None and item.data.nbytes
+    }
+    needed = sum(data.nbytes + ALIGNMENT for _, data in owned.values())
+    return dict(zip(owned, shared.keep([*owned.values()], max(needed, _KEPT_BYTES)), strict=True))
 
 
 def _fits(record: bindings.LaunchRecord, filled: Mapping[str, NDArray[np.uint8]], invocation: Invocation) -> bool:

@@ -96,6 +96,8 @@ class Allocation:
     writable: bool
     address: int
     """First byte's device address."""
+    owner: object | None = None
+    """What the bytes are those of, where they never change as long as it lives; None where they may."""
 
 
 @dataclass(slots=True)
@@ -108,11 +110,13 @@ class Memory:
     writable_variables: bool = False
     """Whether the kernel may write the module's own `.global` variables; in the gate it may not."""
 
-    def allocate(self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool) -> int:
+    def allocate(
+        self, name: str, data: NDArray[np.uint8], *, writable: bool, initialised: bool, owner: object | None = None
+    ) -> int:
         """Map `data` (1-d uint8, kept by reference) and return its device address."""
         address = ADDRESS_BASE + len(self.allocations) * ADDRESS_STRIDE + self.skew
         valid = None if initialised else np.zeros(data.size, np.uint8)
-        self.allocations.append(Allocation(name, data, valid, writable, address))
+        self.allocations.append(Allocation(name, data, valid, writable, address, owner))
         return address
 
 

@@ -110,6 +110,28 @@ def test_nothing_of_it_is_left_once_it_is_closed() -> None:
     assert wait_for(lambda: not vm_processes())
 
 
+def test_inputs_of_a_call_are_those_it_was_given_whatever_an_earlier_one_had(vm: JailedVm) -> None:
+    launcher = EmulatedLauncher(ARCH, budget=1 << 20, execute=vm)
+    kept, buffer = ints(*range(100)), np.zeros(100, np.int32)
+    for number in range(4):
+        buffer[:] = number
+        for x in (kept, HostTensor(DType.INT32, buffer.shape, buffer)):  # one memory, another tensor every time
+            steps = step("copy", "x", "y", 100, grid=4)
+            found = values(call(launcher, steps, inputs={"x": x}, outputs={"y": empty(100)}))
+            assert found == x.array.tolist()
+    assert len(vm._idle) == 1
+
+
+@pytest.mark.parametrize("bytes_", [1 << 30, 0])
+def test_processes_wait_for_more_launches_as_far_as_there_is_memory_for_them(
+    vm: JailedVm, bytes_: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jailed, "_IDLE_BYTES", bytes_)
+    copied(vm)
+    assert bool(vm._idle) == bool(bytes_)
+    copied(vm)
+
+
 @pytest.fixture
 def broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> JailedVm:
     """A VM whose process does what the parameter says in place of a launch."""

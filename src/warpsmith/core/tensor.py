@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from warpsmith.core.dtype import DType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class HostTensor:
-    """A contiguous tensor in host memory."""
+    """A contiguous tensor in host memory. The elements of one that is a launcher's input never change any more."""
 
     dtype: DType
     shape: tuple[int, ...]
