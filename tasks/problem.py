@@ -83,7 +83,9 @@ def draw(
     Returns:
         Tensors by their names in the task, integers in the dtype they were drawn in.
     """
-    with seeded(generator):
+    import torch
+
+    with seeded(generator), torch.device("cpu"), anywhere(torch.device("cpu")):
         made = problem(*sizes)
         held = state_of(made.model(*made.get_init_inputs()))
         drawn = {name: spread(held[path]) for name, path in state.items()}
@@ -134,16 +136,37 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
 
 @contextmanager
 def computing_in(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Within, new tensors have this dtype and lie on this device where code does not say otherwise."""
+    """Within, new tensors have this dtype where code does not say otherwise, and lie on this device."""
     import torch
 
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with device:
+        with device, anywhere(device):
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextmanager
+def anywhere(device: torch.device) -> Iterator[None]:
+    """Within, what names a GPU (`device="cuda"`, `.cuda()`) means this device: problems are often written for one."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    def moved(value: Any) -> Any:
+        named = isinstance(value, str | torch.device) and str(value).split(":")[0] == "cuda"
+        return device if named else value
+
+    class Anywhere(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.cuda:
+                return args[0].to(device)
+            named = {name: moved(value) for name, value in (kwargs or {}).items()}
+            return func(*(moved(value) for value in args), **named)
+
+    with Anywhere():
+        yield
 
 
 @lru_cache(maxsize=4)

@@ -56,6 +56,31 @@ def test_integers_stay_integers(tmp_path: Path) -> None:
     assert ["float16", "int64"] == [item.dtype for item in halves.outputs]
 
 
+def test_a_problem_drawn_on_a_gpu_in_half_precision_is_imported_so(tmp_path: Path) -> None:
+    task = imported("level1_scores_on_a_gpu", tmp_path)
+    assert ["float16"] * 3 == [item.dtype for item in (*task.inputs, *task.outputs)]
+    drawn = make_inputs(task, task.verify[0], 0)
+    q, k = (torch.from_numpy(drawn[name].array).view(torch.float16).double() for name in ("q", "k"))
+    expected = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1).numpy()
+    assert np.allclose(oracle(task, task.verify[0], drawn)["out"], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("40_LayerNorm.py", "layernorm"), ("11_4D_tensor_matmul.py", "problem_4d_tensor_matmul"), ("x.py", "x")],
+)
+def test_a_task_is_named_after_the_file_without_its_number(tmp_path: Path, file: str, name: str) -> None:
+    problem = tmp_path / file
+    problem.write_text((PROBLEMS / "level1_matmul_tall.py").read_text())
+    assert name == import_problem(problem).name
+
+
+def test_buffers_become_static_inputs_as_parameters_do(tmp_path: Path) -> None:
+    task = imported("level2_layers_with_a_buffer", tmp_path)
+    static = [item.name for item in task.inputs if item.role is Role.STATIC]
+    assert ["gate", "layers_0_weight", "layers_1_weight", "shift"] == static
+
+
 def test_the_imported_reference_gives_what_the_model_gives(tmp_path: Path) -> None:
     task = imported("level2_linear_swish_scale", tmp_path)
     workload = task.verify[0]

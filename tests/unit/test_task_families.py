@@ -97,7 +97,29 @@ def lists_of_entries(x: Tensors, dims: Mapping[str, int]) -> dict[str, torch.Ten
     }
 
 
+def weights_byte_by_byte(x: Tensors, dims: Mapping[str, int]) -> torch.Tensor:
+    """Every word as four bytes, the low half of each before its high half; groups of rows in a loop."""
+    K, N, G = (dims[name] for name in "KNG")
+    halves = x["qweight"].numpy().astype("<i4").T.copy().view(np.uint8).reshape(N, K // 2)
+    codes = np.stack([halves % 16, halves // 16], axis=2).reshape(N, K).T.astype(np.float64)
+    for group in range(K // G):
+        middle = x["zeros"][group].double().numpy() if "zeros" in x else 8.0
+        codes[group * G : (group + 1) * G] -= middle
+        codes[group * G : (group + 1) * G] *= x["scales"][group].double().numpy()
+    return torch.from_numpy(codes)
+
+
+def products_with_weights_byte_by_byte(x: Tensors, dims: Mapping[str, int]) -> dict[str, torch.Tensor]:
+    return {"y": torch.stack([row @ weights_byte_by_byte(x, dims) for row in x["x"].double()])}
+
+
+def gradients_with_weights_byte_by_byte(x: Tensors, dims: Mapping[str, int]) -> dict[str, torch.Tensor]:
+    return {"dx": torch.stack([weights_byte_by_byte(x, dims) @ row for row in x["dy"].double()])}
+
+
 SECOND: dict[str, Any] = {
+    "w4a16_gemm": products_with_weights_byte_by_byte,
+    "w4a16_gemm_backward": gradients_with_weights_byte_by_byte,
     "nsa_selected_attention": attention_one_row_at_a_time,
     "spconv_forward": convolution_on_a_dense_grid,
     "spconv_kernel_map": map_from_a_dictionary,

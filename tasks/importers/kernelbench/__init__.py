@@ -14,7 +14,7 @@ from typing import Any
 from warpsmith.core.errors import TaskError
 from warpsmith.tasks.importers.kernelbench.domain import find_domain
 from warpsmith.tasks.importers.kernelbench.facts import Facts
-from warpsmith.tasks.importers.kernelbench.probe import Probe, Seen
+from warpsmith.tasks.importers.kernelbench.probe import Probe, Seen, drawn_dtype
 from warpsmith.tasks.importers.kernelbench.source import ProblemSource, read_problem
 from warpsmith.tasks.importers.kernelbench.values import try_values
 from warpsmith.tasks.importers.kernelbench.workloads import bench_workload, verify_workloads
@@ -62,13 +62,13 @@ class Imported:
         return Imported(replace(self.facts, verify=kept))
 
 
-def import_problem(path: Path, *, name: str = "", dtype: str = "float32", bench_mib: int = BENCH_MIB) -> Imported:
+def import_problem(path: Path, *, name: str = "", dtype: str = "", bench_mib: int = BENCH_MIB) -> Imported:
     """Run a problem file and describe it as a task.
 
     Args:
         path: The problem file; trusted, since it is run.
         name: Of the task; by default the file's, without the number in front.
-        dtype: Of all floating tensors.
+        dtype: Of all floating tensors; by default that of what `get_inputs` draws.
         bench_mib: Most memory of a bench workload's tensors; larger sizes are halved.
 
     Raises:
@@ -77,12 +77,13 @@ def import_problem(path: Path, *, name: str = "", dtype: str = "float32", bench_
     """
     import torch
 
-    if dtype not in DTYPES:
+    if dtype and dtype not in DTYPES:
         raise TaskError(f"'{dtype}' cannot be asked for.", remedy=f"Floating tensors may be {', '.join(DTYPES)}.")
     source = read_problem(path)
     name = name or _task_name(path)
     problem = _executed(source)
-    probe = Probe(problem, tuple(source.sizes), getattr(torch, dtype))
+    drawn = dtype or drawn_dtype(problem, tuple(source.sizes.values()))
+    probe = Probe(problem, tuple(source.sizes), getattr(torch, drawn if drawn in DTYPES else "float32"))
     domain = find_domain(probe, source.sizes, str(path))
     verify = verify_workloads(probe, domain)
     bench, halved = bench_workload(probe, domain, bench_mib * 2**20)
@@ -107,7 +108,9 @@ def import_problem(path: Path, *, name: str = "", dtype: str = "float32", bench_
 
 def _task_name(path: Path) -> str:
     name = re.sub(r"\W+", "_", path.stem.lower()).strip("_")
-    name = re.sub(r"^[\d_]+", "", name)
+    name = re.sub(r"^\d+_+", "", name)
+    if name[:1].isdigit():
+        name = f"problem_{name}"  # 11_4D_tensor_matrix_multiplication.py
     if not re.match(r"[a-z][a-z0-9_]*\Z", name):
         raise TaskError(f"no task can be named after {path.name}.", remedy="Give --name.")
     return name

@@ -126,6 +126,19 @@ class Probe:
         return item
 
 
+def drawn_dtype(problem: Callable[..., Problem], sizes: tuple[int, ...]) -> str:
+    """Name of the one floating dtype that `get_inputs` draws; float32 where it raises, or draws none or several."""
+    import torch
+
+    try:
+        with computing_in(torch.float32, torch.device("meta")), _unvalidated():
+            drawn = problem(*sizes).get_inputs()
+    except Exception:  # noqa: BLE001 - the probe says what the problem's own code raises
+        return "float32"
+    found = {item.dtype for item in drawn if isinstance(item, torch.Tensor) and item.is_floating_point()}
+    return str(found.pop()).removeprefix("torch.") if len(found) == 1 else "float32"
+
+
 def tensors_of(returned: Any) -> Sequence[torch.Tensor]:
     """What `forward` returned, as a sequence of tensors.
 

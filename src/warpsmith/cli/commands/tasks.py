@@ -85,7 +85,9 @@ def import_problem(
     ],
     name: Annotated[str, typer.Option("--name", help="Of the task; default: the file's, without its number.")] = "",
     folder: Annotated[Path, typer.Option("--folder", help="Where to write.", metavar="DIR")] = Path(),
-    dtype: Annotated[str, typer.Option("--dtype", help="Of all floating tensors.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of all floating tensors; default: what get_inputs draws.")
+    ] = "",
     mib: Annotated[int, typer.Option("--mib", min=1, help="Most memory of the sizes that are timed.")] = 1024,
     as_json: Json = False,
 ) -> int:
