@@ -208,6 +208,8 @@ TASK = Task(
         verify("all to one expert", 40, 64, 8, 32, 1, "one"),
         verify("experts that get nothing", 20, 64, 32, 32, 2, "skewed"),
         verify("tied experts", 33, 128, 8, 32, 2, "tied"),
+        # An odd number takes one of two equal experts, and which one is told by the result alone then.
+        verify("tied experts, three a token", 33, 128, 8, 32, 3, "tied"),
         verify("many small experts", 24, 64, 64, 16, 8, "measured"),
         verify("uneven weights", 50, 96, 4, 72, 2, "uneven"),
         verify("every expert", 17, 64, 4, 64, 4, "even"),

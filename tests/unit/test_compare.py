@@ -254,3 +254,19 @@ def _dequantised(words: Array, scales: Array) -> Array:
     codes = (words.view(np.uint32)[:, None, :] >> shifts[None, :, None]) & 15
     rows = codes.reshape(-1, words.shape[1]).astype(np.float64) - 8
     return rows * np.repeat(scales.astype(np.float64), rows.shape[0] // scales.shape[0], axis=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_higher_of_two_equal_experts_is_the_wrong_one(seed: int) -> None:
+    """Experts numbered from behind, in router and weights alike: only ties are then taken otherwise."""
+    task = load_task("moe_forward")
+    workload = next(item for item in task.verify if item.name == "tied experts, three a token")
+    inputs = make_inputs(task, workload, seed)
+    numbered = ("router", "w1", "w2")
+    behind = {
+        name: HostTensor(item.dtype, item.shape, item.array[::-1].copy()) if name in numbered else item
+        for name, item in inputs.items()
+    }
+    expected, ideal = oracle(task, workload, inputs), honest(task, workload, inputs)
+    assert isinstance(compare(task, workload, ideal, expected, ideal), WorkloadCheck)
+    assert isinstance(compare(task, workload, honest(task, workload, behind), expected, ideal), Wrong)
