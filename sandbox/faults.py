@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 from warpsmith.core.outcome import (
     BarrierMisuse,
@@ -41,6 +42,34 @@ def outcome_of(fault: Fault, kernel: str) -> Outcome:
     return _OUTCOMES[fault.kind](
         stage=Stage.EMULATE, message=fault.message, line=fault.line or None, details=tuple(details)
     )
+
+
+_ASSERT = re.compile(r"\bassert\s*\(")
+_TRAPPED = "executed a trap"
+
+
+def quoting(outcome: Outcome, text: str) -> Outcome:
+    """The outcome; where an assertion of the kernel file `text` failed, which only traps, it says which one."""
+    if not isinstance(outcome, Crashed) or outcome.line is None or _TRAPPED not in outcome.message:
+        return outcome
+    failed = [said for first, last, said in _assertions(text) if first <= outcome.line <= last]
+    if not failed:
+        return outcome
+    which = "the assertion" if len(failed) == 1 else "one of the assertions"
+    said = f"failed {which} {', '.join(f'`{item}`' for item in failed)}"
+    return outcome.model_copy(update={"message": outcome.message.replace(_TRAPPED, said)})
+
+
+def _assertions(text: str) -> Iterator[tuple[int, int, str]]:
+    """(first line, last line, condition) of each `assert(...)`."""
+    for found in _ASSERT.finditer(text):
+        depth, end = 1, found.end()
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        first = text.count("\n", 0, found.start()) + 1
+        condition = " ".join(text[found.end() : end - 1].split())
+        yield first, first + text.count("\n", found.start(), end), condition
 
 
 def lost(lost: VmLost, kernel: str) -> Outcome:

@@ -26,6 +26,7 @@ class Flag(IntFlag):
     READ_ONLY_PATH = 512
     AWAITS = 1024
     ALIGNED = 2048
+    REPLACES = 4096
 
 
 class Space(IntEnum):

@@ -14,7 +14,7 @@ from warpsmith.sandbox.emulator.bytecode import Constant, Draft, DraftBlock, Dra
 _GUARDS = ("guarded", "split")
 _CARRIES = ("lane.", "copy", "extend64", "truncate32", "add64", "perturb", "mma.", "product.")
 _DECIDES = ("branch_if", "exit_if", "branch_indexed", *_GUARDS)
-_STORES = ("st.global", "st.shared", "st.any", "atom.", "cp.async")
+_STORES = ("st.global", "st.shared", "st.any", "atom.", "cp.async", "wmma.store", "stmatrix")
 
 
 def mark_definedness(program: DraftProgram, unwritten: list[Value]) -> bool:
@@ -81,8 +81,10 @@ class _Marks:
             written = {id(value) for value in draft.written}
             items = [item for item in draft.items if id(item) not in written]
             demanded = [draft.a] if own else [draft.a, draft.b, draft.c, draft.e, *items]
-        elif draft.handler.startswith(("ld.", "ldmatrix", "stmatrix", "st.")):
+        elif draft.handler.startswith(("ld.", "ldmatrix", "st.")):
             demanded = [draft.a]
+        elif draft.handler == "wmma.load":
+            demanded = [draft.a, draft.b]
         known = {id(value): value for value in demanded if isinstance(value, Value) and id(value) in self.marks}
         return [
             item

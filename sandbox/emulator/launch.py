@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from warpsmith.sandbox.emulator.bytecode import SlotKind
 from warpsmith.sandbox.emulator.faults import describe
 from warpsmith.sandbox.emulator.invocation import Invocation, Invoke, invoke_here
+from warpsmith.sandbox.emulator.isa.schedule import block_order
 from warpsmith.sandbox.emulator.lower import lower
 from warpsmith.sandbox.emulator.machine import (
     ADDRESS_BASE,
@@ -78,14 +79,6 @@ def _check(spec: LaunchSpec, program: Program, options: Options) -> None:
         raise ValueError(f"a block to run lies outside the grid of {count}")
 
 
-def _order(spec: LaunchSpec, seed: int) -> NDArray[np.int64]:
-    count = spec.grid[0] * spec.grid[1] * spec.grid[2]
-    run = np.arange(count, dtype=np.int64) if spec.blocks is None else np.array(spec.blocks, np.int64)
-    if seed:
-        np.random.default_rng(seed).shuffle(run)
-    return run
-
-
 def launch(
     loaded: LoadedModule | Module,
     entry_name: str,
@@ -118,7 +111,7 @@ def launch(
             slots[index]["bits"] = workspace >> constant.index & 0xFFFFFFFF
         else:
             slots[index]["bits"] = placed.addresses[constant.index] + constant.bits
-    run = _order(spec, options.seed)
+    run = block_order(spec, options.seed)
     outputs = Outputs.of(program, options, spec.blocks, run, len(placed.allocations))
     invocation = _invocation(program, spec, options, placed, slots, outputs, run, isa)
     invoke(invocation)

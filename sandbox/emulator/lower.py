@@ -14,7 +14,7 @@ from warpsmith.sandbox.emulator import lower_matrix as matrix
 from warpsmith.sandbox.emulator import lower_mbarrier as mbarrier
 from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
-from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Orders, Value
+from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Orders, Space, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
 from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
@@ -120,7 +120,9 @@ def _orders(drafts: list[Draft]) -> Orders:
     """How threads may order others through memory."""
     strong = [draft for draft in drafts if draft.flags & Flag.SYNCHRONISES and not draft.flags & Flag.BLOCK_SCOPE]
     reached = [draft for draft in strong if draft.handler.split(".")[1:2] in (["global"], ["any"])]
-    stores = any(draft.handler.startswith("st.") for draft in reached)
+    stores = any(draft.handler.startswith("st.") for draft in reached) or any(
+        draft.flags & Flag.REPLACES and draft.bytes in (Space.GLOBAL, Space.GENERIC) for draft in strong
+    )
     loads = any(draft.handler.startswith("ld.") and not draft.flags & Flag.AWAITS for draft in reached)
     fences = any(draft.handler == "fence" or draft.flags & ORDERS for draft in drafts)
     return (Orders.FENCES if fences else Orders.NONE) | (Orders.HANDS_OVER if stores and loads else Orders.NONE)

@@ -156,8 +156,7 @@ class Options:
     budget: int = 1 << 34
     """Warp instructions over the whole launch."""
     seed: int = 0
-    """Orders warps and blocks, and without `counters` the sides of diverged branches; 0 is launch order. The reference
-    executor orders blocks alone."""
+    """Orders warps and blocks, and without `counters` the sides of diverged branches; 0 is launch order."""
     pessimistic: bool = False
     """Results whose bits the ISA leaves open are moved within the documented error, by seed. The reference executor
     refuses it."""

@@ -23,6 +23,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.device.evidence import CLEAN
 from warpsmith.sandbox.edition import EDITION
+from warpsmith.sandbox.faults import quoting
 from warpsmith.sandbox.gate.bench import CACHE, Bench
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.gate.hardware import Gpu, Hardware
@@ -183,6 +184,7 @@ class _Evaluation:
             yield said
         except _Ended as ended:
             passed = False
+            ended.outcome = quoting(ended.outcome, self.candidate.text)
             said.append(getattr(ended.outcome, "message", ""))
             raise
         finally:

@@ -106,20 +106,25 @@ def parse_argument(text: str, default_name: str, random: np.random.Generator) ->
             f"--arg {text!r}: there is no type `{found['type']}`.", remedy=did_you_mean(found["type"], TYPES)
         )
     if found["shape"] is None:
-        if role:
+        if role and name:
             raise SettingsError(f"--arg {text!r}: `{role}` is for tensors.", remedy=FORMS)
-        return ValueArgument(name or default_name, _scalar(kind, found["value"], text), text)
+        return ValueArgument(name or role or default_name, _scalar(kind, found["value"], text), text)
     shape = _shape(kind, found["shape"], text)
     return _tensor(name or default_name, role, kind, shape, found["value"], text, random)
 
 
 def _prefixes(text: str, whole: str) -> tuple[str, str]:
+    """(name, role). Of two roles the first is a name: `out:out:f32[8]` is a parameter called `out`."""
     words = text.split(":")[:-1]
-    roles = [word for word in words if word in ROLES]
-    names = [word for word in words if word not in ROLES]
-    if len(roles) > 1 or len(names) > 1:
+    if len(words) == 1:
+        return ("", words[0]) if words[0] in ROLES else (words[0], "")
+    if len(words) == 2 and words[1] in ROLES:
+        return words[0], words[1]
+    if len(words) == 2 and words[0] in ROLES:
+        return words[1], words[0]
+    if words:
         raise SettingsError(f"--arg {whole!r} has two names or roles.", remedy=f"Roles are {', '.join(ROLES)}.")
-    return "".join(names), "".join(roles)
+    return "", ""
 
 
 def _shape(kind: ElementType, text: str, whole: str) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds, Compiler
 from warpsmith.sandbox.emulated import WARP_BUDGET, EmulatedLauncher, Execute
 from warpsmith.sandbox.emulator.launch import launch
+from warpsmith.sandbox.faults import quoting
 from warpsmith.sandbox.gate.trials import unwritten, written_tensors
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.standalone.recorder import Recorder
@@ -104,7 +105,7 @@ class _KernelRun:
         reply = launcher.run(request)
         failure = reply.failure or (unwritten(self.task, reply) if self.options.checks else None)
         if failure is not None:
-            return self._told(failure, reply.outputs)
+            return self._told(quoting(failure, self.candidate.text), reply.outputs)
         verdict = self._compared(reply, inputs)
         if isinstance(verdict, Wrong):
             return self._told(verdict, reply.outputs)

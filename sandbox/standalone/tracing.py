@@ -15,6 +15,7 @@ from warpsmith.sandbox.emulated import Execute
 from warpsmith.sandbox.emulator.faults import position
 from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.isa.address import space_of
+from warpsmith.sandbox.emulator.isa.schedule import block_order
 from warpsmith.sandbox.emulator.isa.state import Thread, Warp
 from warpsmith.sandbox.emulator.isa.warp_memory import space_in
 from warpsmith.sandbox.emulator.launch import LoadedModule
@@ -78,11 +79,12 @@ def trace(
     watch = _Tracer(entry, spec, request, memory, launch_number, limit)
     if request.block is not None:
         block = _linear(request.block, spec.grid)
-        if block:
-            before = replace(spec, blocks=tuple(range(block)))
+        order = block_order(spec, options.seed).tolist()
+        if order[0] != block:
+            before = replace(spec, blocks=tuple(order[: order.index(block)]))
             vm(loaded, entry_name, before, memory, replace(options, checks=False, counters=False, resident=None))
         spec = replace(spec, blocks=(block,))
-    options = replace(options, budget=BUDGET, seed=0)
+    options = replace(options, budget=BUDGET)
     try:
         result = execute.launch(loaded.module, entry_name, spec, memory, options, watch=watch)
     except _Enough:

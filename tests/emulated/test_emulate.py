@@ -336,6 +336,23 @@ __global__ void twice(const float* x, float* y) {
 """
 
 
+@pytest.mark.parametrize(
+    ("code", "which"),
+    [
+        ("assert(i < 100);", "the assertion `i < 100`"),
+        ("assert(i >= 0); assert(i < 100);", "one of the assertions `i >= 0`, `i < 100`"),
+        ("assert((i < 100)\n        && N);", "the assertion `(i < 100) && N`"),
+    ],
+)
+def test_a_kernel_files_failed_assertion_is_quoted(tmp_path: Path, capsys: Captured, code: str, which: str) -> None:
+    path = tmp_path / "scaled_sum.cu"
+    path.write_text(HEAD + BODY.replace("    if (i < N)", f"    {code}\n    if (i < N)"))
+    status, found = emulate(capsys, path, "--task", str(TINY), "--workload", "N=200,A=2")
+    assert (1, "Crashed") == (status, found["outcome"])
+    assert f"failed {which}" in found["message"]
+    assert found["line"] in (12, 13)
+
+
 def test_a_plain_file_may_use_our_names_and_its_failed_assertion_is_quoted(tmp_path: Path, capsys: Captured) -> None:
     path = tmp_path / "twice.cu"
     launch = ["--grid", "1", "--block", "32", "--arg", "f32[32]=arange", "--arg", "out:f32[32]"]

@@ -161,6 +161,28 @@ def test_a_dimension_that_is_no_parameter_is_explained() -> None:
     assert "`N` is a dimension: make it a parameter of the kernel: `int N`." in explained
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        "__device__ int ws(int a) { return a; }",
+        "struct ws { int a; };",
+        "template <class T> __device__ T ws(T a) { return a; }",
+        "enum Words { ws, other };",
+    ],
+)
+def test_a_file_may_have_a_ws_of_its_own_unless_it_uses_ours(own: str) -> None:
+    ours = TEXT.replace("__global__ void pack", f"{own}\n__global__ void pack")
+    source = ours.replace("ws::to_float(", "float(").replace("ws::from_float<y_t>(", "y_t(")
+    artifact = compiled(source, SCALE_ROWS, SCALE_DIMS)
+    assert isinstance(artifact, Artifact), artifact
+    assert "give your own `ws` another name" in str(compiled(ours, SCALE_ROWS, SCALE_DIMS))
+
+
+def test_a_local_variable_called_ws_hides_no_conversion() -> None:
+    source = TEXT.replace("    float* row = tile", "    int ws = 0; M += ws;\n    float* row = tile")
+    assert isinstance(compiled(source, SCALE_ROWS, SCALE_DIMS), Artifact)
+
+
 def test_shared_memory_beyond_the_target_is_explained_though_only_the_assembler_knows() -> None:
     source = TEXT.replace("    extern __shared__ float tile[];", "    __shared__ float tile[100000];")
     explained = str(compiled(source, SCALE_ROWS, SCALE_DIMS))

@@ -136,13 +136,17 @@ def test_what_has_no_128_bit_form_is_refused(on: Executor, text: str) -> None:
         ("vmad.u32.u32.u32 %r1, %r4.b0, 3, 4", 0x37),
         ("vmad.s32.s32.u32.sat.shr7 %r1, -1, -1, 0", -0x2000000),
         ("vmad.u32.u32.u32.po %r1, 2, 3, 4", 11),
+        ("vmad.s32.u32.u32 %r1, -%r4.b0, 3, 4", 4 - 3 * 0x11),
+        ("vmad.s32.u32.u32 %r1, %r4.b0, 3, -%r6", 3 * 0x11 - 5),
+        ("vmad.s32.u32.u32.sat.shr7 %r1, %r4.b0, -%r6, 0", -1),
+        ("vmad.u32.u32.u32 %r1, -%r4.b0, -%r6, 1", 5 * 0x11 + 1),
         ("vset.s32.u32.lt %r1, -1, 1", 1),
         ("vset.u32.u32.lt.add %r1, -1, 1, 41", 41),
         ("vset.u32.u32.ge %r1.b1, 5, 5, %r4", 0x44330111),
     ],
 )
 def test_scalar_video_instructions(on: Executor, instruction: str, expected: int) -> None:
-    body = f"mov.b32 %r4, 0x44332211; mov.b32 %r5, 0x88776666; {instruction}; {STORE} ret;"
+    body = f"mov.b32 %r4, 0x44332211; mov.b32 %r5, 0x88776666; mov.b32 %r6, 5; {instruction}; {STORE} ret;"
     assert [expected % 2**32] * 4 == on.outputs(body, 4)
 
 
@@ -154,6 +158,15 @@ def test_scalar_video_instructions(on: Executor, instruction: str, expected: int
         "vadd.u32.u32.u32.clamp %r1, %r2, %r3",
         "vshl.u32.u32.s32.clamp %r1, %r2, %r3",
         "vmad.u32.u32.u32 %r1.b0, %r2, %r3, %r4",
+        "vmad.u32.u32.u32.po %r1, -%r2, %r3, %r4",
+        "vmad.u32.u32.u32 %r1, -%r2, %r3, -%r4",
+        "vadd.u32.u32.u32 %r1, -%r2, %r3",
+        "vadd4.u32.u32.u32 %r1.b02, %r2, %r3, %r4",
+        "vadd4.u32.u32.u32 %r1.b4, %r2, %r3, %r4",
+        "vadd4.u32.u32.u32 %r1, %r2.b012, %r3, %r4",
+        "vadd2.u32.u32.u32 %r1, %r2.b10, %r3, %r4",
+        "vadd2.u32.u32.u32 %r1, -%r2, %r3, %r4",
+        "add.u32 %r1, -%r2, %r3",
         "add.u32 %r1, %r2.b0, %r3",
         "vadd.u32.u32.u32 %r1, %r2.b7, %r3",
     ],

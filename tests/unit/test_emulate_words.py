@@ -63,6 +63,16 @@ def test_a_scalar_becomes_its_bytes(text: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "name", "writable"),
+    [("out:out:f32[4]", "out", True), ("in:out:f32[4]", "in", True), ("out:in:f32[4]=zero", "out", False)],
+)
+def test_a_parameter_may_have_the_name_of_a_role(text: str, name: str, writable: bool) -> None:
+    found = tensor(text)
+    assert (name, writable) == (found.name, found.writable)
+    assert argument("out:i32=4").name == "out"
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "cannot be read"),
@@ -74,8 +84,8 @@ def test_a_scalar_becomes_its_bytes(text: str, data: bytes) -> None:
         ("f32[4]=many", "no value of f32"),
         ("i32=1.5", "no value of i32"),
         ("u8=256", "does not fit u8"),
-        ("out:i32=4", "is for tensors"),
-        ("in:out:f32[4]=zero", "two names or roles"),
+        ("n:out:i32=4", "is for tensors"),
+        ("x:y:f32[4]=zero", "two names or roles"),
         ("f32[4]=absent.npy", "cannot be read"),
         ("f32[99999999999]=zero", "bytes"),
         ("bytes=xyz", "no bytes"),

@@ -90,7 +90,7 @@ def test_every_spelling_leads_to_one_row(text: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["fma.rn.oob.f16 h, h, h, h", "vadd.s32.u32 r, t, u", "cvt.rs.f16x2.f32 r, f, g, t", "fence.odd", "bar.odd 0"],
+    ["fma.rn.oob.f32 f, f, g, g", "vadd.s32.u32 r, t, u", "cvt.rs.f16x2.f32 r, f, g, t", "fence.odd", "bar.odd 0"],
 )
 def test_what_has_no_row_is_unsupported_by_name(text: str) -> None:
     with pytest.raises(UnsupportedInstruction) as caught:

@@ -21,7 +21,6 @@ class Absent:
 
 HOPPER = "sm_90's engines come after sm_80 is whole"
 NEWER = "kernels are compiled for sm_80 and sm_90a here"
-RARE = "no compiler emits it, and no machine since Kepler has it"
 TEXTURE = "a kernel file has no textures or surfaces to bind"
 
 ABSENT: tuple[Absent, ...] = (
@@ -32,12 +31,6 @@ ABSENT: tuple[Absent, ...] = (
     Absent("barrier.cluster.*, mapa, getctarank", "barrier.cluster.arrive", "sm_90", HOPPER),
     Absent("st.async, red.async, mbarrier of a cluster", "st.async.weak.shared::cluster.b32 [a], r", "sm_90", HOPPER),
     Absent("multimem.*", "multimem.red.global.add.u32 [a], r", "sm_90", "memory of several devices"),
-    Absent(
-        "fma.rn.oob",
-        "fma.rn.oob.f16x2 r, t, u, v",
-        "sm_90",
-        "the bits of its out-of-bounds NaN, which tensor copies bring, are not documented",
-    ),
     Absent("tcgen05.*, clusterlaunchcontrol.*, st.bulk", "st.bulk.shared::cta [a], b, 0", "sm_100", NEWER),
     Absent("ld.v8, ld.v4.b64, st.v8, st.v4.b64", "ld.global.v8.b32 {r,t,u,v,r,t,u,v}, [a]", "sm_100", NEWER),
     Absent("add, sub, mul, fma of f32x2 and of f32 with halves", "add.f32x2 a, a, b", "sm_100", NEWER),
@@ -58,9 +51,6 @@ ABSENT: tuple[Absent, ...] = (
     Absent("tex, tld4, txq, istypep", "txq.width.b32 r, [a]", "any", TEXTURE),
     Absent("suld, sust, sured, suq", "suq.width.b32 r, [a]", "any", TEXTURE),
     Absent("shfl, vote, match without .sync", "vote.ballot.b32 r, p", "before sm_70", "no target has them"),
-    Absent(
-        "vmad of negated operands, vadd4 and its kin under byte masks", "vadd4.u32.u32.u32 r.b20, t, u, v", "any", RARE
-    ),
 )
 """In the order of the page. Registers of vector type (`.reg .v4 .f32`), which no compiler writes, are refused by the
 parser."""

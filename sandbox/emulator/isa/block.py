@@ -71,6 +71,8 @@ class Block:
     barriers: dict[int, BarrierState] = field(default_factory=dict)
     clock: int = 0
     """Times that a clock was read."""
+    turn: int = 0
+    """Times that its warps took turns."""
 
     def __post_init__(self) -> None:
         self.shared = Bytes.poisoned(self.entry.shared_bytes + self.spec.dynamic_shared)

@@ -50,6 +50,7 @@ _OTHERS = (
     ("floating `atom` and `red`", "in the schedule's order", "in any order", "the seed orders the schedule"),
     ("NaN results in f32 and f64", "some quiet NaN", "0x7FFFFFFF in f32, some quiet NaN in f64", "unchanged"),
     ("integer division by zero", "all ones; the dividend remains", "unspecified", "unchanged"),
+    ("the NaN that `fma.oob` takes for zero", "0x7FF7, of either sign", "the same, as others measured", "unchanged"),
     ("`%clock`, `%globaltimer`", "grow with instructions executed", "cycles; nanoseconds", "unchanged"),
 )
 _TAIL = """

@@ -2,12 +2,11 @@
 
 Every thread has its own position. Of a warp's ready threads those at the lowest position run next, together; text
 order is layout order, so threads that fell behind catch up and meet. Blocks take turns when one runs long, so that
-blocks that wait for each other can.
+blocks that wait for each other can. A schedule's seed orders blocks, warps and the sides of branches (schedule.py).
 """
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,6 +27,7 @@ from ..program import Entry, Instr, Module, Special
 from .block import Block, Layout
 from .meeting import Prepared, meet, must_wait, stuck, with_one_mask
 from .operands import check
+from .schedule import TURN, block_order, draw_order, first_warp
 from .special import is_emulated
 from .spelling_warp import member_mask_operand
 from .state import Faulted, Thread, Warp
@@ -36,8 +36,6 @@ from .symbols import place_symbols
 from .table import warp_row
 from .warp_memory import space_in
 
-TURN = 1024
-"""Backward branches after which a group of lanes lets others of its warp go first: spin locks need that."""
 QUANTUM = 1 << 14
 """Warp instructions after which a block lets others run."""
 
@@ -100,7 +98,7 @@ def launch(
     )
     printed: list[str] = []
     layout = place_symbols(module, entry, memory)
-    order = _block_order(spec, options)
+    order = block_order(spec, options.seed).tolist()
     found = _run_blocks(entry, spec, options, layout, order, program, tally, printed)
     sites = {i: SiteCounters(tally.requests[i], tally.lanes[i], 0, 0, 0) for i in sorted(tally.requests)}
     return LaunchResult(
@@ -127,14 +125,6 @@ def _prepare(instr: Instr) -> Prepared:
     reaches_memory = instr.opcode in ("ld", "st", "atom", "red", "ldmatrix", "stmatrix") or row.name == "cp.async"
     memory = reaches_memory and space_in(instr) != "param"
     return Prepared(instr, None, row, member_mask_operand(instr), memory)
-
-
-def _block_order(spec: LaunchSpec, options: Options) -> list[int]:
-    x, y, z = spec.grid
-    order = list(spec.blocks if spec.blocks is not None else range(x * y * z))
-    if options.seed:
-        random.Random(options.seed).shuffle(order)  # noqa: S311 - a schedule, not a secret
-    return order
 
 
 def _run_blocks(
@@ -169,7 +159,8 @@ def _run_block(block: Block, program: list[Prepared], tally: Tally) -> bool:
     spent = 0
     while True:
         progressed = False
-        for warp in block.warps:
+        first = first_warp(block.options.seed, block.linear, block.turn, len(block.warps))
+        for warp in (*block.warps[first:], *block.warps[:first]):
             ran = _run_warp(warp, program, tally, QUANTUM - spent)
             spent += ran
             progressed |= ran > 0
@@ -177,13 +168,14 @@ def _run_block(block: Block, program: list[Prepared], tally: Tally) -> bool:
             return True
         if not progressed and not any(meet(warp) for warp in block.warps):
             raise stuck(block, program)
+        block.turn += 1
         if spent >= QUANTUM:
             return False
 
 
 def _run_warp(warp: Warp, program: list[Prepared], tally: Tally, quantum: int) -> int:
     """Instructions executed until no thread is ready, a turn ends or the quantum is spent."""
-    ran = 0
+    ran, warp.running = 0, []
     while ran < max(quantum, 1):
         group = _next_group(warp)
         if not group:
@@ -195,16 +187,26 @@ def _run_warp(warp: Warp, program: list[Prepared], tally: Tally, quantum: int) -
 
 
 def _next_group(warp: Warp) -> list[Thread]:
-    """The ready threads at the lowest position, those that had their turn last."""
+    """The ready threads at the lowest position, those that had their turn last.
+
+    Who runs goes on as a group until it parts or meets others; those that are held back do not join it on its way.
+    """
     ready = [thread for thread in warp.threads if thread.ready]
     candidates = [thread for thread in ready if thread.lane not in warp.yielded]
+    running = [thread for thread in warp.running if not thread.exited]
+    if running and all(thread.ready and thread.pc == running[0].pc for thread in running):
+        lanes = {thread.lane for thread in running}
+        if all(thread.pc > running[0].pc or thread.lane in lanes for thread in candidates):
+            return running
     if not candidates:
         warp.yielded.clear()
         candidates = ready
     if not candidates:
         return []
     position = min(thread.pc for thread in candidates)
-    return [thread for thread in ready if thread.pc == position]
+    group = warp.running = [thread for thread in ready if thread.pc == position]
+    warp.yielded -= {thread.lane for thread in group}
+    return group
 
 
 def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Tally) -> bool:
@@ -235,7 +237,19 @@ def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Ta
     _carry_out(warp, prepared, acting)
     if tally.watch is not None:
         tally.watch.after(warp, pc, acting)
-    return acting[0].pc <= pc and not acting[0].exited and _turn_ends(warp, acting)
+    ended = acting[0].pc <= pc and not acting[0].exited and _turn_ends(warp, acting)
+    _separate(warp, instr, group, acting)
+    return ended and len(acting) == len(group)
+
+
+def _separate(warp: Warp, instr: Instr, group: list[Thread], acting: list[Thread]) -> None:
+    """Draw who goes first where lanes part, as the VM does where nothing is counted."""
+    options = warp.block.options
+    if not options.seed or options.counters:
+        return
+    parts = len(acting) < len(group) if instr.opcode == "bra" else len({thread.pc for thread in acting}) > 1
+    if parts and instr.opcode in ("bra", "brx"):
+        draw_order(warp, group, options.seed)
 
 
 def _carry_out(warp: Warp, prepared: Prepared, acting: list[Thread]) -> None:

@@ -58,6 +58,7 @@ def _arithmetic(form: Format) -> Iterator[LaneRow]:
         yield from _both("fma.rn.ftz.relu", form, 3, flushed, flushed_cpp)
     else:
         yield from _directed_fma()
+    yield from _fma_of_filled_copies(form, fma)
 
 
 def _directed_fma() -> Iterator[LaneRow]:
@@ -70,6 +71,24 @@ def _directed_fma() -> Iterator[LaneRow]:
         cpp = f"fma_bf16_dir({{a}}, {{b}}, {{c}}, {mode.upper()})"
         yield from _both(f"fma.{mode}", BF16, 3, fma, cpp)
         yield from _both(f"fma.{mode}.relu", BF16, 3, _then(BF16.rectified, fma), f"relu_bf16({cpp})")
+
+
+OUT_OF_BOUNDS = 0x7FF7
+"""Magnitude of the NaN with which a tensor copy fills what lies beyond its tensor, for `.oob`.
+
+NVIDIA documents what it does and not its bits; these are what independent emulators report of sm_90 machines.
+"""
+
+
+def _fma_of_filled_copies(form: Format, fma: str) -> Iterator[LaneRow]:
+    """Fma that is zero where a factor is the NaN of a copy out of bounds."""
+
+    def guarded(a: int, b: int, c: int) -> int:
+        return 0 if OUT_OF_BOUNDS in (a & 0x7FFF, b & 0x7FFF) else form.fma(a, b, c)
+
+    cpp = f"unless_filled({{a}}, {{b}}, {fma})"
+    yield from _both("fma.rn.oob", form, 3, guarded, cpp)
+    yield from _both("fma.rn.oob.relu", form, 3, _then(form.rectified, guarded), f"relu_{form.name}({cpp})")
 
 
 def _flushing(meaning: Meaning) -> Meaning:

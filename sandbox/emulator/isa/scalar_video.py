@@ -1,7 +1,7 @@
 """Scalar video instructions: `vadd`, `vshl`, `vmad`, `vset` and their kin, one row for all.
 
 As in `video.py` the row takes the instruction's own number as an operand. Parts of registers (`%r1.b0`) come from the
-parser as words behind the types, `1:b0` for the first source. Negated operands of vmad have no row.
+parser as words behind the types, `1:b0` for the first source, and so do negations, `1:neg`.
 Source: PTX ISA 9.0, "Scalar Video Instructions".
 """
 
@@ -22,12 +22,17 @@ FIRST_FIELD = {"a": 4, "b": 7, "d": 10}
 """Lowest bit of an operand's part."""
 SIGNED = {"a": 1 << 13, "b": 1 << 14, "d": 1 << 15}
 SATURATES, SECOND_AT, WRAPS, SCALE_AT, PLUS_ONE = 1 << 16, 17, 1 << 19, 20, 1 << 22
+NEGATES_PRODUCT, NEGATES_ADDEND = 1 << 23, 1 << 24
 OPERANDS = {"0": "d", "1": "a", "2": "b"}
+MAD_SIGNED = SIGNED["a"] | SIGNED["b"] | NEGATES_PRODUCT | NEGATES_ADDEND
+"""What makes vmad's result signed."""
 
 
 def code_of(instr: Instr) -> Immediate | None:
     """The number of an instruction; None where a word is unknown or does not fit the others."""
-    parts = dict(word.split(":") for word in instr.modifiers if ":" in word)
+    selected = [word.split(":") for word in instr.modifiers if ":" in word]
+    parts = {place: part for place, part in selected if part != "neg"}
+    negated = {place for place, part in selected if part == "neg"}
     words = [word for word in instr.modifiers if ":" not in word]
     if not set(parts) <= set(OPERANDS) or not set(parts.values()) <= set(PARTS):
         return None
@@ -44,6 +49,11 @@ def code_of(instr: Instr) -> Immediate | None:
     if len(types) != 3 or words[: len(types) - (instr.opcode == "vset")] != types[instr.opcode == "vset" :]:
         return None
     code |= sum(SIGNED[which] for which, kind in zip("dab", types, strict=True) if kind == "s32")
+    if negated:
+        code |= NEGATES_PRODUCT * (len(negated & {"1", "2"}) == 1) | NEGATES_ADDEND * ("3" in negated)
+        both = code & NEGATES_PRODUCT and code & NEGATES_ADDEND
+        if instr.opcode != "vmad" or "0" in negated or "po" in rest or both:
+            return None
     return _with_options(instr, code, rest, merges="0" in parts, unsigned_b=types[2] == "u32")
 
 
@@ -91,9 +101,13 @@ def _first(operation: int, x: int, y: int, c: int, code: int) -> int:
         case "vmax":
             return max(x, y)
         case "vmad":
-            addend = signed(c, 32) if code & (SIGNED["a"] | SIGNED["b"]) else c
+            negates_addend = code & NEGATES_ADDEND and not code & NEGATES_PRODUCT
+            product = -x * y if code & NEGATES_PRODUCT else x * y
+            # A negated addend is extended after its complement is taken, as the ISA has it.
+            addend = wrap(~c, 32) if negates_addend else c
+            addend = signed(addend, 32) if code & MAD_SIGNED else addend
             scale = SCALES[code >> SCALE_AT & 3]
-            return (x * y + addend + bool(code & PLUS_ONE)) >> int(scale[3:] or 0)
+            return (product + addend + bool(code & PLUS_ONE) + bool(negates_addend)) >> int(scale[3:] or 0)
         case shift:
             by = y & 31 if code & WRAPS else min(y, 32) if y >= 0 else 32
             return x << by if shift == "vshl" else x >> by
@@ -109,7 +123,7 @@ def scalar_video(a: int, b: int, c: int, code: int) -> int:
     y = _taken(b, parts["b"], is_signed=bool(code & SIGNED["b"]))
     result_signed = bool(code & SIGNED["d"])
     if OPERATIONS[operation : operation + 1] == ("vmad",):
-        result_signed = bool(code & (SIGNED["a"] | SIGNED["b"]))
+        result_signed = bool(code & MAD_SIGNED)
     value = _first(operation, x, y, c, code)
     width = _width(parts["d"])
     if code & SATURATES:

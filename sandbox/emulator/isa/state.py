@@ -86,7 +86,14 @@ class Warp:
     threads: list[Thread]
     yielded: set[int] = field(default_factory=set)
     """Lanes that had their turn in a loop and let others go first."""
+    running: list[Thread] = field(default_factory=list)
+    """The group that executed last."""
     turns: int = 0
+    divergences: int = 0
+
+    @property
+    def index(self) -> int:
+        return self.threads[0].index // LANES
 
     def alive_mask(self) -> int:
         return sum(1 << t.lane for t in self.threads if not t.exited)

@@ -23,7 +23,7 @@ from .spelling import FLOAT_TYPES, name_of
 from .step import Scratch, Source, Step, Target, row_for
 from .steps_carry import carry_steps, uses_carry
 from .steps_convert import conversion_steps
-from .video import OPCODES, code_of
+from .video import OPCODES, code_of, parts_of, selector_of
 
 __all__ = ["Scratch", "Source", "Step", "Target", "is_lane_instruction", "steps"]
 
@@ -129,7 +129,16 @@ def _video(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[St
         raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
     third = sources[2] if len(sources) == 3 else Immediate(0, "u64")
     row = row_for(instr, "video.scalar.b32" if scalar else "video.b32")
-    yield from _keep(row, target, [*sources[:2], third, code])
+    parted: list[Source] = list(sources[:2])
+    for at, operand in enumerate("12"):
+        if scalar or parts_of(instr, operand) is None:
+            continue
+        selector = selector_of(instr, operand)
+        if selector is None:
+            raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
+        yield Step(row_for(instr, "prmt.b32"), Scratch(at), (*sources[:2], Immediate(selector, "u64")))
+        parted[at] = Scratch(at)
+    yield from _step_keep(row, target, (*parted, third, code))
 
 
 def _logic_with_predicate(instr: Instr, target: Operand, sources: list[Operand]) -> Iterator[Step]:

@@ -37,7 +37,8 @@ class Operands:
         self._used = used
         self._parts: list[str] = []
         self.selected: tuple[str, ...] = ()
-        """Parts of registers that the last statement names: `0:b1` where the first operand is `%r1.b1`."""
+        """Parts of registers that the last statement names: `0:b1` where the first operand is `%r1.b1`; `2:neg` where
+        the third is `-%r3`."""
 
     def guard(self, scope: Scope) -> Guard:
         """Take what follows `@`."""
@@ -89,6 +90,10 @@ class Operands:
             cursor.at += 1
             first = Not(self._predicate(scope))
         elif cursor.kinds[cursor.at] == WORD:
+            first = self._name(scope, labels)
+        elif word == "-" and scope.register(cursor.words[cursor.at + 1].partition(".")[0]) is not None:
+            cursor.at += 1
+            self._parts.append("neg")
             first = self._name(scope, labels)
         else:
             first = constant(cursor)

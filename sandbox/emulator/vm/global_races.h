@@ -25,7 +25,7 @@ enum AccessKind : u8 {
     WEAK = 0, BLOCK_STRONG = 1, STRONG = 2, STRENGTH = 3,
     MANY = 4,  // several lanes of the warp at that stamp
     TWINS = 8,  // a record of several writers of the same bytes
-    STORED = 16  // a strong store, no update
+    STORED = 16  // a strong store or exchange, no other update
 };
 
 struct Past {
@@ -288,7 +288,7 @@ WS_COLD bool collide_globally(const Visitor& v, const Past& other, u64 address, 
     return false;
 }
 
-// A strong load, not one that waits, of what a block stored strongly without a fence before the flag that was seen.
+// A strong load, not one that waits, of what a block stored or exchanged strongly without a fence before the flag that was seen.
 WS_INLINE bool reads_too_early(const Visitor& v, const Past& stored) {
     if ((stored.kind & (STORED | STRENGTH | MANY)) != (STORED | STRONG) || v.op->flags & WS_AWAITS) return false;
     if (!hands_over(v.k, 0) || block_of(stored.who) == block_of(v.who)) return false;
@@ -382,7 +382,7 @@ static bool visit_lane(Warp* w, const Operation* op, u32 lane, u64 address, u32 
     Shadow* shadow = shadow_at(k, address);
     if (!shadow) return true;
     u32 thread = thread_of(w, lane);
-    u8 strength = strength_of(op, use), kind = strength && use == Use::WRITE ? STORED : 0;
+    u8 strength = strength_of(op, use), kind = strength && (use == Use::WRITE || op->flags & WS_REPLACES) ? STORED : 0;
     Visitor v = {k, w, op, stored, thread, who_now(k, thread), strength, kind, address};
     return visit(v, *shadow, address, size, use != Use::READ);
 }

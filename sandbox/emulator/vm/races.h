@@ -5,66 +5,10 @@
 // one of them to read, after all to write something else. Lanes of a warp are threads like any others: only a meeting
 // (bar.warp.sync or a barrier of the block) orders them, not that the machine runs them together.
 #pragma once
-#include "strong.h"
+#include "cells.h"
 
 namespace WS_NS {
 namespace {
-
-// Reads that no write lies between.
-struct Readers {
-    u32 stamp, site;  // of the last
-    u32 warps;        // all at `stamp` unless `set`
-    u32 set;          // index + 1 of stamps by warp, where they differ
-    u32 lanes;        // of the last reader's warp, at its stamp
-    u16 thread;       // the last
-    u8 weak;          // one was neither volatile nor atomic
-};
-
-struct Cell {
-    u32 write_stamp, write_site;
-    u32 write_set;    // index + 1 of stamps by warp, where several wrote the same bytes unordered
-    u32 write_lanes;  // of the last writer's warp, at its stamp
-    Readers read;     // since the last write
-    Readers before;   // those whose value the last ordered writes replaced
-    u16 write_thread;
-    u8 atomic;        // the last write was one
-    u8 split;         // the word's bytes have cells of their own
-};
-
-struct Races : Order {
-    u32 words_count;
-    Cell* words;
-    Cell* bytes;
-    u32 (*sets)[MAX_WARPS];
-    u32 set_count, set_capacity;
-    u32 free_set;  // index + 1 of the first unused one; its first element names the next
-};
-
-static void races_begin(Races* r, u32 warps) {
-    // Stamps grow from block to block, so that nothing need be cleared before they have all been given out.
-    if (r->now > 0xC0000000u) {
-        memset(r->words, 0, r->words_count * sizeof(Cell));
-        if (r->bytes) memset(r->bytes, 0, size_t(r->words_count) * 4 * sizeof(Cell));
-        r->now = 0;
-    }
-    order_begin(r, warps);
-    epoch_begin_block(r->epoch, r->words_count);
-    r->set_count = r->free_set = 0;
-}
-
-static bool races_prepare(Races* r, u32 shared_bytes) {
-    r->words_count = shared_bytes / 4 + 1;
-    r->words = static_cast<Cell*>(calloc(r->words_count, sizeof(Cell)));
-    return r->words && epoch_prepare(r->epoch, r->words_count);
-}
-
-static void races_free(Races* r) {
-    free(r->words);
-    free(r->bytes);
-    free(r->sets);
-    free(r->lanes);
-    epoch_free(r->epoch);
-}
 
 // Writes the bytes that a lane's store will write.
 using StoredBytes = void (*)(Warp*, const Operation*, u32 lane, u8*);
@@ -108,20 +52,11 @@ WS_COLD bool writes_the_same(const Toucher& t, u32 at, u32 size, u32 other) {
     return !memcmp(memory, mine, size) || stored_alike(t.running, t.op, t.stored, at, size, mine, t.thread, other);
 }
 
-WS_INLINE u32 stamp_of_reader(const Races* r, const Readers& readers, u32 v) {
-    return readers.set ? r->sets[readers.set - 1][v] : readers.stamp;
-}
-
 // Null, or the kind of fault; `other` gets the access it collides with.
 struct Collision {
     WsFaultKind kind;
     u32 site, thread;
 };
-
-// The lanes of warp v that the cell knows to have accessed it: those of the last one's warp, else all there may be.
-WS_INLINE u32 lanes_of(const Toucher& t, u32 v, u32 last_thread, u32 last_lanes) {
-    return v == last_thread / LANES ? last_lanes : v == t.thread / LANES ? 0 : ALL;
-}
 
 // Whether one (for a read) or all (for a write) of the cell's unordered writers are over for the toucher.
 WS_COLD bool writers_over(const Toucher& t, const Cell& cell, bool all) {
@@ -133,13 +68,9 @@ WS_COLD bool writers_over(const Toucher& t, const Cell& cell, bool all) {
         if (!all && cell.write_lanes & own) return true;
         return lanes_over(k, r, t.thread, cell.write_thread / LANES, cell.write_stamp, cell.write_lanes, all);
     }
-    const u32* stamps = r->sets[cell.write_set - 1];
-    for (u32 v = 0; v < r->warps; v++) {
-        if (!stamps[v]) continue;
-        u32 lanes = lanes_of(t, v, cell.write_thread, cell.write_lanes);
-        bool over = v == t.warp && !lanes ? true : lanes_over(k, r, t.thread, v, stamps[v], lanes, all);
-        if (over != all) return !all;
-    }
+    const ByWarp& set = r->sets[cell.write_set - 1];
+    for (u32 v = 0; v < r->warps; v++)
+        if (set.stamps[v] && lanes_over(k, r, t.thread, v, set.stamps[v], set.lanes[v], all) != all) return !all;
     return all;
 }
 
@@ -158,42 +89,36 @@ WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, bool writ
     return true;
 }
 
-static u32 new_set(Races* r) {
-    u32 set = r->free_set;
-    if (set) {
-        r->free_set = r->sets[set - 1][0];
-        memset(r->sets[set - 1], 0, sizeof r->sets[0]);
-        return set;
+// The lanes of the toucher's own warp whose accesses at `stamp` are not over for it.
+static u32 lanes_not_over(const Toucher& t, u32 stamp, u32 lanes) {
+    for (u32 m = lanes; m; m &= m - 1) {
+        u32 other = t.warp * LANES + first_lane(m);
+        if (over(t.running->worker, t.races, t.thread, other, stamp)) lanes &= ~(1u << first_lane(m));
     }
-    if (r->set_count == r->set_capacity) {
-        u32 capacity = r->set_capacity ? 2 * r->set_capacity : 256;
-        void* grown = realloc(r->sets, size_t(capacity) * sizeof *r->sets);
-        if (!grown) abort();
-        r->sets = static_cast<u32(*)[MAX_WARPS]>(grown);
-        r->set_capacity = capacity;
-    }
-    memset(r->sets[r->set_count], 0, sizeof r->sets[0]);
-    return ++r->set_count;
+    return lanes;
 }
 
-static void drop_write_set(Races* r, Cell& cell) {
-    r->sets[cell.write_set - 1][0] = r->free_set;
-    r->free_set = cell.write_set;
-    cell.write_set = 0;
+// The toucher joins the set, and what its warp's lanes did that it is not ordered after stays with it.
+static u32 join_set(const Toucher& t, ByWarp& set) {
+    u32 stamp = t.races->stamp[t.warp], before = set.stamps[t.warp], lanes = set.lanes[t.warp];
+    if (before != stamp) lanes = lanes_not_over(t, before, lanes);
+    set.stamps[t.warp] = stamp;
+    return set.lanes[t.warp] = lanes | 1u << t.thread % LANES;
 }
 
 // One more write that is not ordered with those before.
 WS_COLD void add_writer(const Toucher& t, Cell& cell) {
     Races* r = t.races;
-    u32 bit = 1u << t.thread % LANES;
-    bool again = cell.write_thread / LANES == t.warp && cell.write_stamp == r->stamp[t.warp];
+    u32 v = cell.write_thread / LANES;
+    bool again = v == t.warp && cell.write_stamp == r->stamp[t.warp];
     if (!cell.write_set && !again) {
         u32 set = new_set(r);
-        r->sets[set - 1][cell.write_thread / LANES] = cell.write_stamp;
+        r->sets[set - 1].stamps[v] = cell.write_stamp;
+        r->sets[set - 1].lanes[v] = cell.write_lanes;
         cell.write_set = set;
     }
-    cell.write_lanes = again ? cell.write_lanes | bit : bit;
-    if (cell.write_set) r->sets[cell.write_set - 1][t.warp] = r->stamp[t.warp];
+    cell.write_lanes = cell.write_set ? join_set(t, r->sets[cell.write_set - 1])
+                                      : cell.write_lanes | 1u << t.thread % LANES;
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
     cell.write_thread = u16(t.thread);
@@ -206,10 +131,11 @@ WS_INLINE bool still_reading(const Toucher& t, const Readers& readers, Collision
     if (!readers.warps || readers.stamp <= r->base || (t.atomic && !readers.weak)) return false;
     if (!readers.set && readers.stamp < r->floor[t.warp]) return false;
     for (u32 m = readers.warps; m; m &= m - 1) {
-        u32 v = first_lane(m), lanes = lanes_of(t, v, readers.thread, readers.lanes);
-        if (lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, readers, v), lanes, true)) continue;
-        u32 thread = readers.thread / LANES == v ? readers.thread : v * LANES;
-        found = {WS_RACE, readers.site, thread};
+        u32 v = first_lane(m), lanes = lanes_of_reader(r, readers, v), stamp = stamp_of_reader(r, readers, v);
+        if (lanes_over(t.running->worker, r, t.thread, v, stamp, lanes, true)) continue;
+        for (u32 q = lanes, other; q; q &= q - 1)
+            if (!over(t.running->worker, r, t.thread, other = v * LANES + first_lane(q), stamp))
+                found = {WS_RACE, readers.site, other};
         return true;
     }
     return false;
@@ -223,50 +149,45 @@ WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
     return true;
 }
 
-static void remember_read_again(const Toucher& t, Readers& read) {
+static bool readers_over(const Toucher& t, const Readers& read) {
+    const Races* r = t.races;
+    for (u32 m = read.warps; m; m &= m - 1) {
+        u32 v = first_lane(m), lanes = lanes_of_reader(r, read, v);
+        if (!lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, read, v), lanes, true)) return false;
+    }
+    return true;
+}
+
+WS_COLD void remember_read_again(const Toucher& t, Readers& read) {
     Races* r = t.races;
     u32 bit = 1u << t.warp, stamp = r->stamp[t.warp], lane = 1u << t.thread % LANES;
     bool stale = read.stamp <= r->base || !read.warps;
-    if (stale) read.weak = 0;
-    bool again = !stale && read.thread / LANES == t.warp && stamp_of_reader(r, read, t.warp) == stamp;
-    if (!stale && !read.set && read.stamp == stamp) {
-        read.warps |= bit;
-    } else {
-        bool replaces = true;
-        for (u32 m = stale ? 0 : read.warps; m && replaces; m &= m - 1) {
-            u32 v = first_lane(m), lanes = lanes_of(t, v, read.thread, read.lanes);
-            replaces = lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, read, v), lanes, true);
-        }
-        if (replaces) {
-            read.weak = 0;
-            read.warps = bit;
-            read.set = 0;
-            again = false;
-        } else {
-            if (!read.set) {
-                u32 set = new_set(r);
-                for (u32 m = read.warps; m; m &= m - 1) r->sets[set - 1][first_lane(m)] = read.stamp;
-                read.set = set;
-            }
-            // Lanes that read at an earlier stamp without having met since stay among the readers.
-            again = again || (read.thread / LANES == t.warp && r->sets[read.set - 1][t.warp]);
-            r->sets[read.set - 1][t.warp] = stamp;
-            read.warps |= bit;
-        }
-        read.stamp = stamp;
+    bool again = !stale && read.set && r->sets[read.set - 1].stamps[t.warp] == stamp;
+    if (stale || (!again && readers_over(t, read))) {
+        drop_set(r, read.set, read.stamp);
+        read = {stamp, t.site, bit, 0, lane, 0, u16(t.thread), u8(!t.atomic)};
+        return;
     }
-    read.lanes = again ? read.lanes | lane : lane;
+    if (!read.set) spread(r, read);
+    read.lanes = join_set(t, r->sets[read.set - 1]);
+    read.warps |= bit;
     read.weak |= !t.atomic;
+    read.stamp = stamp;
     read.site = t.site;
     read.thread = u16(t.thread);
 }
 
 WS_INLINE void remember_read(const Toucher& t, Readers& read) {
-    // The usual case: warps read what a barrier made visible to all of them.
+    // The usual case: warps read what a barrier made visible to all of them, each with the same lanes.
     if (__builtin_expect(read.stamp == t.races->stamp[t.warp] && read.warps && !read.set, 1)) {
+        u32 last = read.thread / LANES, lanes = read.lanes;
+        if (last != t.warp) {
+            if (read.warps & ~(1u << last) && read.others != lanes) return remember_read_again(t, read);
+            read.others = lanes;
+            if (!(read.warps >> t.warp & 1)) lanes = 0;
+        }
         read.warps |= 1u << t.warp;
-        u32 others = read.thread / LANES == t.warp ? read.lanes : 0;
-        read.lanes = others | 1u << t.thread % LANES;
+        read.lanes = lanes | 1u << t.thread % LANES;
         read.weak |= !t.atomic;
         read.site = t.site;
         read.thread = u16(t.thread);
@@ -297,13 +218,13 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
         cell.atomic = 1;
         return !still_reading(t, cell.read, found) && !still_reading(t, cell.before, found);
     }
-    if (__builtin_expect(cell.write_set != 0, 0)) {
-        if (cell.write_stamp > r->base) drop_write_set(r, cell);
-        cell.write_set = 0;
-    }
+    if (__builtin_expect(cell.write_set != 0, 0)) drop_set(r, cell.write_set, cell.write_stamp);
     if (still_reading(t, cell.read, found)) return false;
     // Who read a value came after its writer, and so after who read the value before that.
-    if (cell.read.warps && cell.read.stamp > r->base) cell.before = cell.read;
+    if (cell.read.warps && cell.read.stamp > r->base) {
+        if (__builtin_expect(cell.before.set != 0, 0)) drop_set(r, cell.before.set, cell.before.stamp);
+        cell.before = cell.read;
+    }
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
     cell.write_thread = u16(t.thread);
@@ -321,9 +242,10 @@ static Cell* split_word(Races* r, u32 word) {
     Cell& cell = r->words[word];
     if (!cell.split) {
         for (u32 i = 0; i < 4; i++) bytes[i] = cell;
-        for (u32 i = 1; i < 4 && cell.write_set && cell.write_stamp > r->base; i++) {
-            bytes[i].write_set = new_set(r);
-            memcpy(r->sets[bytes[i].write_set - 1], r->sets[cell.write_set - 1], sizeof r->sets[0]);
+        for (u32 i = 1; i < 4; i++) {
+            copy_set(r, bytes[i].write_set, cell.write_stamp);
+            copy_set(r, bytes[i].read.set, cell.read.stamp);
+            copy_set(r, bytes[i].before.set, cell.before.stamp);
         }
         cell.split = 1;
     }
@@ -359,7 +281,8 @@ WS_INLINE bool touch(const Toucher& t, u32 address, u32 size, bool write, Collis
             Cell* bytes = split_word(r, word);
             for (u32 i = from; i < to; i++)
                 if (!touch_cell(t, bytes[i], write, word * 4 + i, 1, found)) clean = false;
-            u32 sets = bytes[0].write_set | bytes[1].write_set | bytes[2].write_set | bytes[3].write_set;
+            u32 sets = 0;
+            for (u32 i = 0; i < 4; i++) sets |= bytes[i].write_set | bytes[i].read.set | bytes[i].before.set;
             if (whole && write && !sets) cell = bytes[0];
         }
         if (!clean && found.kind == WS_RACE) return false;

@@ -87,6 +87,10 @@ static inline u16 relu16(u16 h, u16 infinity) {
     u16 magnitude = h & 0x7FFFu;
     return magnitude > infinity ? u16(0x7FFFu) : (h & 0x8000u) ? u16(0) : h;
 }
+// `fused`, or zero where a factor is the NaN of a copy out of bounds (isa/half.py).
+static inline u16 unless_filled(u16 a, u16 b, u16 fused) {
+    return (a & 0x7FFF) == 0x7FF7 || (b & 0x7FFF) == 0x7FF7 ? 0 : fused;
+}
 static inline u16 relu_f16(u16 h) { return relu16(h, 0x7C00u); }
 static inline u16 relu_bf16(u16 h) { return relu16(h, 0x7F80u); }
 static inline u16 sat_f16(u16 h) {

@@ -35,6 +35,7 @@ static inline s64 part_taken(u32 word, u32 part, bool is_signed) {
     u32 width = part_width(part), bits = word >> part_shift(part) << (32 - width);
     return is_signed ? s64(s32(bits) >> (32 - width)) : s64(bits >> (32 - width));
 }
+constexpr u32 MAD_SIGNED = 3u << 13 | 3u << 23;
 enum ScalarVideo : u32 { SV_ADD, SV_SUB, SV_DIFFERENCE, SV_MIN, SV_MAX, SV_SHL, SV_SHR, SV_MAD, SV_EQ };
 
 static inline __int128 scalar_result(u32 operation, s64 x, s64 y, u32 c, u32 code) {
@@ -49,9 +50,11 @@ static inline __int128 scalar_result(u32 operation, s64 x, s64 y, u32 c, u32 cod
         case SV_SHL: return Wide(x) * (Wide(1) << by);
         case SV_SHR: return x >> by;
         case SV_MAD: {
-            Wide addend = code >> 13 & 3 ? Wide(s32(c)) : Wide(c);
-            u32 scale = code >> 20 & 3;
-            return (Wide(x) * y + addend + (code >> 22 & 1)) >> (scale == 1 ? 7 : scale ? 15 : 0);
+            bool negates_product = code >> 23 & 1, negates_addend = (code >> 24 & 1) && !negates_product;
+            u32 bits = negates_addend ? ~c : c, scale = code >> 20 & 3;
+            Wide product = negates_product ? -(Wide(x) * y) : Wide(x) * y;
+            Wide addend = code & MAD_SIGNED ? Wide(s32(bits)) : Wide(bits);
+            return (product + addend + (code >> 22 & 1) + negates_addend) >> (scale == 1 ? 7 : scale ? 15 : 0);
         }
         default: return video_result(V_EQ + operation - SV_EQ, s32(x > y) - s32(x < y), 0);
     }
@@ -61,7 +64,7 @@ static inline u32 scalar_video(u32 a, u32 b, u32 c, u32 code) {
     for (u32 i = 0; i < 3; i++) field[i] = code >> (4 + 3 * i) & 7;
     for (u32 i = 0; i < 3; i++) field[i] = field[i] > 6 ? 6 : field[i];
     s64 x = part_taken(a, field[0], code >> 13 & 1), y = part_taken(b, field[1], code >> 14 & 1);
-    bool is_signed = operation == SV_MAD ? code >> 13 & 3 : code >> 15 & 1;
+    bool is_signed = operation == SV_MAD ? code & MAD_SIGNED : code >> 15 & 1;
     __int128 value = scalar_result(operation, x, y, c, code);
     u32 width = part_width(field[2]), shift = part_shift(field[2]);
     if (code >> 16 & 1) {
@@ -86,6 +89,10 @@ static inline u32 video(u32 a, u32 b, u32 c, u32 code) {
     u32 signed_a = code >> 5 & 1, signed_b = code >> 6 & 1, signed_d = code >> 7 & 1, saturates = code >> 9 & 1;
     s32 low = signed_d ? -(1 << (width - 1)) : 0, high = (1 << (width - signed_d)) - 1;
     for (u32 i = 0; i < 32 / width; i++) {
+        if (code >> (10 + i) & 1) {
+            if (!(code >> 8 & 1)) result |= c & ((1u << width) - 1) << (width * i);
+            continue;
+        }
         s32 x = video_part(a, width, i, signed_a), y = video_part(b, width, i, signed_b);
         s32 value = video_result(operation, x, y);
         if (saturates) value = value < low ? low : value > high ? high : value;

@@ -28,6 +28,10 @@ class Candidate(Record):
         return digest_json({"task": self.task, "text": self.text_digest, "knobs": self.knobs})
 
 
+PRELUDE = "ws_prelude.cuh"
+"""The header that stands before a kernel file: types, limits, and the conversions of `namespace ws`."""
+
+
 class TranslationUnit(Record):
     """The texts a CUDA candidate compiles from, for one build key."""
 
@@ -39,5 +43,5 @@ class TranslationUnit(Record):
     """static_asserts that hold each launch's argument list against the kernel's signature."""
     names: tuple[str, ...]
     """Name expressions to lower, in plan order, e.g. `gemm<BM, BN>`."""
-    prelude: str = "ws_prelude.cuh"
-    """The header that stands before everything; `ws_plain.cuh` for a file that is no kernel file."""
+    prelude: str = PRELUDE
+    """The header that stands before everything: another where the file has a `ws` of its own, or is no kernel file."""

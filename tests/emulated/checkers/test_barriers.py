@@ -61,6 +61,16 @@ def test_a_misused_barrier_is_a_fault(faults, name):
     assert [kind] * 3 == [fault.kind if fault else None for fault in faults(body)]
 
 
+def test_a_barrier_that_half_a_warp_skips_is_misuse_only_while_the_others_live(cuda, fresh):
+    """Exited threads are not waited for from sm_70 on, so that what skips the barrier to end is as good as a return."""
+    source = """extern "C" __global__ void k(int* y) { __shared__ int s[16]; int i = threadIdx.x;
+        if (i < 16) { s[i] = i; __syncthreads(); y[i] = s[15 - i]; } REST }"""
+    for rest, kind in (("", None), ("else { y[i] = i; __syncwarp(); }", FaultKind.BARRIER)):
+        y = np.zeros(32, np.int32)
+        fault = cuda(source.replace("REST", rest)).run(1, 32, fresh(y)).fault
+        assert kind == (fault and fault.kind)
+
+
 def test_different_numbers_of_threads_for_one_barrier_are_a_fault_in_either_order(faults):
     """Where the smaller number comes first, its barrier is complete and the other one never will be."""
     found = {fault.kind for fault in faults("@%p2 bra L; bar.sync 1, 64; ret; L: bar.sync 1, 32;")}

@@ -240,6 +240,20 @@ def test_a_flag_raised_without_a_fence_of_the_devices_scope_hands_over_nothing(b
     assert FaultKind.RACE == bench.bad(flag(produce), 2, 64, ints(128), ints(1), resident=2).kind
 
 
+EXCHANGED = """extern "C" __global__ void k(int* y, int* data, volatile int* flag) {
+    if (threadIdx.x) return;
+    if (blockIdx.x == 0) { atomicExch(data, 5); FENCE atomicExch((int*)flag, 1); }
+    else { while (flag[0] == 0) {} __threadfence(); y[0] = *(volatile int*)data; }
+}"""
+
+
+def test_a_value_that_an_exchange_stores_is_handed_over_by_a_fence_too(bench):
+    launch = 2, 32, ints(1), ints(1), ints(1)
+    bench.good(EXCHANGED.replace("FENCE", "__threadfence();"), *launch, resident=2, expected=ints(1, 5))
+    fault = bench.bad(EXCHANGED.replace("FENCE", ""), *launch, resident=2)
+    assert (FaultKind.RACE, 4, 3) == (fault.kind, fault.line, fault.other_line)
+
+
 def test_a_flag_that_is_an_ordinary_store_is_itself_a_race(bench):
     produce = "__threadfence(); *(int*)flag = 1;"
     fault = bench.bad(flag(produce), 2, 64, ints(128), ints(1), resident=2)

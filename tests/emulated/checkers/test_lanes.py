@@ -134,6 +134,41 @@ def test_a_flag_in_shared_memory_hands_over_to_another_warp(bench):
         assert FaultKind.RACE == bench.bad(shared_flag(produce, consume), 1, 64, ints(32)).kind
 
 
+READ_BY_TWO_WARPS = """extern "C" __global__ void k(int* y) {
+    __shared__ int x; __shared__ volatile int ready; int i = threadIdx.x;
+    if (i == 0) { x = 7; ready = 0; }
+    __syncthreads();
+    for (int late = i < 32 ? 5000 : 0; late < 5000; late++) if (ready) break;  // the other warp reads last
+    if (i == 0 || i == 32) y[i / 32] = x;
+    if (i < 32) { SYNC if (i == 1) { while (!ready) {} __threadfence_block(); x = 9; } }
+    else if (i == 32) { __threadfence_block(); ready = 1; }
+}"""
+
+
+def test_a_lane_that_waited_for_another_warps_reader_has_not_met_its_own_warps(bench):
+    expected = ints(2, 7)
+    bench.good(READ_BY_TWO_WARPS.replace("SYNC", "__syncwarp();"), 1, 64, ints(2), expected=expected)
+    fault = bench.bad(READ_BY_TWO_WARPS.replace("SYNC", ""), 1, 64, ints(2))
+    assert (FaultKind.RACE, (1, 0, 0), (0, 0, 0)) == (fault.kind, fault.thread, fault.other_thread)
+
+
+READ_BY_THREE_WARPS = """extern "C" __global__ void k(int* y) {
+    __shared__ int x; __shared__ volatile int ready[3]; int i = threadIdx.x;
+    if (i == 0) x = 7;
+    if (i < 3) ready[i] = 0;
+    __syncthreads();
+    if (i % 32 == 0 && i) { y[i / 32] = x; __threadfence_block(); ready[i / 32 - 1] = 1; }
+    if (i == 0) { for (int w = 0; w < WAITS; w++) while (!ready[w]) {} __threadfence_block(); x = 9; y[0] = x; }
+}"""
+
+
+def test_who_waited_for_each_warps_reader_need_not_wait_for_their_other_lanes(bench):
+    expected = np.array([9, 7, 7, 7], np.int32)
+    bench.good(READ_BY_THREE_WARPS.replace("WAITS", "3"), 1, 128, ints(4), expected=expected)
+    for too_few in "12":
+        assert FaultKind.RACE == bench.bad(READ_BY_THREE_WARPS.replace("WAITS", too_few), 1, 128, ints(4)).kind
+
+
 def test_the_flag_covers_only_lanes_that_met_the_one_that_raises_it(bench):
     text = shared_flag().replace("s[i] = i; __syncwarp();", "s[i] = i;")
     assert FaultKind.RACE == bench.bad(text, 1, 64, ints(32)).kind

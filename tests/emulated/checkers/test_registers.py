@@ -6,7 +6,7 @@ import pytest
 from warpsmith.sandbox.emulator.machine import FaultKind
 
 HEAD = """.visible .entry k(.param .u64 y) {{ .reg .b32 %r<16>; .reg .b64 %rd<8>; .reg .pred %p<8>; .reg .f32 %f<4>;
-    .shared .b32 s[32]; ld.param.u64 %rd1, [y]; mov.u32 %r1, %tid.x; mul.wide.u32 %rd2, %r1, 4;
+    .reg .f64 %d<8>; .shared .b32 s[32]; ld.param.u64 %rd1, [y]; mov.u32 %r1, %tid.x; mul.wide.u32 %rd2, %r1, 4;
     add.s64 %rd3, %rd1, %rd2; setp.lt.u32 %p1, %r1, 16;
     {body} ret; }}"""
 
@@ -16,11 +16,18 @@ PRODUCT = (
     "st.global.f32 [%rd3], %f0;"
 )
 
+WMMA = (
+    "mov.f64 %d1, 0d0000000000000000; mov.f64 %d2, %d1; "
+    "wmma.mma.sync.aligned.row.row.m8n8k4.f64.f64.f64.f64.rn {%d3,%d4}, {%d1}, {%d2}, {%d5,%d6}; "
+    "wmma.store.d.sync.aligned.row.m8n8k4.f64 [%rd1], {%d3,%d4}, 8;"
+)
+STMATRIX = "mov.u32 %r4, s; stmatrix.sync.aligned.m8n8.x1.shared.b16 [%r4], {%r2};"
+
 
 @pytest.fixture
 def fault(ptx, written):
     def run(body):
-        return ptx(HEAD.format(body=body)).run(1, 32, written(np.zeros(32, np.int32))).fault
+        return ptx(HEAD.format(body=body)).run(1, 32, written(np.zeros(128, np.int32))).fault
 
     return run
 
@@ -53,6 +60,8 @@ TWINS = {
     ),
     "an atomic's operand": ("mov.u32 %r2, 1; red.global.add.u32 [%rd3], %r2;", "red.global.add.u32 [%rd3], %r2;"),
     "an accumulator of a matrix product": (f"mov.f32 %f0, 0f00000000; {PRODUCT}", PRODUCT),
+    "an accumulator that wmma stores": (f"mov.f64 %d5, 0d0000000000000000; mov.f64 %d6, %d5; {WMMA}", WMMA),
+    "a row that stmatrix stores": (f"mov.u32 %r2, 7; {STMATRIX}", STMATRIX),
     "a sum that nobody started": (
         "mov.u32 %r6, 0; mov.u32 %r2, 0; L: add.s32 %r2, %r2, 2; add.s32 %r6, %r6, 1; setp.lt.u32 %p2, %r6, 3; "
         "@%p2 bra L; st.global.u32 [%rd3], %r2;",

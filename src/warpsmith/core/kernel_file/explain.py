@@ -12,7 +12,7 @@ from warpsmith.core.task import Task
 
 _PLAN = re.compile(r'[\w-]+\(\d+\): error: static assertion failed with "((?:launch|prepare) \d+: [^"]*)"')
 _UNDEFINED = re.compile(r'identifier "(\w+)" is undefined|name must be a type|namespace "ws" has no member "(\w+)"')
-_REDECLARED = re.compile(r'"(\w+)" has already been (?:declared|defined)|redefinition of "?(\w+)')
+_REDECLARED = re.compile(r'"(\w+)(?:::[^"]*)?" has already been (?:declared|defined)|redefinition of "?(\w+)')
 _NOT_CONSTANT = re.compile(
     r"expression must have a constant value|the value of (?:parameter|variable) .* cannot be used as a constant"
 )
@@ -65,6 +65,8 @@ def _redeclared(message: str, task: Task, kernel_file: KernelFile) -> Iterable[s
             yield f"`{name}` is defined already, from the head block: delete your own definition of it."
         elif name.endswith("_t") and name[:-2] in {tensor.name for tensor in tensors_of(task)}:
             yield f"`{name}` is defined already, as the element type of `{name[:-2]}`: delete your own definition."
+        elif name == "ws":
+            yield "`ws` is the namespace of `ws::to_float`, which the file uses: give your own `ws` another name."
 
 
 def _not_constant(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:

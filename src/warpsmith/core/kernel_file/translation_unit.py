@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from warpsmith.core.candidate import TranslationUnit
+from warpsmith.core.candidate import PRELUDE, TranslationUnit
 from warpsmith.core.digest import digest_json, digest_text
 from warpsmith.core.dtype import DType
 from warpsmith.core.kernel_file.check import check, pointer_name
 from warpsmith.core.kernel_file.dims import tensors_of
+from warpsmith.core.kernel_file.lexer import CppToken, lex
 from warpsmith.core.kernel_file.model import Argument, KernelFile, Launch
 from warpsmith.core.kernel_file.names import buffer_dtype, names_of
 from warpsmith.core.kernel_file.parse import TAKEN_TYPES
@@ -91,7 +92,22 @@ def translation_unit(
         preamble="\n".join(preamble) + "\n",
         appendix=_TRAITS + "\n".join(checks) + "\n",
         names=names,
+        prelude=_prelude(kernel_file.text),
     )
+
+
+def _prelude(text: str) -> str:
+    """The header with `namespace ws`, unless the file has a `ws` of its own and never names the namespace."""
+    source = lex(text)
+    lines = (source.tokens, *source.directives)
+    own = [_names_namespace(line, at) for line in lines for at, token in enumerate(line) if token.text == "ws"]
+    return PRELUDE if not own or any(own) else "ws_headers.cuh"
+
+
+def _names_namespace(tokens: Sequence[CppToken], at: int) -> bool:
+    before = [token.text for token in tokens[max(0, at - 3) : at]]
+    behind = tokens[at + 1].text if at + 1 < len(tokens) else ""
+    return behind == "::" or "namespace" in before[-1:] or before[::2] == ["namespace", "="]
 
 
 def compiled_in(kernel_file: KernelFile, task: Task, workload: Workload, knobs: Mapping[str, int]) -> dict[str, int]:
