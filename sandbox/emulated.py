@@ -36,7 +36,7 @@ from warpsmith.sandbox.emulator.machine import (
     VmLost,
 )
 from warpsmith.sandbox.emulator.program import Entry, Param
-from warpsmith.sandbox.emulator.ptx import parse_module
+from warpsmith.sandbox.emulator.ptx import parsed_module
 from warpsmith.sandbox.faults import lost, outcome_of
 from warpsmith.sandbox.parameters import encode, matched
 
@@ -76,7 +76,7 @@ class EmulatedLauncher:
 @lru_cache(maxsize=64)
 def load_ptx(ptx: str) -> LoadedModule:
     """Parse and lower a module once per text."""
-    return load(parse_module(ptx))
+    return load(parsed_module(ptx))
 
 
 @lru_cache(maxsize=64)

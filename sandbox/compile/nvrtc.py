@@ -19,7 +19,7 @@ from warpsmith.sandbox.compile.diagnostics import CANDIDATE, PLAN, PREAMBLE
 from warpsmith.sandbox.compile.jail import CompileLimits, call
 from warpsmith.sandbox.compile.resource_report import parse_resources
 from warpsmith.sandbox.compile.toolchain import CudaToolchain, find_toolchain
-from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parsed_module
 from warpsmith.sandbox.jail.levels import Level
 from warpsmith.sandbox.jail.reply import checked
 from warpsmith.sandbox.jail.worker import Died, Program, TimedOut
@@ -253,7 +253,7 @@ def _short(path: str, toolchain: CudaToolchain) -> str:
 
 def _max_threads(ptx: str) -> dict[str, int | None]:
     try:
-        return {entry.name: entry.max_threads for entry in parse_module(ptx).entries}
+        return {entry.name: entry.max_threads for entry in parsed_module(ptx).entries}
     except PtxSyntaxError:
         # The screen refuses such PTX before anybody asks for its limits.
         return {}

@@ -20,7 +20,7 @@ from warpsmith.core.record import Record
 from warpsmith.sandbox.compile.cache import CompileCache
 from warpsmith.sandbox.compile.jail import CompileLimits, call
 from warpsmith.sandbox.compile.resource_report import parse_resources
-from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parse_module
+from warpsmith.sandbox.emulator.ptx import PtxSyntaxError, parsed_module
 from warpsmith.sandbox.jail.levels import Level
 from warpsmith.sandbox.jail.reply import checked
 from warpsmith.sandbox.jail.worker import Died, Program, TimedOut
@@ -254,7 +254,7 @@ def _without_paths(message: str) -> str:
 
 def _artifact(unit: TritonUnit, reply: Lowered, log: str, cubin: bytes, arch: str) -> Artifact | CompileFailed:
     try:
-        module = parse_module(reply.ptx)
+        module = parsed_module(reply.ptx)
     except PtxSyntaxError as error:
         return _failed(f"the compiled PTX does not parse: {error}")
     names = _names(unit)

@@ -44,10 +44,10 @@ def _object(emitter: Emitter, operand: Operand) -> tuple[Value, int, int, int]:
     return base, offset & 0xFFFFFFFF, flags | _order(emitter), int(space)
 
 
-def _order(emitter: Emitter) -> Flag:
+def _order(emitter: Emitter) -> int:
     """Arriving releases and waiting acquires, unless the instruction says otherwise."""
     words = emitter.instr.modifiers
-    flags = Flag.SYNCHRONISES | Flag.BLOCK_SCOPE
+    flags: int = Flag.SYNCHRONISES | Flag.BLOCK_SCOPE
     if "test_wait" in words or "try_wait" in words:
         flags |= Flag.AWAITS
         return flags if "relaxed" in words else flags | Flag.ACQUIRES

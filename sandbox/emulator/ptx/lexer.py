@@ -9,7 +9,8 @@ Source: PTX ISA 9.0, chapter 4 "Syntax".
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from itertools import accumulate, chain
 
 from warpsmith.sandbox.emulator.ptx.errors import PtxSyntaxError
 
@@ -19,9 +20,7 @@ MAX_TEXT = 8 << 20
 WORD, DIRECTIVE, NUMBER, STRING, MARK, END = "word", "directive", "number", "string", "mark", "end"
 
 _BLANKS = r"(?:[ \t\r\n\f\v]+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+"
-# A token and the blanks behind it in one step: a text has tens of thousands.
-_TOKEN = re.compile(
-    r"""
+_PART = r"""
    (?:(?P<word>[A-Za-z_$%][\w$]*(?:(?:\.|::)[\w$]+)*)
   | (?P<mark><<|>>|[{}()\[\],;:|!@<>+\-=*/~&^%?])
   | (?P<number>0[fF][0-9a-fA-F]{8}(?!\w)
@@ -34,63 +33,91 @@ _TOKEN = re.compile(
   | (?P<directive>\.[A-Za-z_][\w$]*(?:::[\w$]+)*)
   | (?P<string>"(?:[^"\\\n]|\\.)*")
    )"""
-    + _BLANKS,
-    re.VERBOSE | re.ASCII,
-)
+_TOKEN_AND_BLANKS = re.compile(_PART + _BLANKS, re.VERBOSE | re.ASCII)
 _BLANK = re.compile(_BLANKS, re.ASCII)
+_WHOLE_PART = re.compile(_PART, re.VERBOSE | re.ASCII)
+_QUICKLY = re.compile(
+    r"""[A-Za-z_$%][\w$.]*(?:::[\w$.]+)*|[,;\[\]{}()]|\d[\w.]*|\.[\w$]+(?:::[\w$]+)*|<<|>>|[:|!@<>+\-=*/~&^%?]"""
+    r"""|"(?:[^"\\\n]|\\.)*"|\S+""",
+    re.ASCII,
+)
+"""Takes what `_PART` takes, and more that is no token as a whole; where there is no comment."""
+_COMMENT = re.compile(r'("(?:[^"\\\n]|\\.)*")|//[^\n]*', re.ASCII)
+
+
+def _without(found: re.Match[str]) -> str:
+    return found[1] or ""
+
+
+class _Kinds(dict[str, str]):
+    """What kind of token each word is; empty where it is none."""
+
+    def __missing__(self, word: str) -> str:
+        found = _WHOLE_PART.fullmatch(word)
+        kind = self[word] = str(found.lastgroup) if found else ""
+        return kind
 
 
 class Cursor:
     """A position in a tokenised text. `kinds[at]` is `END` past the last token."""
 
-    __slots__ = ("_line_starts", "_starts", "at", "initialised", "kinds", "words")
+    __slots__ = ("_line_ends", "_starts", "_text", "at", "initialised", "kinds", "words")
 
     def __init__(self, text: str) -> None:
-        self.kinds: list[str] = []
-        self.words: list[str] = []
-        self._starts: list[int] = []
-        self._line_starts = [0]
         self.at = 0
         self.initialised = 0
         """Bytes that initialisers of this text have taken so far."""
+        self._text = text
         if len(text) > MAX_TEXT:
             raise PtxSyntaxError(f"the text is longer than {MAX_TEXT} characters", 1, 1)
-        self._line_starts += [newline.end() for newline in re.finditer("\n", text)]
-        self._tokenize(text)
+        plain = [_COMMENT.sub(_without, line) if "//" in line else line for line in text.split("\n")]
+        # Whole lines in the regular expression's own loops: a text has a hundred thousand tokens.
+        lines = list(map(_QUICKLY.findall, plain))
+        self.words: list[str] = list(chain.from_iterable(lines))
+        self._line_ends = list(accumulate(map(len, lines[:-1])))
+        """Tokens before the end of each line but the last."""
+        known = _Kinds()
+        self.kinds: list[str] = [known[word] for word in self.words]
+        self.words.append("")
+        self.kinds.append(END)
+        self._starts: list[int] = []
+        if "" in known.values() or any("/*" in line for line in plain if "/" in line):
+            self._tokenize()
 
-    def _tokenize(self, text: str) -> None:
-        add_kind, add_word, add_start = self.kinds.append, self.words.append, self._starts.append
+    def _tokenize(self) -> None:
+        """The same token by token: where each begins, where what is no token does, and comments over several lines."""
+        text = self._text
+        kinds: list[str] = []
+        words: list[str] = []
+        starts: list[int] = []
         blank = _BLANK.match(text)
         position, end = blank.end() if blank else 0, len(text)
-        scan = _TOKEN.scanner(text, position)  # type: ignore[attr-defined]
+        scan = _TOKEN_AND_BLANKS.scanner(text, position)  # type: ignore[attr-defined]
         for token in iter(scan.match, None):
             start, position = token.span()
-            word = token[token.lastindex]
-            add_kind(token.lastgroup)
-            add_word(word)
-            add_start(start)
-            if word == "/" and text.startswith("/*", start):
-                line, column = self._place(start)
-                raise PtxSyntaxError("this comment is never closed", line, column)
+            kinds.append(token.lastgroup)
+            words.append(token[token.lastindex])
+            starts.append(start)
+            if words[-1] == "/" and text.startswith("/*", start):
+                raise PtxSyntaxError("this comment is never closed", *self._place(start))
         if position < end:
-            line, column = self._place(position)
-            raise PtxSyntaxError(f"unexpected {text[position : position + 16]!r}", line, column)
-        add_kind(END)
-        add_word("")
-        add_start(end)
+            raise PtxSyntaxError(f"unexpected {text[position : position + 16]!r}", *self._place(position))
+        self.kinds, self.words, self._starts = [*kinds, END], [*words, ""], [*starts, end]
+        self._line_ends = [bisect_left(starts, newline.start()) for newline in re.finditer("\n", text)]
 
     def _place(self, position: int) -> tuple[int, int]:
-        line = bisect_right(self._line_starts, position)
-        return line, position - self._line_starts[line - 1] + 1
+        line = self._text.count("\n", 0, position) + 1
+        return line, position - self._text.rfind("\n", 0, position)
 
     def line_of(self, at: int) -> int:
         """Line of token `at`, from 1."""
-        return bisect_right(self._line_starts, self._starts[at])
+        return bisect_right(self._line_ends, at) + 1
 
     def error(self, message: str, at: int | None = None) -> PtxSyntaxError:
         """The error to raise about the next token, or about token `at`."""
-        line, column = self._place(self._starts[self.at if at is None else at])
-        return PtxSyntaxError(message, line, column)
+        if not self._starts:
+            self._tokenize()
+        return PtxSyntaxError(message, *self._place(self._starts[self.at if at is None else at]))
 
     def unexpected(self, wanted: str) -> PtxSyntaxError:
         found = "the end of the text" if self.kinds[self.at] == END else repr(self.words[self.at])

@@ -18,6 +18,7 @@ class Locations:
     def __init__(self, cursor: Cursor, source: str) -> None:
         self._own = _files_named(cursor, source)
         self._resolved: dict[_Place, tuple[int, int]] = {}
+        self._places: dict[tuple[str, ...], _Place] = {}
         self.line = self.column = 0
 
     def enter_function(self) -> None:
@@ -26,12 +27,12 @@ class Locations:
 
     def read(self, cursor: Cursor) -> None:
         """Take what follows `.loc`."""
-        place = _place(cursor)
+        place = self._place(cursor)
         inlined: _Place | None = None
         while cursor.take(","):
             word = cursor.name("function_name or inlined_at")
             if word == "inlined_at":
-                inlined = _place(cursor)
+                inlined = self._place(cursor)
             elif word == "function_name":
                 cursor.name("a label")
                 if cursor.take("+"):
@@ -39,6 +40,16 @@ class Locations:
             else:
                 raise cursor.error(f"unknown attribute {word} of .loc", cursor.at - 1)
         self._note(place, inlined)
+
+    def _place(self, cursor: Cursor) -> _Place:
+        """Take file, line and column. A text has thousands of these, and few different ones."""
+        words = tuple(cursor.words[cursor.at : cursor.at + 3])
+        place = self._places.get(words)
+        if place is None:
+            place = self._places[words] = number(cursor).bits, number(cursor).bits, number(cursor).bits
+        else:
+            cursor.at += 3
+        return place
 
     def _note(self, place: _Place, inlined: _Place | None) -> None:
         file, line, column = place
@@ -54,18 +65,16 @@ class Locations:
         self.line, self.column = self._resolved[place] = found
 
 
-def _place(cursor: Cursor) -> _Place:
-    return number(cursor).bits, number(cursor).bits, number(cursor).bits
-
-
 def _files_named(cursor: Cursor, source: str) -> frozenset[int]:
     """Numbers of the `.file` directives, which stand at the end of the text, whose last path part is `source`.
 
     `source` may leave the suffix out.
     """
     numbers = set()
-    for at, word in enumerate(cursor.words):
-        if word == ".file" and cursor.kinds[at + 1] == NUMBER and cursor.kinds[at + 2] == STRING:
+    at = -1
+    for _ in range(cursor.words.count(".file")):
+        at = cursor.words.index(".file", at + 1)
+        if cursor.kinds[at + 1] == NUMBER and cursor.kinds[at + 2] == STRING:
             path = cursor.words[at + 2][1:-1].replace("\\", "/")
             name = path.rpartition("/")[2]
             if source in (name, name.rpartition(".")[0]) and cursor.words[at + 1].isdecimal():

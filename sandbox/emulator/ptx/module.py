@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from warpsmith.core.garbage import collected_later
 from warpsmith.sandbox.emulator.program import Entry, Module, Param, Variable
@@ -40,6 +41,16 @@ def parse_module(text: str, source: str = "candidate") -> Module:
         PtxSyntaxError: the text is not PTX that `program.py` can represent.
     """
     return _ModuleParser(text, source).parse()
+
+
+@lru_cache(maxsize=16)
+def parsed_module(text: str) -> Module:
+    """A compiled candidate's PTX, parsed once for all who ask about it: its compiler, the screen and the emulator.
+
+    Raises:
+        PtxSyntaxError: as `parse_module` does, every time.
+    """
+    return parse_module(text)
 
 
 @dataclass(slots=True)

@@ -17,11 +17,13 @@ from warpsmith.sandbox.emulator.program import (
     Symbol,
     Vector,
 )
-from warpsmith.sandbox.emulator.ptx.lexer import WORD, Cursor
-from warpsmith.sandbox.emulator.ptx.literals import constant, signed
+from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.literals import constant, number, signed
 from warpsmith.sandbox.emulator.ptx.scope import Scope
 
 _SINK = Sink()
+_ENDS = frozenset(",;")
+"""Behind an operand of an instruction."""
 
 
 class Operands:
@@ -62,9 +64,19 @@ class Operands:
         if words[cursor.at] == ";":
             cursor.at += 1
             return ()
+        known = scope.known
         while True:
-            if words[cursor.at] == "[":
+            word = words[cursor.at]
+            register = known.get(word)
+            alone = words[cursor.at] != "" and words[cursor.at + 1] in _ENDS
+            # Most operands are a register or a number.
+            if register is not None and alone:
+                found.append(register)
+                cursor.at += 1
+            elif word == "[":
                 found.extend(self._address(scope))
+            elif alone and cursor.kinds[cursor.at] == NUMBER:
+                found.append(number(cursor))
             else:
                 found.append(self._one(scope, labels))
             if self._parts:

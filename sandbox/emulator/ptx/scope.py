@@ -33,12 +33,12 @@ class Scope:
 
     __slots__ = (
         "_families",
-        "_found",
         "_own",
         "_singles",
         "_table",
         "branch_tables",
         "depth",
+        "known",
         "labels",
         "parent",
         "variables",
@@ -51,7 +51,8 @@ class Scope:
         self._singles: dict[str, str] = {}
         self._families: dict[str, tuple[int, str]] = {}
         self._own: dict[str, Register] = {}
-        self._found: dict[str, Register | None] = {}
+        self.known: dict[str, Register | None] = {}
+        """What names meant here so far."""
         self.variables: dict[str, Variable] = {}
         self.labels: dict[str, int] = {}
         """Label to the index of the instruction that follows it."""
@@ -62,7 +63,7 @@ class Scope:
 
         `.reg .u32 sign, sign<2>;` declares `sign`, `sign0` and `sign1`: no name twice.
         """
-        self._found.clear()
+        self.known.clear()
         taken = name in (self._singles if count is None else self._families) or name in self.variables
         if count is None:
             self._singles[name] = type_
@@ -72,8 +73,8 @@ class Scope:
 
     def register(self, name: str) -> Register | None:
         """The register that `name` means here; None where it means something else."""
-        if name in self._found:
-            return self._found[name]
+        if name in self.known:
+            return self.known[name]
         scope: Scope | None = self
         found: Register | None = None
         while scope is not None and name not in scope.variables:
@@ -84,7 +85,7 @@ class Scope:
                     found = scope._own[name] = self._table.add(name, type_)
                 break
             scope = scope.parent
-        self._found[name] = found
+        self.known[name] = found
         return found
 
     def _declared(self, name: str) -> str | None:
