@@ -35,7 +35,7 @@ EXPLAINED, BEYOND_DOUBT = 0.1, 0.01
 after which no other is tried."""
 LEAST = 8
 """Wrong elements from which an agreement is no chance: hundreds of changes are tried."""
-WORK, MOST = 5e8, 600
+WORK, MOST = 3e9, 600
 """Operations and bytes that all changes tried may take together, and how many those may be."""
 _TILES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -125,6 +125,9 @@ def _changes(task: Task, workload: Workload, inputs: Inputs) -> Iterator[_Change
         if tensor.optional:
             yield _Change(f"without {tensor.name}, which is optional: it is ignored", tensor.name, None)
         yield from _of_all_values(tensor, inputs[tensor.name].dtype)
+        if inputs[tensor.name].array.dtype.kind == "i" and (inputs[tensor.name].array == -1).any():
+            says = f"where {tensor.name} holds 0 in place of -1: holes are not skipped"
+            yield _Change(says, tensor.name, lambda values: np.maximum(values, 0))
         if _is_packed(inputs[tensor.name]):
             yield from _repacked(tensor.name)
     for tensor in task.inputs:
