@@ -31,6 +31,8 @@ def not_finite(got: float, expected: float, limit: float) -> str:
         return "Nothing counts there, and its logarithm or maximum is -Inf: terms that are masked out were let in."
     if np.isneginf(got) and limit > 1e30:
         return "-Inf is the logarithm of zero or the maximum of nothing: terms that count were masked out."
+    if np.isinf(got) and limit > 1e30:
+        return "An exponential overflows (take the row's maximum off first), or it is divided by 0."
     if np.isinf(got):
         return f"A sum exceeds {limit:g} in too narrow a dtype (keep sums in float32), or is divided by 0."
     return "The reference overflows or is undefined there."

@@ -129,6 +129,14 @@ def local(dims: Mapping[str, int], generator: torch.Generator, dtypes: Mapping[s
     return inputs
 
 
+def loud(dims: Mapping[str, int], generator: torch.Generator, dtypes: Mapping[str, torch.dtype]) -> Inputs:
+    """Scores past a hundred either way: exponentials overflow float32 unless the maximum is taken off."""
+    inputs = local(dims, generator, dtypes)
+    sign = torch.randint(0, 2, (dims["T"], 1, 1), generator=generator) * 2 - 1
+    inputs["q"] *= 8 * sign
+    return inputs
+
+
 def cost(dims: Mapping[str, int]) -> Cost:
     """Every row against every complete block before it, of one sequence as long as all."""
     T, BS = dims["T"], dims["BS"]
@@ -190,7 +198,7 @@ TASK = Task(
     outputs=(Output("block_ids", ("H", "T", "S"), "int32"),),
     rows="T",
     reference=reference,
-    make_inputs={"normal": normal, "local": local},
+    make_inputs={"normal": normal, "local": local, "loud": loud},
     exact_cost=exact_cost,
     cost=cost,
     checks=(
@@ -217,6 +225,7 @@ TASK = Task(
         verify("most blocks, published heads", "local", "bfloat16", 300, 1, 1, 16, 128, 1, 16),
         verify("most blocks", "local", "bfloat16", 2100, 1, 1, 2, 32, 8, 16),
         verify("as many blocks as 64k tokens have", "local", "bfloat16", 1100, 1, 1, 1, 32, 1, 8),
+        verify("scores past a hundred", "loud", "bfloat16", 180, 2, 1, 4, 64, 8, 4),
     ),
     bench=(
         bench("NSA heads, 8k tokens", NSA, 8192, 1, 4, 16, 128, 64, 16),

@@ -270,3 +270,16 @@ def test_the_higher_of_two_equal_experts_is_the_wrong_one(seed: int) -> None:
     expected, ideal = oracle(task, workload, inputs), honest(task, workload, inputs)
     assert isinstance(compare(task, workload, ideal, expected, ideal), WorkloadCheck)
     assert isinstance(compare(task, workload, honest(task, workload, behind), expected, ideal), Wrong)
+
+
+@pytest.mark.parametrize(("name", "distribution"), [("nsa_selected_attention", "sharp"), ("nsa_block_topk", "loud")])
+def test_attention_is_tried_where_an_exponential_alone_overflows(name: str, distribution: str) -> None:
+    """A softmax without the maximum taken off is right for small scores and wrong for a user's."""
+    task = load_task(name)
+    workload = next(item for item in task.verify if item.distribution == distribution)
+    inputs = {key: to_torch(value) for key, value in make_inputs(task, workload, 0).items()}
+    keys = inputs["k"] if "k" in inputs else inputs["kc"]
+    group = inputs["q"].float().view(len(inputs["q"]), keys.shape[1], -1, keys.shape[2])
+    scores = torch.einsum("thgd,nhd->thgn", group, keys.float().nan_to_num()) * keys.shape[2] ** -0.5
+    assert scores.exp().isinf().any()
+    assert (scores.amax(dim=-1) > 100).any()
