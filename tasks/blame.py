@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 from warpsmith.core.errors import TaskError
 
@@ -22,6 +24,14 @@ def task_error(path: str, what: str, error: Exception) -> TaskError:
     deep = isinstance(error, RecursionError | MemoryError) and not line
     first = "its code nests too deeply" if deep else said[0] if said else "no message"
     return TaskError(f"{place}: {what}: {type(error).__name__}: {first}")
+
+
+def place_of(path: str, name: str, function: Callable[..., Any]) -> str:
+    """`file:line` of a task's function, and the task's name where the function stands in another file."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_filename != path:
+        return path or name
+    return f"{path}:{code.co_firstlineno}"
 
 
 def _line_in(path: str, error: Exception) -> int:

@@ -15,7 +15,7 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
-from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.blame import place_of, task_error
 from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
 
 __all__ = ["bound_dtypes", "drawn_names", "empty_outputs", "from_torch", "make_inputs", "to_torch", "torch_dtype"]
@@ -35,9 +35,15 @@ def make_inputs(task: Task, workload: Workload, seed: int) -> dict[str, HostTens
     """
     drawn = _draw(task, workload, seed)
     declared = {tensor.name: tensor for tensor in task.inputs}
-    where = f"{task.name}: distribution '{workload.distribution}' at workload '{workload.name}'"
+    maker = task.make_inputs[workload.distribution]
+    where = (
+        f"{place_of(task.path, task.name, maker)}: distribution '{workload.distribution}' at workload '{workload.name}'"
+    )
     if unknown := sorted(set(drawn) - set(declared)):
-        raise TaskError(f"{where} returned {', '.join(unknown)}, which the task does not declare as inputs.")
+        raise TaskError(
+            f"{where} returned {', '.join(unknown)}, which the task does not declare as inputs.",
+            remedy=f"Its inputs: {', '.join(declared)}.",
+        )
     missing = [tensor.name for tensor in task.inputs if tensor.name not in drawn and not tensor.optional]
     if missing:
         raise TaskError(f"{where} did not return the input {', '.join(missing)}.")
@@ -91,7 +97,8 @@ def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:
         raise task_error(task.path, what, error) from error
     if not isinstance(drawn, Mapping):
         raise TaskError(
-            f"{task.name}: distribution '{workload.distribution}' returned {type(drawn).__name__}.",
+            f"{place_of(task.path, task.name, make)}: distribution '{workload.distribution}' returned "
+            f"{type(drawn).__name__}.",
             remedy="Return a dict from input name to tensor.",
         )
     return drawn

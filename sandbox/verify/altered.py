@@ -32,6 +32,8 @@ BOTH_SIGNS = 0.1
 """Share of an input that must be positive, and negative, to take it for one that may hold anything."""
 CONDITION = 16.0
 """Roundings of the inputs by which an output may move when each input moves by one."""
+TRIES = 4
+"""Moves of an input that whole results must bear: a tie may fall as before by chance."""
 
 
 def _third(values: Floats, axis: int, draw: np.random.Generator) -> NDArray[np.bool_]:
@@ -121,20 +123,26 @@ def _well_posed(task: Task, workload: Workload, given: Inputs, name: str, draw: 
     """Whether the reference is finite, nowhere zero alone, and moves no further than the input does."""
     unit = unit_roundoff(given[name].dtype)
     here = oracle(task, workload, given)
-    there = oracle(task, workload, {**given, name: _moved(given[name], draw)})
     dtypes = {output.name: task.dtype_of(output, workload) for output in task.outputs}
-    return all(
-        _alike(value, there[output], CONDITION * 2 * unit, finite_limit(dtypes[output]))
-        if output in dtypes and dtypes[output].is_floating
-        else np.array_equal(value, there[output])
-        for output, value in here.items()
-    )
+    whole = any(not dtype.is_floating for dtype in dtypes.values())
+    for _ in range(TRIES if whole else 1):
+        there = oracle(task, workload, {**given, name: _moved(given[name], draw)})
+        if not all(
+            _alike(value, there[output], CONDITION * 2 * unit, finite_limit(dtypes[output]))
+            if output in dtypes and dtypes[output].is_floating
+            else np.array_equal(value, there[output])
+            for output, value in here.items()
+        ):
+            return False
+    return True
 
 
 def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:
-    """Every element to a neighbour of its dtype, or not."""
-    values = widened(tensor)
-    return _held(values * (1 + 2 * unit_roundoff(tensor.dtype) * draw.integers(-1, 2, values.shape)), tensor)
+    """Every element to a neighbour of its dtype, or not; zeros to numbers next to nothing, so that they differ."""
+    values, steps = widened(tensor), draw.integers(-1, 2, widened(tensor).shape)
+    faint = 2.0**-20 * float(np.abs(values[values != 0]).min(initial=1.0))
+    moved = np.where(values == 0, faint * steps, values * (1 + 2 * unit_roundoff(tensor.dtype) * steps))
+    return _held(moved, tensor)
 
 
 def _alike(first: NDArray[Any], second: NDArray[Any], most: float, limit: float) -> bool:
