@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from warpsmith.cli.program import run
 from warpsmith.core.task import Tolerance
 from warpsmith.sandbox.verify.sharpness import FAULTS, MOVED, SIZES, sharpness
 from warpsmith.tasks import load_task
@@ -51,3 +54,8 @@ def test_a_check_of_the_tasks_own_says_how_many_wrong_values_it_catches() -> Non
     lenient = replace(task.checks[0], judge=lambda got, **_: {"block_ids": got["block_ids"] < -9})
     (missed,) = sharpness(replace(task, verify=task.verify[:2], checks=(lenient,)))
     assert missed.size is None
+
+
+def test_integers_that_must_match_bit_for_bit_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == run(["tasks", "check", "moe_routing_metadata"])
+    assert "offsets, order, place: must match bit for bit" in capsys.readouterr().out

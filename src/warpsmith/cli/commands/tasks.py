@@ -148,7 +148,15 @@ def _checked(name: str) -> dict[str, Any]:
         "passed": not problems,
         "problems": problems,
         "catches": caught,
+        "exact": [] if problems else _exact(loaded),
     }
+
+
+def _exact(task: Task) -> list[str]:
+    """Outputs of integers that no check of the task's own judges."""
+    judged = {name for check in task.checks for name in check.outputs}
+    whole = [item for item in task.outputs if not task.dtype_of(item, task.verify[0]).is_floating]
+    return [item.name for item in whole if item.name not in judged]
 
 
 def _print_check(found: dict[str, Any]) -> None:
@@ -159,6 +167,8 @@ def _print_check(found: dict[str, Any]) -> None:
     for item in found["catches"]:
         size = "no size that was tried" if item["size"] is None else f"{item['size']:.2%}"
         console().print(f"  {item['output']}: catches {item['fault']}: {size}", markup=False)
+    if found["exact"]:
+        console().print(f"  {', '.join(found['exact'])}: must match bit for bit")
 
 
 def _described(task: Task) -> dict[str, Any]:
