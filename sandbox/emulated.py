@@ -22,6 +22,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.analysis.decisions import UniformProgram
 from warpsmith.sandbox.analysis.stores import feeds_indices, written_tensors
+from warpsmith.sandbox.counting.estimate import scale_up
 from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.counting.sampling import choose_blocks, group_blocks
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
@@ -165,7 +166,7 @@ class _Call:
                     self.before[name] = place.data.copy()
         for buffer in self.request.plan.buffers:
             kept = self.request.keep_prepared.get(buffer.name) if buffer.prepared else None
-            fresh = self._junk(buffer.dtype, buffer.nbytes) if self.request.junk else self._poison(buffer.nbytes)
+            fresh = self._junk(buffer.dtype, buffer.nbytes) if self.sampling else self._random(buffer.nbytes)
             data = fresh if kept is None else kept.bytes.copy()
             place = self._map(buffer.name, data, writable=True, initialised=kept is not None)
             if buffer.init is not None and kept is None:
@@ -202,19 +203,22 @@ class _Call:
         return np.zeros(size, np.uint8) if self.sampling else self._random(size)
 
     def _junk(self, dtype: DType, size: int) -> NDArray[np.uint8]:
-        """Large floating values of the request's sign, zeros where integers may be indices.
-
-        Those of one sign are no mirror of the other's: a product of two of them must differ too.
+        """What unwritten memory holds while blocks are sampled: zeros where integers may be indices; floating values
+        near one of both signs, lest a kernel that passes over zeros have nothing to do; or large ones of the request's
+        sign. Those of one sign are no mirror of the other's: a product of two of them must differ too.
         """
         if not dtype.is_floating:
             return self._poison(size)
-        count, least = size // dtype.itemsize, 512 if self.request.junk > 0 else 64
-        draw = np.random.default_rng([self.request.seed, least])
-        values = (self.request.junk * least * (1 + draw.random(count, np.float32))).astype(np.float32)
+        junk = self.request.junk
+        count, least = size // dtype.itemsize, {0: 0.5, 1: 512.0, -1: 64.0}[junk]
+        draw = np.random.default_rng([self.request.seed, int(least)])
+        values = (least * (1 + draw.random(count, np.float32))).astype(np.float32)
+        values *= junk or draw.choice(np.array([-1, 1], np.float32), count)
         if dtype is DType.BFLOAT16:
             return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
-        if dtype.itemsize == 1:  # the upper exponents of both eight-bit formats
-            return draw.integers(0x60, 0x68, size, np.uint8) | np.uint8(0x80 if self.request.junk < 0 else 0)
+        if dtype.itemsize == 1:  # exponents of both eight-bit formats: about one, or the upper ones
+            low, sign = (0x60, 0x80 * (junk < 0)) if junk else (0x38, 0)
+            return draw.integers(low, low + 8, size, np.uint8) | np.uint8(sign)
         return values.astype(dtype.storage).view(np.uint8)
 
     def _random(self, size: int) -> NDArray[np.uint8]:
@@ -309,7 +313,9 @@ class _Call:
         entered = {("block", int(index)) for index in np.flatnonzero(result.block_warps)}
         guarded = {("guard", int(index)) for index in np.flatnonzero(result.guarded_warps)}
         several = {("several", axis) for axis, extent in enumerate(spec.grid) if extent > 1}
-        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several)
+        sizes = np.array([block.stop - block.start for block in entry.blocks], np.float64)
+        issued = float(scale_up(spec, result).block_warps @ sizes)
+        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several, issued)
 
     def _sample(self, number: int, step: BoundLaunch) -> tuple[int, ...] | None:
         """Blocks to run; all of them where a later launch may take an index from what this one writes, or where one

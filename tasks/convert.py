@@ -59,6 +59,13 @@ def finite_limit(dtype: DType) -> float:
     return float(torch.finfo(torch_dtype(dtype)).max)
 
 
+def smallest_normal(dtype: DType) -> float:
+    """The smallest normal value of a floating dtype: smaller ones have fewer digits."""
+    import torch
+
+    return float(torch.finfo(torch_dtype(dtype)).tiny)
+
+
 def widened(tensor: HostTensor) -> NDArray[np.float64]:
     """A floating tensor's values as float64."""
     import torch

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from warpsmith.core.task import Cost, Task, Workload
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.analysis.stores import feeds_indices
 from warpsmith.sandbox.builds import Builds
+from warpsmith.sandbox.counting.sampling import choose_blocks
 from warpsmith.sandbox.gate.bench_partly import Kind, run_partly
 from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
@@ -37,8 +39,14 @@ MORE_BLOCKS = (256, 4096)
 """Blocks counted instead where those cannot stand for the others."""
 MOST_ERROR = 0.05
 """Relative standard error of a counter from which the first of these is tried."""
-LEAST_SHARE = 0.5
-"""Of the task's arithmetic and outputs that sampled blocks, scaled to the grid, must account for."""
+LEAST_FLOPS = 0.5
+"""Share of the task's arithmetic that sampled blocks, scaled to the grid, must account for."""
+LEAST_WRITTEN = 0.9
+"""Share of an output of one launch that they must; of several launches' outputs `LEAST_FLOPS`."""
+LOOK_WARPS = 1e6
+"""Warp instructions of each launch that a second look at other blocks may take."""
+MOST_OFF = 0.15
+"""Relative difference between both looks from which the second one is counted instead."""
 MOST_FLOPS = 8
 """Operations that one instruction of one thread can do without tensor cores: a dot product of four bytes."""
 _SHARE_OUT = "The rest is done by few other blocks: share the work out evenly, so that a sample can be modelled."
@@ -93,19 +101,22 @@ class Bench:
         )
         reply = self.launcher.run(request)
         cost = exact_cost(self.task, workload, inputs)
+        written = self._written(plan, workload)
         for blocks in MORE_BLOCKS:
             doubt = uneven(reply) if blocks == MORE_BLOCKS[0] else False
-            if reply.failure is not None or not (doubt or unlikely(self.task, plan, reply, cost)):
+            if reply.failure is not None or not (doubt or unlikely(plan, reply, cost, written)):
                 break
             reply = self.launcher.run(replace(request, sample_blocks=blocks))
         if reply.failure is not None:
             return _at(reply.failure, workload)
-        if why := unlikely(self.task, plan, reply, cost):
+        if why := unlikely(plan, reply, cost, written):
             return Inconclusive(stage=Stage.PROFILE, message=f"{why} {_SHARE_OUT}", workload=workload.name)
-        self.replies.append((workload, reply))
-        wrong = self._check(request, workload, reply)
-        if wrong is not None:
-            return wrong
+        checked = self._check(request, workload, reply)
+        if not isinstance(checked, RunReply):
+            return checked
+        if why := unlikely(plan, checked, cost, written):
+            return Inconclusive(stage=Stage.PROFILE, message=f"{why} {_SHARE_OUT}", workload=workload.name)
+        reply = checked
         launches = [
             ModelledLaunch(counters, artifact.resources[artifact.entries[step.kernel]], step.shared)
             for step, counters in zip(plan.launches, reply.counters, strict=True)
@@ -115,25 +126,53 @@ class Bench:
             workload.name, launches, cost, self.builds.arch, fills=memset_bytes(plan, self.task, workload)
         )
 
-    def _check(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
-        """Compare what sampled blocks wrote, once the launches before them have run whole."""
+    def _written(self, plan: BoundPlan, workload: Workload) -> dict[str, float]:
+        """The share of each output that sampled blocks must account for; those left out are not written whole."""
+        steps = [self.builds.writes(workload, step) for step in plan.launches if not step.prepare]
+        filled = {step.tensor for step in plan.steps if isinstance(step, BoundFill)}
+        return {
+            output.name: LEAST_WRITTEN if sum(output.name in names for names in steps) == 1 else LEAST_FLOPS
+            for output in self.task.outputs
+            if self.task.dtype_of(output, workload).is_floating and not output.valid and output.name not in filled
+        }
+
+    def _check(self, request: RunRequest, workload: Workload, reply: RunReply) -> RunReply | Outcome:
+        """Look again, at more and other blocks, once the launches before them have run whole: at values, and at whether
+        those blocks do as much as was counted. The reply to count by, or what is wrong.
+        """
         whole = self._every(request.plan, workload, reply.counters)
         every = whole is not None
         if whole is None:
             whole = self._whole(request.plan, workload, reply.counters)
+        blocks = self._others(request.plan, reply)
+        all_of = {number for number, chosen in blocks.items() if chosen is None}
+        look = replace(request, whole=(whole or frozenset()) | all_of, counters=False)
+        look = replace(look, blocks={number: chosen for number, chosen in blocks.items() if chosen is not None})
+        seen = self.launcher.run(look)
+        if seen.failure is not None:
+            return _at(seen.failure, workload)
+        self.replies.append((workload, seen))
         if whole is None:
-            return self._check_part(request, workload, reply)
-        if whole:
-            reply = self.launcher.run(replace(request, whole=whole, counters=False))
-            if reply.failure is not None:
-                return _at(reply.failure, workload)
-            self.replies[-1] = (workload, reply)
-        written = reply.changed
-        if every:
-            # What still holds poison counts, too.
-            self.whole.append(workload.name)
-            written = {name: np.ones_like(changed) for name, changed in written.items()}
-        return check_written(self.task, workload, reply.outputs, written, CACHE, self.seed)
+            wrong = self._check_part(request, workload, reply)
+        else:
+            written = seen.changed
+            if every:
+                # What still holds poison counts, too.
+                self.whole.append(workload.name)
+                written = {name: np.ones_like(changed) for name, changed in written.items()}
+            wrong = check_written(self.task, workload, seen.outputs, written, CACHE, self.seed)
+        if wrong is not None:
+            return wrong
+        return self.launcher.run(replace(look, counters=True)) if differ(reply, seen) else reply
+
+    def _others(self, plan: BoundPlan, reply: RunReply) -> dict[int, tuple[int, ...] | None]:
+        """Blocks of each launch for a second look, by position in the plan: as many as it has time for; None: all."""
+        positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
+        found = {}
+        for number, step, item in zip(positions, plan.launches, reply.coverage, strict=True):
+            most = int(LOOK_WARPS * prod(step.grid) / max(item.issued, 1.0))
+            found[number] = choose_blocks(step.grid, max(most, SAMPLED_BLOCKS), self.seed + 1)
+        return found
 
     def _check_part(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
         """Compare what hangs together of launches that are too large to run whole."""
@@ -191,26 +230,33 @@ def uneven(reply: RunReply) -> bool:
     return any(error > MOST_ERROR for item in reply.counters for error in item.sampling_errors.values())
 
 
-def unlikely(task: Task, plan: BoundPlan, reply: RunReply, cost: Cost) -> str:
+def differ(first: RunReply, second: RunReply) -> bool:
+    """Whether two looks at a call disagree about how much one of its launches does."""
+    pairs = zip(first.coverage, second.coverage, strict=True)
+    return any(abs(one.issued - other.issued) > MOST_OFF * max(one.issued, other.issued) for one, other in pairs)
+
+
+def unlikely(plan: BoundPlan, reply: RunReply, cost: Cost, written: Mapping[str, float]) -> str:
     """Why the sampled blocks cannot stand for the others; empty where they may.
 
     Scaled to the grid they must do the task's arithmetic and write its outputs: else others, not counted, do.
+    `written` is what share of which outputs they must account for.
     """
     done = sum(
         sum(item.tensor_flops.values()) + MOST_FLOPS * item.thread_instructions
         for step, item in zip(plan.launches, reply.counters, strict=True)
         if not step.prepare
     )
-    if done < LEAST_SHARE * cost.flops:
+    if done < LEAST_FLOPS * cost.flops:
         return f"The blocks that were sampled stand for {done:.3g} operations of {cost.flops:.3g}."
     last = reply.counters[-1]
-    if last.blocks_counted == last.grid_blocks or any(isinstance(step, BoundFill) for step in plan.steps):
+    if last.blocks_counted == last.grid_blocks:
         return ""
-    for name, changed in reply.changed.items():
-        written = float(changed.mean()) * last.grid_blocks / last.blocks_counted if changed.size else 1.0
-        counted = getattr(task.tensor(name), "valid", None)
-        if reply.outputs[name].dtype.is_floating and not counted and written < LEAST_SHARE:
-            return f"The blocks that were sampled stand for {written:.0%} of {name}."
+    for name, least in written.items():
+        changed = reply.changed[name]
+        share = float(changed.mean()) * last.grid_blocks / last.blocks_counted if changed.size else 1.0
+        if share < least:
+            return f"The blocks that were sampled stand for {share:.0%} of {name}."
     return ""
 
 

@@ -30,7 +30,7 @@ from warpsmith.sandbox.gate.hardware import Gpu, Hardware
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.verify.altered import chosen_alterations
+from warpsmith.sandbox.verify.altered import chosen_alterations, chosen_together
 from warpsmith.sandbox.verify.hidden import Minter
 from warpsmith.tasks.binding import shape_of
 
@@ -243,9 +243,11 @@ class _Evaluation:
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
             values = self._run_altered(workloads)
+            amplitudes = self._run_amplitudes(workloads)
             checks = self._compare()
             said.append(f"{len(ran)} hidden workloads: {', '.join(workload.name for workload in ran)}")
             said.append(f"values altered in {len(values)} ways: {', '.join(values)}" if values else "values as drawn")
+            said.append(f"{amplitudes} other amplitudes")
         return checks
 
     def _run_altered(self, workloads: tuple[Workload, ...]) -> list[str]:
@@ -253,12 +255,26 @@ class _Evaluation:
         task = self.gate.task
         cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
         names = list[str]()
-        for name, alteration in chosen_alterations(task, cheap[-1], self.seed):
-            at = max(cheap, key=lambda item: min(shape_of(task, task.tensor(name), item), default=0))
-            allowed = self.trials.run_altered(at, (name, alteration))
+        chosen = chosen_alterations(task, cheap[-1], self.seed)
+        for pairs in (*((pair,) for pair in chosen), *chosen_together(chosen, self.seed)):
+            flat = task.tensor(pairs[0][0])
+            at = max(cheap, key=lambda item: min(shape_of(task, flat, item), default=0))
+            allowed = self.trials.run_altered(at, *pairs)
             self._end_if(allowed if not isinstance(allowed, bool) else None)
-            names += [f"{name} with {alteration}"] if allowed else []
+            names += [" and ".join(f"{name} with {alteration}" for name, alteration in pairs)] if allowed else []
         return names
+
+    def _run_amplitudes(self, workloads: tuple[Workload, ...]) -> int:
+        """Inputs at every amplitude, at one of the cheaper workloads that allows some; how many amplitudes."""
+        cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
+        first = self.seed % len(cheap)
+        for workload in cheap[first:] + cheap[:first]:
+            count = self.trials.run_amplitudes(workload)
+            if not isinstance(count, int):
+                raise _Ended(count)
+            if count:
+                return count
+        return 0
 
     def _cost(self, workload: Workload) -> float:
         """Operations and bytes."""

@@ -17,6 +17,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.verify.altered import altered
+from warpsmith.sandbox.verify.amplitudes import at_amplitude, ladder
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.tasks.convert import widened
@@ -67,10 +68,30 @@ class Trials:
         """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
         return self._run(workload, make_inputs(self.task, workload, self.seed))
 
-    def run_altered(self, workload: Workload, pair: tuple[str, str]) -> Outcome | bool:
-        """Run a workload on values that no distribution draws: a Failure, or whether the task allows them."""
-        found = altered(self.task, workload, make_inputs(self.task, workload, self.seed), pair, self.seed)
-        return (self._run(*found) or True) if found is not None else False
+    def run_altered(self, workload: Workload, *pairs: tuple[str, str]) -> Outcome | bool:
+        """Run a workload on values that no distribution draws, of the inputs in `pairs` with their alterations: a
+        Failure, or whether the task allows them.
+        """
+        found: tuple[Workload, Inputs] = workload, make_inputs(self.task, workload, self.seed)
+        for pair in pairs:
+            changed = altered(self.task, *found, pair, self.seed)
+            if changed is None:
+                return False
+            found = changed
+        return self._run(*found) or True
+
+    def run_amplitudes(self, workload: Workload) -> Outcome | int:
+        """Run a workload with its inputs at other amplitudes: a Failure, or at how many."""
+        inputs = make_inputs(self.task, workload, self.seed)
+        count = 0
+        for step in ladder(self.task, workload, inputs, self.seed):
+            found = at_amplitude(self.task, workload, inputs, step, self.seed)
+            if found is not None:
+                failure = self._run(*found)
+                if failure is not None:
+                    return failure
+                count += 1
+        return count
 
     def _run(self, workload: Workload, inputs: Inputs) -> Outcome | None:
         request = self._request(workload, self.builds.plan(workload), inputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .absent import ABSENT, CHOSEN
 from .addresses import ADDRESSES, ALIGNED
 from .altered import ALTERED
+from .amplitudes import AMPLITUDES, LOUD
 from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
 from .meeting import MEETING, MET
@@ -28,7 +29,8 @@ CHEATS = (
     *DISGUISES,
     *OUTPUTS,
     *ALTERED,
+    *AMPLITUDES,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED, *LOUD)
 
 __all__ = ["CHEATS", "HONEST"]

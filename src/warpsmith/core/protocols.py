@@ -134,6 +134,8 @@ class LaunchCoverage:
     """(what, index) in the compiled entry: a basic `block` entered; an instruction whose `guard` held; a comparison of
     launch parameters that came out `true` or `false`; a minimum or maximum of them that took `first` or `second`; an
     axis of the grid that had `several` blocks."""
+    issued: float
+    """Warp instructions, scaled from the blocks that ran to the whole grid; known without counters, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,201 @@
+"""Inputs at every amplitude that their dtype holds: a kernel may do less where values are large or small.
+
+A whole input takes values of a few octaves, so that nothing small hides beside something large. What it is computed
+with is scaled, too, where that is needed for the outputs to stay finite, and to show the input at all. Last, inputs
+are scaled until the outputs nearly reach the largest value of their dtype.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from math import floor, log2
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warpsmith.core.dtype import DType
+from warpsmith.core.kernel_file import dims_of
+from warpsmith.core.task import Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.altered import Inputs, held, is_free, well_posed
+from warpsmith.tasks.convert import finite_limit, smallest_normal, unit_roundoff, widened
+from warpsmith.tasks.oracle import honest, oracle
+
+STEP = 4
+"""Octaves from one amplitude to the next; the values of one take one more."""
+REACH = 32
+"""Octaves from what a distribution draws, up and down; fewer where the dtype ends before."""
+LEAST, MOST, WORK = 4, 36, 4e6
+"""Amplitudes that an evaluation tries: at least so many; more while they cost fewer operations and bytes than that."""
+TRIES = 8
+"""Ways to scale the other inputs that are tried for one amplitude."""
+SHOWS = 0.05
+"""Relative change of an output, when the input is halved, from which the output shows the input."""
+FAINTLY = 1e-6
+"""The same for inputs as drawn: one that shows less at first is not looked at."""
+HONEST = 8.0
+"""Roundings of an output's dtype by which the honest result may be off: else there is little left to compare."""
+
+HIGHEST = 0.9
+"""Of the largest finite value, that outputs may take."""
+
+
+Answer = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One amplitude of one input."""
+
+    name: str
+    octaves: int
+    """By which its largest value grows."""
+    spread: bool = True
+    """Whether its values are spread evenly over the octaves below that; else they are scaled as they are."""
+
+
+def ladder(task: Task, workload: Workload, inputs: Inputs, seed: int) -> list[Step]:
+    """The amplitudes that an evaluation tries at a workload: the ends of each range first, the rest shuffled."""
+    ends: list[Step] = []
+    rest: list[Step] = []
+    answer = oracle(task, workload, inputs)
+    room = _room(task, workload, answer)
+    for name, tensor in inputs.items():
+        if not is_free(task, name, tensor) or not _shows(task, workload, inputs, name, answer, FAINTLY):
+            continue
+        low, high = _range(tensor)
+        steps = sorted({low, high, *range(high, low, -STEP)})
+        ends += [Step(name, octaves) for octaves in {steps[0], steps[-1]}]
+        rest += [Step(name, octaves) for octaves in steps[1:-1]]
+        rest += [Step(name, room, spread=False)] if room else []
+    draw = random.Random(f"amplitudes {seed}")  # noqa: S311 - seeded on purpose
+    ends.sort(key=lambda step: (step.name, step.octaves))
+    draw.shuffle(ends)
+    draw.shuffle(rest)
+    cost = task.cost(dims_of(task, workload))
+    return (ends + rest)[: min(max(LEAST, int(WORK / max(cost.flops + cost.bytes, 1))), MOST)]
+
+
+def at_amplitude(
+    task: Task, workload: Workload, inputs: Inputs, step: Step, seed: int
+) -> tuple[Workload, dict[str, HostTensor]] | None:
+    """The inputs with one of them at another amplitude, and the workload named after it; None where no output could be
+    judged.
+
+    Args:
+        task: Its reference says whether one can.
+        workload: What `inputs` were drawn for.
+        inputs: All of them.
+        step: One of `ladder`'s.
+        seed: Draws values, and the order in which ways to scale the other inputs are tried.
+    """
+    draw = np.random.default_rng([seed, step.octaves + REACH])
+    others = [name for name, tensor in inputs.items() if name != step.name and is_free(task, name, tensor)]
+    ways = (
+        [*product((0, step.octaves, -step.octaves, -step.octaves // 2), repeat=len(others))]
+        if step.octaves
+        else [(0,) * len(others)]
+    )
+    draw.shuffle(ways)
+    ways.sort(key=lambda way: sum(map(bool, way)))
+    chosen = _spread(inputs[step.name], step.octaves, draw) if step.spread else inputs[step.name]
+    for way in ways[: TRIES if step.spread else 1]:
+        given = {**inputs, step.name: chosen}
+        if not step.spread:
+            given[step.name] = _loud(task, workload, inputs, step)
+        for other, by in zip(others, way, strict=True):
+            low, high = _range(inputs[other])
+            given[other] = _scaled(inputs[other], min(max(by, low), high))
+        here = oracle(task, workload, given)
+        if not _is_sound(task, workload, given, here) or not _shows(task, workload, given, step.name, here):
+            continue
+        if well_posed(task, workload, given, step.name, draw, HIGHEST, here):
+            return replace(workload, name=f"{workload.name}, {step.name} times 2^{step.octaves}"), given
+    return None
+
+
+def _loud(task: Task, workload: Workload, inputs: Inputs, step: Step) -> HostTensor:
+    """The input scaled until the outputs nearly reach their largest value, whatever they were made of before."""
+    tensor = inputs[step.name]
+    once = _scaled(tensor, step.octaves)
+    more = _room(task, workload, oracle(task, workload, {**inputs, step.name: once}))
+    return _scaled(tensor, min(step.octaves + more, _range(tensor)[1]))
+
+
+def _room(task: Task, workload: Workload, answer: Answer) -> int:
+    """Octaves by which the outputs may grow."""
+    found = [
+        floor(log2(HIGHEST * finite_limit(dtype) / largest))
+        for output in task.outputs
+        if (dtype := task.dtype_of(output, workload)).is_floating
+        and answer[output.name].size
+        and 0 < (largest := float(np.abs(answer[output.name]).max())) < np.inf
+    ]
+    return max(min(found, default=0, key=abs), 0) if found and max(found) <= REACH else 0
+
+
+def _range(tensor: HostTensor) -> tuple[int, int]:
+    """Octaves by which a tensor's largest value may shrink and grow, to some steps above nothing and to the end."""
+    largest = float(np.abs(widened(tensor)).max())
+    least = 2 * unit_roundoff(tensor.dtype) * smallest_normal(tensor.dtype)
+    high = floor(log2(finite_limit(tensor.dtype) / largest))
+    low = -floor(log2(largest / (least * 2 ** (STEP + 1))))
+    return max(min(low, 0), -REACH), min(max(high, 0), REACH)
+
+
+def _spread(tensor: HostTensor, octaves: int, draw: np.random.Generator) -> HostTensor:
+    """The same signs and zeros; magnitudes spread over the octaves below the largest, one of which is the largest."""
+    values = widened(tensor)
+    top = min(float(np.abs(values).max()) * 2.0**octaves, finite_limit(tensor.dtype))
+    if octaves == _range(tensor)[1] < REACH:
+        top = finite_limit(tensor.dtype)
+    magnitudes = top * 2.0 ** -(draw.random(values.shape) * (STEP + 1))
+    magnitudes.reshape(-1)[draw.integers(magnitudes.size)] = top
+    return held(np.sign(values) * magnitudes, tensor)
+
+
+def _scaled(tensor: HostTensor, octaves: int) -> HostTensor:
+    limit = finite_limit(tensor.dtype)
+    return held(np.clip(widened(tensor) * 2.0**octaves, -limit, limit), tensor) if octaves else tensor
+
+
+def _is_sound(task: Task, workload: Workload, given: Inputs, here: Answer) -> bool:
+    """Whether the reference's answer fits the outputs' dtypes, and the honest result is near it."""
+    floats = _floats(task, workload, here)
+    for name, dtype in floats.items():
+        value = here[name]
+        if not value.size or not value.any() or not np.isfinite(value).all():
+            return False
+        if np.abs(value).max() > HIGHEST * finite_limit(dtype):
+            return False
+    ideal = honest(task, workload, given)
+    return all(
+        _apart(here[name], widened(ideal[name])) <= max(HONEST * unit_roundoff(dtype), 1e-5)
+        for name, dtype in floats.items()
+    )
+
+
+def _shows(task: Task, workload: Workload, given: Inputs, name: str, here: Answer, least: float = SHOWS) -> bool:
+    """Whether some output moves by `least` at least, relative, when the input is halved."""
+    there = oracle(task, workload, {**given, name: _scaled(given[name], -1)})
+    return any(_apart(here[output], there[output]) >= least for output in _floats(task, workload, here))
+
+
+def _floats(task: Task, workload: Workload, answer: Answer) -> dict[str, DType]:
+    """The dtypes of its floating outputs."""
+    dtypes = {item.name: task.dtype_of(item, workload) for item in task.outputs}
+    return {name: dtype for name, dtype in dtypes.items() if name in answer and dtype.is_floating}
+
+
+def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Relative L2 distance; infinite where the second is not finite, none from nothing."""
+    if not np.isfinite(second).all():
+        return float("inf")
+    if not first.size or not first.any():
+        return 0.0
+    scale = float(np.abs(first).max())
+    return float(np.linalg.norm((first - second) / scale) / np.linalg.norm(first / scale))

@@ -1,0 +1,26 @@
+"""What sampled blocks leave to others is not for free in the modelled time."""
+
+from __future__ import annotations
+
+import pytest
+
+from warpsmith.core.profile import Profile
+from warpsmith.sandbox.gate.stages import Gate, read_candidate
+
+from .case import Case
+from .timing import DEPTH, FEW_BLOCKS, HONEST_DEPTH, PLAIN
+
+
+def _microseconds(gate: Gate, case: Case) -> list[float]:
+    """Modelled, at each bench workload."""
+    evaluation = gate.evaluate(read_candidate(case.text), seed=11)
+    assert isinstance(evaluation.profile, Profile), evaluation.outcome
+    return [item.duration.us for item in evaluation.profile.workloads]
+
+
+@pytest.mark.parametrize(("twin", "honest"), [(FEW_BLOCKS, PLAIN), (DEPTH, HONEST_DEPTH)], ids=lambda case: case.name)
+def test_a_kernel_that_hides_work_from_the_sample_is_not_faster(
+    twin: Case, honest: Case, gates: dict[str, Gate]
+) -> None:
+    times = [_microseconds(gates["linear"], case) for case in (twin, honest)]
+    assert all(mine >= theirs for mine, theirs in zip(*times, strict=True)), times
