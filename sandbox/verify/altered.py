@@ -53,6 +53,19 @@ def _scaled(values: Floats, draw: np.random.Generator, least: int, most: int) ->
     return scaled
 
 
+def _uniform(values: Floats, draw: np.random.Generator) -> Floats:
+    """As large as before, every size as frequent as any other."""
+    return draw.uniform(-1.0, 1.0, values.shape) * float(np.abs(values).max())
+
+
+def _cancelling(values: Floats, draw: np.random.Generator) -> Floats:
+    """Every odd place is the opposite of the one before it."""
+    changed = values.copy()
+    odd = changed[..., 1::2]
+    odd[...] = -changed[..., : 2 * odd.shape[-1] : 2]
+    return changed
+
+
 ALTERATIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
     "rows of zeros": lambda values, draw: _some(values, 0, draw, 0.0),
     "columns of zeros": lambda values, draw: _some(values, -1, draw, 0.0),
@@ -72,6 +85,10 @@ ALTERATIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
     "rows of another amplitude": lambda values, draw: _some(values, 0, draw, values / 2.0 ** draw.integers(3, 9)),
     "faint values": lambda values, draw: _scaled(values, draw, -12, -7),
     "loud values": lambda values, draw: _scaled(values, draw, 4, 8),
+    "a few outliers": lambda values, draw: np.where(draw.random(values.shape) < 0.01, 64.0 * values, values),
+    "uniform values": _uniform,
+    "neighbours that cancel": _cancelling,
+    "a third of next to nothing": lambda values, draw: np.where(draw.random(values.shape) < 0.3, 1e-6 * values, values),
 }
 """What becomes of one input."""
 
