@@ -182,7 +182,7 @@ def well_posed(
 def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:
     """Every element to a neighbour of its dtype, or not; zeros to numbers next to nothing, so that they differ."""
     values, steps = widened(tensor), draw.integers(-1, 2, widened(tensor).shape)
-    faint = 2.0**-20 * float(np.abs(values[values != 0]).min(initial=1.0))
+    faint = min(2.0**-20, unit_roundoff(tensor.dtype) / 16) * float(np.abs(values[values != 0]).min(initial=1.0))
     moved = np.where(values == 0, faint * steps, values * (1 + 2 * unit_roundoff(tensor.dtype) * steps))
     return held(moved, tensor)
 
