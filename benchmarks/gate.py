@@ -81,13 +81,14 @@ def judged(path: Path, arch: str, cache: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Judge every kernel asked for."""
-    from warpsmith.settings import let_threads_sleep
+    from warpsmith.settings import ask_for_large_pages, let_threads_sleep
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("kernels", nargs="*", type=Path, metavar="KERNEL")
     parser.add_argument("--arch", default="h200")
     asked = parser.parse_args()
     let_threads_sleep()
+    ask_for_large_pages()
     kernels = [path.resolve() for path in asked.kernels] or sorted(ROOT.glob("seeds/*/naive.cu"))
     with tempfile.TemporaryDirectory() as folder:
         found = [judged(path, asked.arch, Path(folder)) for path in kernels]

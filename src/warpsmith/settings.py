@@ -48,6 +48,14 @@ def let_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> Non
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def ask_for_large_pages(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Have torch ask for pages of 2 MiB for its large tensors, as NumPy does; read when torch is first loaded.
+
+    References at real sizes make and drop gigabytes, and the kernel hands them out page by page.
+    """
+    environment.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a command works with where no option says otherwise."""
