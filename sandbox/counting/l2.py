@@ -106,8 +106,7 @@ def _simulated(counts: L2Counts, asked: Mapping[int, tuple[str, float]]) -> L2Es
 def _classes(sharing: Sharing, blocks: int, ran: int, waves: float) -> _Classes:
     """What the sample says of an allocation.
 
-    One of the sampled blocks touches a sector for certain; any other block of the grid does with the share of the other
-    sampled ones that do. No allocation has more sectors than fit into it.
+    No allocation has more sectors than fit into it.
     """
     touches = sharing.touches * (blocks / ran)
     among = np.arange(1, len(touches) + 1, dtype=np.float64)
@@ -115,14 +114,39 @@ def _classes(sharing: Sharing, blocks: int, ran: int, waves: float) -> _Classes:
     # The last class holds all that more blocks touch.
     if sharing.touches[-1]:
         among[-1] = sharing.touches[-1] / max(1.0, sharing.distinct - float(seen[:-1].sum()))
-    others = (among - 1) / (ran - 1) if ran > 1 else np.zeros_like(among)
-    sharers = 1 + others * (blocks - 1)
+    sharers = _sharers(touches / among * (ran / blocks), among, blocks, ran)
     distinct = touches / sharers
     room = sharing.bytes / SECTOR + 1
     if distinct.sum() > room:
         sharers = sharers * (distinct.sum() / room)
         distinct = touches / sharers
     return _Classes(distinct, waves * (1 - (1 - 1 / waves) ** sharers), touches)
+
+
+def _sharers(seen: Values, among: Values, blocks: int, ran: int) -> Values:
+    """Blocks of the grid that touch a sector, by how many of the sampled ones do.
+
+    One of those does for certain; any other block does with the share of the other sampled ones that do. Where few of
+    the grid's blocks ran that share says nothing of sectors that one or two touched, but how many sectors three touched
+    for each that two did does (Robbins 1956: of k sharers, drawn each with probability p, E[k - j | j] = (j + 1)
+    n[j + 1] / n[j] x (1 - p) / p). Sectors with as many sharers account for some that one sampled block touched; the
+    rest of these are taken to be a block's own.
+
+    Args:
+        seen: sectors by sampled blocks that touch them.
+        among: those numbers of blocks.
+        blocks: of the grid.
+        ran: of them.
+    """
+    sharers: Values = 1 + (among - 1) / max(1, ran - 1) * (blocks - 1)
+    if ran < 3 or not seen[1]:
+        return sharers
+    odds = (blocks - ran) / ran
+    sharers[1] = min(blocks, 2 + 3 * seen[2] / seen[1] * odds)
+    like_these = min(seen[0], 2 * seen[1] * odds / (sharers[1] - 1))
+    if seen[0]:
+        sharers[0] = seen[0] / (seen[0] - like_these + like_these / sharers[1])
+    return sharers
 
 
 def _miss_rates(classes: list[_Classes], room: float, waves: float) -> list[Values]:

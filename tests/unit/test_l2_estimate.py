@@ -78,6 +78,37 @@ def test_stores_hit_and_are_written_once() -> None:
     )
 
 
+def seen(by: dict[int, float], size: int) -> L2Traffic:
+    """L2 of a grid, of which 16 blocks touched so many sectors of one buffer: {blocks that share them: sectors}."""
+    touches = np.zeros(64, np.uint64)
+    for blocks, sectors in by.items():
+        touches[blocks - 1] = blocks * sectors
+    asked = float(touches.sum()) * BLOCKS / RAN
+    counts = L2Counts(
+        L2(50 * MIB, wave=132),
+        *(0,) * 8,
+        misses={},
+        sites={0: Touches(0, touches)},
+        buffers=(Sharing(size, int(sum(by.values())), touches),),
+    )
+    return estimate(counts, blocks=BLOCKS, ran=RAN, asked={0: ("load", asked)}).traffic
+
+
+def test_what_two_dozen_of_many_blocks_gather_comes_from_dram_once() -> None:
+    # Each of 200,000 sectors is read by 24 of 1600 blocks, 4.8 million reads. Of 16 sampled blocks, each by 1 %,
+    # j read 200,000 x C(24, j) 0.01^j 0.99^(24 - j) of them: 38,094, 4425, 328 and 17 for j = 1, 2, 3 and 4. The buffer
+    # is large, and most of it is never read.
+    found = seen({1: 38_094, 2: 4425, 3: 328, 4: 17}, 64 * MIB)
+    assert found.loads == pytest.approx(4_800_000, rel=0.01)
+    assert found.dram_reads == pytest.approx(200_000, rel=0.05)
+
+
+def test_a_blocks_own_sectors_stay_its_own_beside_a_table_that_some_blocks_share() -> None:
+    # 1000 sectors a block of its own, and 1000 that each 200 of 1600 blocks read, which 271, 272, 181, 90 of them show.
+    own = seen({1: 16_000 + 271, 2: 272, 3: 181, 4: 90}, 64 * MIB)
+    assert own.dram_reads == pytest.approx(1_600_000 + 1000, rel=0.01)
+
+
 @pytest.mark.parametrize("by", [1, 2, 5, 16])
 def test_a_larger_cache_never_reads_more_and_none_reads_more_than_is_asked(by: int) -> None:
     reads = [of((200 * MIB, 20_000, by), l2=size * MIB).dram_reads for size in (1, 10, 50, 100, 1000)]
