@@ -8,6 +8,7 @@ Every input is minted from a seed that the caller draws after the candidate is f
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -245,7 +246,9 @@ class _Evaluation:
             values = self._run_altered(workloads)
             amplitudes = self._run_amplitudes(workloads)
             checks = self._compare()
-            said.append(f"{len(ran)} hidden workloads: {', '.join(workload.name for workload in ran)}")
+            kinds = Counter(workload.name for workload in ran)
+            names = [name if times == 1 else f"{name} ({times} of them)" for name, times in kinds.items()]
+            said.append(f"{len(ran)} hidden workloads: {', '.join(names)}")
             said.append(f"values altered in {len(values)} ways: {', '.join(values)}" if values else "values as drawn")
             said.append(f"{amplitudes} other amplitudes")
         return checks
