@@ -232,7 +232,8 @@ class _SourceRun:
 
     def _told(self, failure: Outcome | None, expectations: tuple[ExpectationReport, ...] = ()) -> Emulation:
         recorder = self.recorder
-        shown = {} if recorder.fault else {item.name: item.values() for item in self.tensors if item.writable}
+        ran = recorder.launches and not recorder.fault
+        shown = {item.name: item.values() for item in self.tensors if item.writable} if ran else {}
         asked = {dump.name for dump in self.options.dumps}
         shown |= {item.name: item.values() for item in self.tensors if item.name in asked}
         return _Told(self.file, self.arch, self.options).told(

@@ -278,7 +278,7 @@ def test_a_fault_is_traced_to_its_instruction(copy: Path, capsys: Captured) -> N
         ([*LAUNCH, "--expect", "z"], "is no NAME=FILE"),
         ([*LAUNCH, "--workload", "x"], "--workload does not fit"),
         (["--block", "64"], "--block does not fit"),
-        ([], "head block"),
+        ([], "has no head block, so it is a plain file"),
     ],
 )
 def test_what_does_not_fit_a_plain_file_ends_with_2_and_a_remedy(
@@ -334,6 +334,11 @@ __global__ void twice(const float* x, float* y) {
     y[threadIdx.x] = ws(x[threadIdx.x]);
 }
 """
+
+
+def test_a_launch_that_the_device_refuses_shows_no_outputs(reverse: Path, capsys: Captured) -> None:
+    code, found = emulate(capsys, reverse, *LAUNCH, "--shared", "999999")
+    assert (1, "OverBudget", []) == (code, found["outcome"], found["outputs"])
 
 
 @pytest.mark.parametrize(
