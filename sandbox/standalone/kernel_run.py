@@ -149,7 +149,7 @@ class _KernelRun:
     def _compared(self, reply: RunReply, inputs: Mapping[str, HostTensor]) -> WorkloadCheck | Wrong:
         expected, ideal = oracle(self.task, self.workload, inputs), honest(self.task, self.workload, inputs)
         got = {name: value for name, value in reply.outputs.items() if name in expected}
-        return compare(self.task, self.workload, got, expected, ideal, seed=self.options.data_seed)
+        return compare(self.task, self.workload, got, expected, ideal, inputs=inputs, seed=self.options.data_seed)
 
     def _told(
         self,

@@ -336,6 +336,12 @@ __global__ void twice(const float* x, float* y) {
 """
 
 
+def test_a_task_that_judges_by_a_check_of_its_own_gets_the_inputs_it_asks_for(capsys: Captured) -> None:
+    seed = Path(__file__).parents[2] / "seeds" / "nsa_block_topk" / "naive.cu"
+    code, found = emulate(capsys, seed, "--fast")
+    assert (0, "Completed") == (code, found["outcome"])
+
+
 def test_a_launch_that_the_device_refuses_shows_no_outputs(reverse: Path, capsys: Captured) -> None:
     code, found = emulate(capsys, reverse, *LAUNCH, "--shared", "999999")
     assert (1, "OverBudget", []) == (code, found["outcome"], found["outputs"])

@@ -122,7 +122,7 @@ def emulate(
         if path.suffix == ".cu" and "/// kernel" not in path.read_text(encoding="utf-8", errors="replace"):
             raise SettingsError(
                 f"{path} has no head block, so it is a plain file that must be told how to launch.",
-                remedy="Give --grid 4 --block 128 and one --arg for each parameter: --arg f32[512]=random --arg i32=512.",
+                remedy="Give --grid 4 --block 128 and one --arg for each parameter: --arg f32[8]=random --arg i32=8.",
             )
         found = app.emulate_kernel(
             path, task=task, workload=workload, arch=arch, knobs=parse_knobs(knob) or knobs, settings=settings
