@@ -228,6 +228,8 @@ class Trials:
         failure = reply.failure or unwritten(self.task, reply)
         if failure is not None:
             return _at(failure, workload, f"with {FEW_SMS} multiprocessors")
+        # A persistent block has several turns there, as it has at bench size: checked like every other run, it counts.
+        self.ledger.add(workload, reply)
         replies.append(reply)
         return None
 
