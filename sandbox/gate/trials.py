@@ -19,6 +19,7 @@ from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.verify.altered import altered
 from warpsmith.sandbox.verify.amplitudes import at_amplitude, ladder
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.tasks.convert import widened
 from warpsmith.tasks.oracle import honest, oracle
@@ -193,6 +194,7 @@ class Trials:
                 ideal,
                 inputs=ran.inputs,
                 seed=ran.seed,
+                explain=explained,
             )
             for reply in replies
         ]

@@ -25,6 +25,7 @@ from warpsmith.sandbox.standalone.tensors import Dump, report_tensors, require_n
 from warpsmith.sandbox.standalone.trace_request import TraceRequest
 from warpsmith.sandbox.standalone.workloads import choose_workload
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.explain import explained
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
@@ -149,7 +150,8 @@ class _KernelRun:
     def _compared(self, reply: RunReply, inputs: Mapping[str, HostTensor]) -> WorkloadCheck | Wrong:
         expected, ideal = oracle(self.task, self.workload, inputs), honest(self.task, self.workload, inputs)
         got = {name: value for name, value in reply.outputs.items() if name in expected}
-        return compare(self.task, self.workload, got, expected, ideal, inputs=inputs, seed=self.options.data_seed)
+        seed = self.options.data_seed
+        return compare(self.task, self.workload, got, expected, ideal, inputs=inputs, seed=seed, explain=explained)
 
     def _told(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +14,6 @@ from warpsmith.core.outcome import Stage, WorkloadCheck, Wrong
 from warpsmith.core.task import Check, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.causes import guessed, not_finite, told_by_integers, told_by_values
-from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import judge
 from warpsmith.sandbox.verify.measure import Floats, Measure, as_matrix, measure
 from warpsmith.sandbox.verify.regions import Mask, describe, unfold
@@ -23,6 +23,9 @@ from warpsmith.tasks.oracle import checked_tensors
 _PASS = (0.0, 0.0, 0.0)
 TOO_MUCH_FOR_ROUNDING = 0.02
 """Relative error of a long sum in half precision, or of operands in fp8; what exceeds it has another cause."""
+Explainer = Callable[[Task, Workload, str, Mapping[str, HostTensor], Mask, NDArray[Any], NDArray[Any]], str | None]
+"""The mistake that gives an output's wrong values, in a sentence; arguments as `explain.explained` takes them."""
+_Cause = Callable[[Mask, NDArray[Any], NDArray[Any]], str | None]
 _MANY = 64
 """Elements from which a few wrong ones stand out among the rounded."""
 
@@ -36,6 +39,7 @@ def compare(
     *,
     inputs: Mapping[str, HostTensor] = MappingProxyType({}),
     seed: int = 0,
+    explain: Explainer | None = None,
 ) -> WorkloadCheck | Wrong:
     """Decide whether outputs are right, and say what is wrong where they are not.
 
@@ -51,6 +55,8 @@ def compare(
         honest: `honest(...)` on the same inputs.
         inputs: Of the run; the task's own checks ask for them.
         seed: Of the inputs; recorded in the check.
+        explain: Looks for the cause where the values do not tell it, which takes longer than all the rest: for those
+            who show the report. `explain.explained` is one.
     """
     refusal = _layout(task, workload, got, expected)
     if refusal is not None:
@@ -59,7 +65,8 @@ def compare(
     worst = _PASS
     for name in sorted(expected.keys() - judged, key=lambda name: (expected[name].dtype.kind == "f", name)):
         rows = _valid_rows(task, name, expected)
-        output = _Compared(task, workload, name, rows, inputs)
+        cause = partial(explain, task, workload, name, inputs) if explain else None
+        output = _Compared(task, workload, name, rows, cause)
         verdict = output.verdict(got[name], expected[name], honest[name])
         if isinstance(verdict, Wrong):
             return verdict
@@ -122,10 +129,8 @@ def _wrong(workload: Workload, message: str, *details: str) -> Wrong:
 class _Compared:
     """One output under comparison."""
 
-    def __init__(
-        self, task: Task, workload: Workload, name: str, rows: int | None, inputs: Mapping[str, HostTensor]
-    ) -> None:
-        self.task, self.workload, self.name, self.rows, self.inputs = task, workload, name, rows, inputs
+    def __init__(self, task: Task, workload: Workload, name: str, rows: int | None, explain: _Cause | None) -> None:
+        self.task, self.workload, self.name, self.rows, self.explain = task, workload, name, rows, explain
         self.shape: tuple[int, ...] = ()
 
     def verdict(
@@ -206,10 +211,8 @@ class _Compared:
         return _wrong(self.workload, f"Wrong values in {where.text}: {figures[0]}. {cause}", *details)
 
     def _explained(self, got: NDArray[Any], expected: NDArray[Any], wrong: Mask) -> str | None:
-        """The mistake that would give these values, where inputs changed likewise show it."""
-        if not self.inputs:
-            return None
-        return explained(self.task, self.workload, self.name, wrong, got, expected, self.inputs)
+        """The mistake that would give these values, where somebody looks for it."""
+        return self.explain(wrong, got, expected) if self.explain else None
 
     def _worst(self, got: Floats, expected: Floats, among: Mask) -> str:
         error = np.where(among, np.abs(got - expected), -1.0)

@@ -55,7 +55,7 @@ class _Change:
 
 
 def explained(
-    task: Task, workload: Workload, output: str, wrong: Mask, got: Values, expected: Values, inputs: Inputs
+    task: Task, workload: Workload, output: str, inputs: Inputs, wrong: Mask, got: Values, expected: Values
 ) -> str | None:
     """The change of the inputs under which the reference gives the wrong values, in a sentence; None where none does.
 
@@ -63,10 +63,10 @@ def explained(
         task: Its reference is asked.
         workload: Of the run.
         output: Name of the wrong output.
+        inputs: What the run was given.
         wrong: Matrix, true where it is grossly wrong.
         got: Values of the run as a matrix, finite.
         expected: Values that are right, of the same shape; the output may have more rows that do not count.
-        inputs: What the run was given.
     """
     if wrong.sum() < LEAST:
         return None

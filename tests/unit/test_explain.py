@@ -12,6 +12,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.causes import told_by_integers
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.explain import explained
 from warpsmith.tasks import load_task
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
@@ -42,7 +43,7 @@ def said(task: Task, name: str, bug: Bug, output: str = "y") -> str:
     arrays = {key: value.array for key, value in inputs.items()}
     wrong = np.ascontiguousarray(bug(arrays)).astype(ideal[output].array.dtype)
     got = {**ideal, output: HostTensor(ideal[output].dtype, ideal[output].shape, wrong)}
-    verdict = compare(task, workload, got, expected, ideal, inputs=inputs)
+    verdict = compare(task, workload, got, expected, ideal, inputs=inputs, explain=explained)
     assert isinstance(verdict, Wrong)
     return verdict.message
 
