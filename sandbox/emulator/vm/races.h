@@ -89,19 +89,11 @@ WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, bool writ
     return true;
 }
 
-// The lanes of the toucher's own warp whose accesses at `stamp` are not over for it.
-static u32 lanes_not_over(const Toucher& t, u32 stamp, u32 lanes) {
-    for (u32 m = lanes; m; m &= m - 1) {
-        u32 other = t.warp * LANES + first_lane(m);
-        if (over(t.running->worker, t.races, t.thread, other, stamp)) lanes &= ~(1u << first_lane(m));
-    }
-    return lanes;
-}
-
 // The toucher joins the set, and what its warp's lanes did that it is not ordered after stays with it.
 static u32 join_set(const Toucher& t, ByWarp& set) {
     u32 stamp = t.races->stamp[t.warp], before = set.stamps[t.warp], lanes = set.lanes[t.warp];
-    if (before != stamp) lanes = lanes_not_over(t, before, lanes);
+    // Those that have met the toucher's lanes since are over; the others stay, over or not: to ask of each is too dear.
+    if (before < t.races->clock[t.warp][t.warp]) lanes = 0;
     set.stamps[t.warp] = stamp;
     return set.lanes[t.warp] = lanes | 1u << t.thread % LANES;
 }
