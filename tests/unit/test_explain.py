@@ -95,6 +95,7 @@ def test_what_a_quantised_product_reads_wrongly_is_named(name: str, bug: Bug, wo
     assert words in message, message
 
 
+@pytest.mark.full
 def test_halves_taken_for_even_and_odd_rows_are_named() -> None:
     """Gate and up projections, interleaved by the task and read as if one stood behind the other."""
 

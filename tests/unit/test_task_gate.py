@@ -19,7 +19,14 @@ W4A16 = load_task("w4a16_gemm")
 SMALL = replace(W4A16, verify=W4A16.verify[1:3])
 
 
-@pytest.mark.parametrize("name", [task.name for task in find_tasks()])
+def each_task() -> list[Any]:
+    """The names of those that ship; some take many seconds."""
+    long = ("moe_forward", "nsa_block_topk", "nsa_selected_attention")
+    names = [task.name for task in find_tasks()]
+    return [pytest.param(name, marks=pytest.mark.full if name in long else ()) for name in names]
+
+
+@pytest.mark.parametrize("name", each_task())
 def test_every_shipped_task_is_sound(name: str) -> None:
     report = check_task(load_task(name))
     assert report.problems == ()
