@@ -1,8 +1,7 @@
 """The gate: what a candidate passes, in order, to become Verified and be profiled.
 
 plan -> compile -> screen -> emulate -> compare -> hidden workloads -> profile -> coverage. Each stage either lets it
-pass or ends it with an Outcome.
-Every input is minted from a seed that the caller draws after the candidate is frozen.
+pass or ends it with an Outcome. Every input is minted from a seed that the caller draws after the candidate is frozen.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
 MOST_RELATIVES = 24
 """Workloads minted to reach what one bench workload executes."""
-
 FEW_RELATIVES = 4
 """The same where all it lacks is a grid of several blocks."""
 

@@ -319,4 +319,4 @@ def test_the_evidence_says_where_every_figure_is_from(tmp_path: Path) -> None:
     }
     page = (tmp_path / "hf" / "README.md").read_text()
     assert "modelled, not measured" in page
-    assert "CIN % 16 == 0" in page
+    assert "CIN % 32 == 0" in page

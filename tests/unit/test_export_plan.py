@@ -91,12 +91,21 @@ def test_an_exported_plan_binds_as_the_kernel_file_does(name: str) -> None:
     subject = subject_of(name)
     workloads = a_few(subject)
     module = loaded(subject, workloads)
+    on_the_device = 2 * subject.arch.sms
+    resident = {launch.kernel: on_the_device for launch in subject.kernel_file.launches}
     for workload in workloads:
         stated = {key: workload.dims[key] for key in subject.task.dims}
         call = module["work_out"](module["PLAN"], meta(subject, workload), stated)
         assert "" == call.why
-        bound = module["bind"](module["PLAN"], call, None)
-        expected = bind(subject.kernel_file, subject.task, workload, subject.builds.knobs, sms=subject.arch.sms)
+        bound = module["bind"](module["PLAN"], call, lambda *_: on_the_device)
+        expected = bind(
+            subject.kernel_file,
+            subject.task,
+            workload,
+            subject.builds.knobs,
+            sms=subject.arch.sms,
+            resident=resident,
+        )
         artifact = subject.builds.artifact(workload)
         assert artifact.cubin == module["CODES"][bound.code]
         assert [(it.name, it.nbytes, it.init, it.prepared) for it in expected.buffers] == [

@@ -33,8 +33,10 @@ def test_a_looser_tolerance_catches_only_larger_faults() -> None:
         assert far is None or far > near
 
 
-def test_no_fault_is_caught_where_everything_passes() -> None:
-    assert {None} == set(smallest(1e3).values())
+def test_where_everything_passes_only_faults_past_what_float16_holds_are_caught() -> None:
+    assert {None, SIZES[-1]} == set(smallest(1e3).values())
+    finite = replace(SMALL, verify=SMALL.verify[1:], tolerance=Tolerance(k=3.0, floor=1e3, floor_largest=1e4))
+    assert {None} == {item.size for item in sharpness(finite, seed=2)}
 
 
 def test_sizes_grow() -> None:
