@@ -22,7 +22,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.analysis.decisions import UniformProgram
 from warpsmith.sandbox.analysis.stores import feeds_indices, written_tensors
-from warpsmith.sandbox.counting.estimate import scale_up
+from warpsmith.sandbox.counting.estimate import grid_warps
 from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.counting.sampling import choose_blocks, group_blocks
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
@@ -314,7 +314,7 @@ class _Call:
         guarded = {("guard", int(index)) for index in np.flatnonzero(result.guarded_warps)}
         several = {("several", axis) for axis, extent in enumerate(spec.grid) if extent > 1}
         sizes = np.array([block.stop - block.start for block in entry.blocks], np.float64)
-        issued = float(scale_up(spec, result).block_warps @ sizes)
+        issued = float(grid_warps(spec, result) @ sizes)
         return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several, issued)
 
     def _sample(self, number: int, step: BoundLaunch) -> tuple[int, ...] | None:

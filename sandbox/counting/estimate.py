@@ -33,6 +33,13 @@ class GridCounts:
     """Blocks of the grid over blocks that ran: scales what is not told apart by block."""
 
 
+def grid_warps(spec: LaunchSpec, result: LaunchResult) -> Values:
+    """Warps of the grid that enter each basic block."""
+    if result.samples is None or spec.blocks is None:
+        return result.block_warps * (prod(spec.grid) / result.blocks_run)
+    return group_weights(group_blocks(spec.grid, spec.blocks)) @ result.samples.block_warps
+
+
 def scale_up(spec: LaunchSpec, result: LaunchResult) -> GridCounts:
     """Weigh each group of blocks by how many of the grid it stands for; all alike where they are not told apart."""
     share = prod(spec.grid) / result.blocks_run
@@ -41,10 +48,10 @@ def scale_up(spec: LaunchSpec, result: LaunchResult) -> GridCounts:
         guarded = None if result.guarded_lanes is None else result.guarded_lanes * share
         divergent = np.zeros(len(result.guarded_warps)) if result.divergent is None else result.divergent * share
         sites = {site: _site(counts, share) for site, counts in result.sites.items()}
-        return GridCounts(result.block_warps * share, result.block_threads * share, guarded, divergent, sites, share)
+        return GridCounts(grid_warps(spec, result), result.block_threads * share, guarded, divergent, sites, share)
     weights = group_weights(group_blocks(spec.grid, spec.blocks))
     return GridCounts(
-        weights @ samples.block_warps,
+        grid_warps(spec, result),
         weights @ samples.block_threads,
         weights @ samples.guarded_lanes,
         weights @ samples.divergent,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from warpsmith.core.candidate import PRELUDE, TranslationUnit
 from warpsmith.core.digest import digest_json, digest_text
@@ -96,6 +97,7 @@ def translation_unit(
     )
 
 
+@lru_cache(maxsize=64)
 def _prelude(text: str) -> str:
     """The header with `namespace ws`, unless the file has a `ws` of its own and never names the namespace."""
     source = lex(text)
