@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from warpsmith.core.errors import TaskError
+from warpsmith.core.task import Task
 
 
 def task_error(path: str, what: str, error: Exception) -> TaskError:
@@ -26,12 +27,12 @@ def task_error(path: str, what: str, error: Exception) -> TaskError:
     return TaskError(f"{place}: {what}: {type(error).__name__}: {first}")
 
 
-def place_of(path: str, name: str, function: Callable[..., Any]) -> str:
+def place_of(task: Task, function: Callable[..., Any]) -> str:
     """`file:line` of a task's function, and the task's name where the function stands in another file."""
     code = getattr(function, "__code__", None)
-    if code is None or code.co_filename != path:
-        return path or name
-    return f"{path}:{code.co_firstlineno}"
+    if code is None or code.co_filename != task.path:
+        return task.path or task.name
+    return f"{task.path}:{code.co_firstlineno}"
 
 
 def _line_in(path: str, error: Exception) -> int:

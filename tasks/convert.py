@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,13 @@ def smallest_normal(dtype: DType) -> float:
     import torch
 
     return float(torch.finfo(torch_dtype(dtype)).tiny)
+
+
+def narrowed(values: NDArray[Any], dtype: DType) -> HostTensor:
+    """Values rounded to a dtype, as torch does it."""
+    import torch
+
+    return from_torch(torch.from_numpy(np.asarray(values, order="C")).to(torch_dtype(dtype)), dtype)
 
 
 def widened(tensor: HostTensor) -> NDArray[np.float64]:

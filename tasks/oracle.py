@@ -200,7 +200,7 @@ def _arguments(
 
 def _named(task: Task, workload: Workload, returned: Any) -> dict[str, Any]:
     """What the reference returned, by output name."""
-    where = f"{place_of(task.path, task.name, task.reference)}: the reference at workload '{workload.name}'"
+    where = f"{place_of(task, task.reference)}: the reference at workload '{workload.name}'"
     names = [output.name for output in task.outputs]
     if isinstance(returned, tuple | list):
         if len(returned) != len(names):
@@ -228,9 +228,7 @@ def _fitted(
     axis = row_axis(task, name)
     if rows is not None and axis is not None:
         shape = (*shape[:axis], rows, *shape[axis + 1 :])
-    where = (
-        f"{place_of(task.path, task.name, task.reference)}: the reference at workload '{workload.name}' returned {name}"
-    )
+    where = f"{place_of(task, task.reference)}: the reference at workload '{workload.name}' returned {name}"
     if not isinstance(value, torch.Tensor):
         raise TaskError(f"{where} as {type(value).__name__}.", remedy="Return a tensor.")
     value = value.detach()

@@ -36,9 +36,7 @@ def make_inputs(task: Task, workload: Workload, seed: int) -> dict[str, HostTens
     drawn = _draw(task, workload, seed)
     declared = {tensor.name: tensor for tensor in task.inputs}
     maker = task.make_inputs[workload.distribution]
-    where = (
-        f"{place_of(task.path, task.name, maker)}: distribution '{workload.distribution}' at workload '{workload.name}'"
-    )
+    where = f"{place_of(task, maker)}: distribution '{workload.distribution}' at workload '{workload.name}'"
     if unknown := sorted(set(drawn) - set(declared)):
         raise TaskError(
             f"{where} returned {', '.join(unknown)}, which the task does not declare as inputs.",
@@ -97,8 +95,7 @@ def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:
         raise task_error(task.path, what, error) from error
     if not isinstance(drawn, Mapping):
         raise TaskError(
-            f"{place_of(task.path, task.name, make)}: distribution '{workload.distribution}' returned "
-            f"{type(drawn).__name__}.",
+            f"{place_of(task, make)}: distribution '{workload.distribution}' returned {type(drawn).__name__}.",
             remedy="Return a dict from input name to tensor.",
         )
     return drawn

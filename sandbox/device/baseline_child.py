@@ -146,11 +146,10 @@ def _error(
     arguments, _ = arguments_of(task, workload, request.seed, place)
     theirs = _outputs(task, _bound(baseline.run, baseline, arguments)())
     ours = _outputs(task, _bound(task.reference, None, arguments)())
-    judged = {name for check in task.checks for name in check.outputs}
     distances = [
         float((theirs[name].float() - ours[name].float()).norm() / ours[name].float().norm().clamp(min=1e-30))
         for name in theirs
-        if name in ours and name not in judged
+        if name in ours and name not in task.judged
     ]
     return max(distances, default=None)
 

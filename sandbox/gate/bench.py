@@ -145,9 +145,10 @@ class Bench:
         if whole is None:
             whole = self._whole(request.plan, workload, reply.counters)
         blocks = self._others(request.plan, reply)
-        all_of = {number for number, chosen in blocks.items() if chosen is None}
-        look = replace(request, whole=(whole or frozenset()) | all_of, counters=False)
-        look = replace(look, blocks={number: chosen for number, chosen in blocks.items() if chosen is not None})
+        some = {number: chosen for number, chosen in blocks.items() if chosen is not None}
+        look = replace(
+            request, whole=(whole or frozenset()) | (blocks.keys() - some.keys()), blocks=some, counters=False
+        )
         seen = self.launcher.run(look)
         if seen.failure is not None:
             return _at(seen.failure, workload)

@@ -241,8 +241,9 @@ class _Evaluation:
             for number, prop in enumerate(self.gate.task.properties):
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
-            values = self._run_altered(workloads)
-            amplitudes = self._run_amplitudes(workloads)
+            cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
+            values = self._run_altered(cheap)
+            amplitudes = self._run_amplitudes(cheap)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
             names = [name if times == 1 else f"{name} ({times} of them)" for name, times in kinds.items()]
@@ -251,10 +252,9 @@ class _Evaluation:
             said.append(f"{amplitudes} other amplitudes")
         return checks
 
-    def _run_altered(self, workloads: tuple[Workload, ...]) -> list[str]:
+    def _run_altered(self, cheap: list[Workload]) -> list[str]:
         """Values that no distribution draws, at that of the cheaper workloads where the changed input is least flat."""
         task = self.gate.task
-        cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
         names = list[str]()
         chosen = chosen_alterations(task, cheap[-1], self.seed)
         for pairs in (*((pair,) for pair in chosen), *chosen_together(chosen, self.seed)):
@@ -265,9 +265,8 @@ class _Evaluation:
             names += [" and ".join(f"{name} with {alteration}" for name, alteration in pairs)] if allowed else []
         return names
 
-    def _run_amplitudes(self, workloads: tuple[Workload, ...]) -> int:
+    def _run_amplitudes(self, cheap: list[Workload]) -> int:
         """Inputs at every amplitude, at one of the cheaper workloads that allows some; how many amplitudes."""
-        cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
         first = self.seed % len(cheap)
         for workload in cheap[first:] + cheap[:first]:
             count = self.trials.run_amplitudes(workload)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.tasks.convert import finite_limit, from_torch, torch_dtype, unit_roundoff, widened
+from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
 from warpsmith.tasks.oracle import oracle
 
 Floats = NDArray[np.float64]
@@ -127,7 +127,7 @@ def altered(
         return None
     limit = finite_limit(tensor.dtype)
     values = np.clip(ALTERATIONS[alteration](widened(tensor), draw), -limit, limit)
-    given = {**inputs, name: held(values, tensor)}
+    given = {**inputs, name: narrowed(values, tensor.dtype)}
     if not well_posed(task, workload, given, name, draw):
         return None
     return replace(workload, name=f"{workload.name}, {name} with {alteration}"), given
@@ -141,13 +141,6 @@ def is_free(task: Task, name: str, tensor: HostTensor) -> bool:
         return False
     values = widened(tensor)
     return bool(min((values > 0).mean(), (values < 0).mean()) >= BOTH_SIGNS and np.isfinite(values).all())
-
-
-def held(values: Floats, like: HostTensor) -> HostTensor:
-    """Values in another tensor's dtype."""
-    import torch
-
-    return from_torch(torch.from_numpy(np.ascontiguousarray(values)).to(torch_dtype(like.dtype)), like.dtype)
 
 
 def well_posed(
@@ -181,10 +174,11 @@ def well_posed(
 
 def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:
     """Every element to a neighbour of its dtype, or not; zeros to numbers next to nothing, so that they differ."""
-    values, steps = widened(tensor), draw.integers(-1, 2, widened(tensor).shape)
+    values = widened(tensor)
+    steps = draw.integers(-1, 2, values.shape)
     faint = min(2.0**-20, unit_roundoff(tensor.dtype) / 16) * float(np.abs(values[values != 0]).min(initial=1.0))
     moved = np.where(values == 0, faint * steps, values * (1 + 2 * unit_roundoff(tensor.dtype) * steps))
-    return held(moved, tensor)
+    return narrowed(moved, tensor.dtype)
 
 
 def _alike(first: NDArray[Any], second: NDArray[Any], most: float, limit: float) -> bool:

@@ -21,8 +21,8 @@ from warpsmith.core.dtype import DType
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.altered import Inputs, held, is_free, well_posed
-from warpsmith.tasks.convert import finite_limit, smallest_normal, unit_roundoff, widened
+from warpsmith.sandbox.verify.altered import Inputs, is_free, well_posed
+from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
 from warpsmith.tasks.oracle import honest, oracle
 
 STEP = 4
@@ -102,11 +102,9 @@ def at_amplitude(
     )
     draw.shuffle(ways)
     ways.sort(key=lambda way: sum(map(bool, way)))
-    chosen = _spread(inputs[step.name], step.octaves, draw) if step.spread else inputs[step.name]
+    chosen = _spread(inputs[step.name], step.octaves, draw) if step.spread else _loud(task, workload, inputs, step)
     for way in ways[: TRIES if step.spread else 1]:
         given = {**inputs, step.name: chosen}
-        if not step.spread:
-            given[step.name] = _loud(task, workload, inputs, step)
         for other, by in zip(others, way, strict=True):
             low, high = _range(inputs[other])
             given[other] = _scaled(inputs[other], min(max(by, low), high))
@@ -135,7 +133,7 @@ def _room(task: Task, workload: Workload, answer: Answer) -> int:
         and answer[output.name].size
         and 0 < (largest := float(np.abs(answer[output.name]).max())) < np.inf
     ]
-    return max(min(found, default=0, key=abs), 0) if found and max(found) <= REACH else 0
+    return max(min(found, key=abs), 0) if found and max(found) <= REACH else 0
 
 
 def _range(tensor: HostTensor) -> tuple[int, int]:
@@ -155,12 +153,12 @@ def _spread(tensor: HostTensor, octaves: int, draw: np.random.Generator) -> Host
         top = finite_limit(tensor.dtype)
     magnitudes = top * 2.0 ** -(draw.random(values.shape) * (STEP + 1))
     magnitudes.reshape(-1)[draw.integers(magnitudes.size)] = top
-    return held(np.sign(values) * magnitudes, tensor)
+    return narrowed(np.sign(values) * magnitudes, tensor.dtype)
 
 
 def _scaled(tensor: HostTensor, octaves: int) -> HostTensor:
     limit = finite_limit(tensor.dtype)
-    return held(np.clip(widened(tensor) * 2.0**octaves, -limit, limit), tensor) if octaves else tensor
+    return narrowed(np.clip(widened(tensor) * 2.0**octaves, -limit, limit), tensor.dtype) if octaves else tensor
 
 
 def _is_sound(task: Task, workload: Workload, given: Inputs, here: Answer) -> bool:

@@ -101,8 +101,7 @@ def check_written(
     """
     look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed), cache.share_of(task))
     expected = cache.expected_of(task, workload, look.rows)
-    judged = frozenset(name for check in task.checks for name in check.outputs)
-    for name in [name for name in written if name in expected and name not in judged and not _counted(task, name)]:
+    for name in [name for name in written if name in expected and name not in task.judged and not _counted(task, name)]:
         wrong = look.compared(name, got[name], written[name], expected[name])
         if wrong is not None:
             return wrong
@@ -188,11 +187,11 @@ class _Look:
             complete = lines[1].all(axis=1)
             bad = lines[0].any(axis=1) & complete
             if complete.any() and bad.sum() > self.share * complete.sum():
-                where, why = self._place(name, np.argwhere(found)[0]), judgement.why()
+                where = self._place(name, np.argwhere(found)[0])
                 return self._wrong(
                     f"{name} is wrong where it is timed, though right at smaller sizes: {int(bad.sum())} of "
                     f"{int(complete.sum())} rows looked at. It does not hold that {check.says}; first at {name}{where}."
-                    + (f" Broken: {why}." if why else "")
+                    f"{judgement.why()}"
                 )
         return None
 

@@ -21,7 +21,7 @@ from warpsmith.tasks.convert import finite_limit, widened
 from warpsmith.tasks.oracle import checked_tensors
 
 _PASS = (0.0, 0.0, 0.0)
-TOO_MUCH_FOR_ROUNDING = 0.02
+_TOO_MUCH_FOR_ROUNDING = 0.02
 """Relative error of a long sum in half precision, or of operands in fp8; what exceeds it has another cause."""
 Explainer = Callable[[Task, Workload, str, Mapping[str, HostTensor], Mask, NDArray[Any], NDArray[Any]], str | None]
 """The mistake that gives an output's wrong values, in a sentence; arguments as `explain.explained` takes them."""
@@ -61,9 +61,8 @@ def compare(
     refusal = _layout(task, workload, got, expected)
     if refusal is not None:
         return refusal
-    judged = frozenset(name for check in task.checks for name in check.outputs)
     worst = _PASS
-    for name in sorted(expected.keys() - judged, key=lambda name: (expected[name].dtype.kind == "f", name)):
+    for name in sorted(expected.keys() - task.judged, key=lambda name: (expected[name].dtype.kind == "f", name)):
         rows = _valid_rows(task, name, expected)
         cause = partial(explain, task, workload, name, inputs) if explain else None
         output = _Compared(task, workload, name, rows, cause)
@@ -95,8 +94,8 @@ def _judged(
             where = describe(np.asarray(as_matrix(wrong), dtype=np.bool_), name, wrong.shape)
             row, column = (int(i) for i in np.argwhere(as_matrix(wrong))[0])
             value, known = as_matrix(got[name].array)[row, column], as_matrix(expected[name])[row, column]
-            index, why = list(unfold(row, column, wrong.shape)), found.why()
-            message = f"Wrong in {where.text}: {check.says}." + (f" Broken: {why}." if why else "")
+            index = list(unfold(row, column, wrong.shape))
+            message = f"Wrong in {where.text}: {check.says}.{found.why()}"
             return _wrong(workload, message, f"{name}{index} is {value}; the reference has {known:.6g} there")
     return None
 
@@ -227,7 +226,7 @@ class _Compared:
 def _slightly_off(relative_l2: float) -> str:
     """What an error that all values share is likely to come from."""
     precision = "a sum or an intermediate is kept in too low a precision; use float32"
-    if relative_l2 < TOO_MUCH_FOR_ROUNDING:
+    if relative_l2 < _TOO_MUCH_FOR_ROUNDING:
         return f"Every value is slightly off: {precision}."
     return f"Every value is off: a small part of the sum is missing or counted twice, or {precision}."
 

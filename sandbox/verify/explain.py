@@ -24,7 +24,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.measure import as_matrix
 from warpsmith.sandbox.verify.regions import Mask
 from warpsmith.tasks.binding import shape_of
-from warpsmith.tasks.convert import from_torch, torch_dtype, widened
+from warpsmith.tasks.convert import narrowed, widened
 from warpsmith.tasks.oracle import oracle
 
 Values = NDArray[Any]
@@ -90,7 +90,9 @@ def _given(task: Task, workload: Workload, output: str, change: _Change, inputs:
     changed = {name: value for name, value in inputs.items() if name != change.name}
     if change.apply is not None:
         given = inputs.get(change.name) or _blank(task, workload, change.name)
-        changed[change.name] = _held(change.apply(widened(given) if given.dtype.is_floating else given.array), given)
+        changed[change.name] = narrowed(
+            change.apply(widened(given) if given.dtype.is_floating else given.array), given.dtype
+        )
     try:
         values = oracle(task, replace(workload, dims={**workload.dims, **change.dims}), changed)[output]
     except TaskError:
@@ -110,12 +112,6 @@ def _distance(got: Values, other: Values, among: Mask) -> float:
     if got.dtype.kind != "f":
         return float((got[among] != other[among]).sum())
     return float(np.linalg.norm(got[among] - other[among]))
-
-
-def _held(values: Values, like: HostTensor) -> HostTensor:
-    import torch
-
-    return from_torch(torch.from_numpy(np.ascontiguousarray(values)).to(torch_dtype(like.dtype)), like.dtype)
 
 
 def _changes(task: Task, workload: Workload, inputs: Inputs) -> Iterator[_Change]:

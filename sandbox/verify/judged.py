@@ -33,10 +33,10 @@ class Judgement:
     """What does not hold, and where; empty where the check does not tell."""
 
     def why(self) -> str:
-        """The reasons in words, the most frequent first; empty where the check does not tell."""
+        """The reasons in a sentence behind a blank, the most frequent first; nothing where the check does not tell."""
         counts = {reason: int(mask.sum()) for reason, mask in self.reasons.items()}
         told = sorted((reason for reason in counts if counts[reason]), key=lambda reason: -counts[reason])
-        return "; ".join(f"{reason} ({counts[reason]} places)" for reason in told)
+        return f" Broken: {'; '.join(f'{reason} ({counts[reason]} places)' for reason in told)}." if told else ""
 
 
 def judge(

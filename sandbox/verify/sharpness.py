@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from warpsmith.core.dtype import DType
 from warpsmith.core.outcome import Wrong
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.measure import REGION
-from warpsmith.tasks.convert import from_torch, torch_dtype, widened
+from warpsmith.tasks.convert import narrowed, widened
 from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
@@ -72,15 +71,16 @@ def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
 
     Integers that are compared match exactly.
     """
-    judged = {name for check in task.checks for name in check.outputs}
     found: dict[tuple[str, str], float | None] = {}
     for workload in task.verify:
         inputs = make_inputs(task, workload, seed)
         expected, right = oracle(task, workload, inputs), honest(task, workload, inputs)
         for name, tensor in right.items():
-            if not tensor.array.size or not (tensor.dtype.is_floating or name in judged):
+            if not tensor.array.size or not (tensor.dtype.is_floating or name in task.judged):
                 continue
-            kinds = {MOVED: _moved} if name in judged else {fault: _rounded(plant) for fault, plant in FAULTS.items()}
+            kinds = (
+                {MOVED: _moved} if name in task.judged else {fault: _rounded(plant) for fault, plant in FAULTS.items()}
+            )
             for fault, plant in kinds.items():
                 smallest = found.get((name, fault))
                 caught = _smallest(task, workload, (name, plant), (inputs, expected, right), smallest)
@@ -113,7 +113,7 @@ def _smallest(
 
 
 def _rounded(plant: Plant) -> Spoil:
-    return lambda tensor, size: _as(tensor.dtype, plant(widened(tensor), size))
+    return lambda tensor, size: narrowed(plant(widened(tensor), size), tensor.dtype)
 
 
 def _moved(tensor: HostTensor, share: float) -> HostTensor | None:
@@ -126,9 +126,3 @@ def _moved(tensor: HostTensor, share: float) -> HostTensor | None:
     chosen = places[np.unique(np.linspace(0, places.size - 1, min(count, places.size)).astype(np.int64))]
     values[chosen] = following[chosen]
     return HostTensor(tensor.dtype, tensor.shape, values.reshape(tensor.shape))
-
-
-def _as(dtype: DType, values: Floats) -> HostTensor:
-    import torch
-
-    return from_torch(torch.from_numpy(np.asarray(values)).to(torch_dtype(dtype)), dtype)

@@ -81,7 +81,7 @@ class _Trials:
         self.problems: list[str] = []
         self.survivors: list[Survivor] = []
         self.caught: dict[str, int] = {}
-        self.judged = {name for check in task.checks for name in check.outputs} >= {item.name for item in task.outputs}
+        self.judged = task.judged >= {item.name for item in task.outputs}
         """Checks judge all outputs: choices and draws, which inputs of less precision may leave as they are."""
         self.tried = 0
         self.shown: set[str] = set()

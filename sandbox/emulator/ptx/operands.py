@@ -68,7 +68,7 @@ class Operands:
         while True:
             word = words[cursor.at]
             register = known.get(word)
-            alone = words[cursor.at] != "" and words[cursor.at + 1] in _ENDS
+            alone = word != "" and words[cursor.at + 1] in _ENDS
             # Most operands are a register or a number.
             if register is not None and alone:
                 found.append(register)

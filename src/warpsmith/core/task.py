@@ -204,6 +204,11 @@ class Task:
         """Names of inputs whose values stay over many calls: what a prepare launch may read."""
         return frozenset(tensor.name for tensor in self.inputs if tensor.role is Role.STATIC)
 
+    @property
+    def judged(self) -> frozenset[str]:
+        """Names of the outputs that a check of the task's own judges."""
+        return frozenset(name for check in self.checks for name in check.outputs)
+
     def dtype_of(self, tensor: Tensor | Output, workload: Workload) -> DType:
         """The element type of a tensor under a workload's dtype binding."""
         return DType(workload.dtypes.get(tensor.dtype, tensor.dtype))

@@ -154,9 +154,8 @@ def _checked(name: str) -> dict[str, Any]:
 
 def _exact(task: Task) -> list[str]:
     """Outputs of integers that no check of the task's own judges."""
-    judged = {name for check in task.checks for name in check.outputs}
     whole = [item for item in task.outputs if not task.dtype_of(item, task.verify[0]).is_floating]
-    return [item.name for item in whole if item.name not in judged]
+    return [item.name for item in whole if item.name not in task.judged]
 
 
 def _print_check(found: dict[str, Any]) -> None:
