@@ -45,6 +45,14 @@ BARRIER_DETAILS = (
 STALE_PATH = 1
 """`WS_STALE_PATH`."""
 
+UNFENCED = 2
+"""`WS_UNFENCED`."""
+
+UNFENCED_REMEDY = (
+    "; the flag or ticket that tells of it was read with no __threadfence() behind it, and a barrier orders its own "
+    "block alone"
+)
+
 BUDGET_DETAILS = (
     "was running when the launch had executed its budget of warp instructions",
     "was turning in a loop that waits when the launch had executed its budget of warp instructions. So was every warp "
@@ -107,7 +115,8 @@ def _access_sentence(kind: FaultKind, record: FaultRecord, place: str, other: st
             path = "through the read-only path"
             return f"reads {size} bytes at {place} {path}, which {other} wrote in this launch ({there})"
         case _:
-            return f"accesses {size} bytes at {place}, unordered with {other} at {there}"
+            said = f"accesses {size} bytes at {place}, unordered with {other} at {there}"
+            return said + (UNFENCED_REMEDY if record.detail == UNFENCED else "")
 
 
 def describe(

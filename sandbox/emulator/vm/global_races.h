@@ -288,6 +288,13 @@ WS_COLD bool collide_globally(const Visitor& v, const Past& other, u64 address, 
     return false;
 }
 
+// Whether a fence of the visitor would have ordered the two.
+WS_COLD u32 why(const Visitor& v, const Past& past) {
+    Knowledge* seen = v.k->views ? v.k->views[v.thread].pending : nullptr;
+    bool told = seen && knows(v.k->ledger, seen, block_number(v.k), block_of(past.who), thread_in(past.who), stamp_of(past.who));
+    return told ? WS_UNFENCED : WS_UNORDERED;
+}
+
 // A strong load, not one that waits, of what a block stored or exchanged strongly without a fence before the flag that was seen.
 WS_INLINE bool reads_too_early(const Visitor& v, const Past& stored) {
     if ((stored.kind & (STORED | STRENGTH | MANY)) != (STORED | STRONG) || v.op->flags & WS_AWAITS) return false;
@@ -304,7 +311,7 @@ static bool visit_read(const Visitor& v, Granule& g, u64 address, u32 size) {
             trusts_lockstep(v.k, v.op, v.thread, thread_in(last.who), stamp_of(last.who) + v.k->order->base))
             found = &last;
         if (!found && v.strength == STRONG && !g.written.more && reads_too_early(v, last)) found = &last;
-        if (found) return collide_globally(v, *found, address, size, WS_UNORDERED);
+        if (found) return collide_globally(v, *found, address, size, why(v, *found));
     }
     remember(v, g.read);
     return true;
@@ -327,9 +334,9 @@ static bool visit_write(const Visitor& v, Granule& g, u64 address, u32 size) {
     // Threads of one block may write the same bytes, as replicated layouts do; blocks that do so race.
     bool twins = found && !v.strength && block_of(found->who) == block_of(v.who) &&
                  !(found->kind & STRENGTH) && stores_the_same(v, address, size, thread_in(found->who));
-    if (found && !twins) return collide_globally(v, *found, address, size, WS_UNORDERED);
+    if (found && !twins) return collide_globally(v, *found, address, size, why(v, *found));
     found = collision(v, g.read, false);
-    if (found) return collide_globally(v, *found, address, size, WS_UNORDERED);
+    if (found) return collide_globally(v, *found, address, size, why(v, *found));
     if (v.strength || twins) {
         remember(v, g.written);
         if (twins) g.written.last.kind |= TWINS;

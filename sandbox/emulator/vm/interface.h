@@ -94,8 +94,9 @@ enum WsFaultKind : uint32_t {
 };
 enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM, WS_REGISTER };
 // What a deadlock is about: a barrier, or a loop that waits for another block.
-// Why accesses race: nothing orders them, or a load through the read-only path finds what the launch wrote.
-enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH };
+// Why accesses race: nothing orders them, a load through the read-only path finds what the launch wrote, or no fence
+// stands behind the strong read that told of the other.
+enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH, WS_UNFENCED };
 enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS };
 // What the budget ended: something that ran, or loops that waited while nothing changed.
 enum WsBudgetDetail : uint32_t { WS_RUNS, WS_NOTHING_CHANGES };

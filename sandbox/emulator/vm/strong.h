@@ -1,7 +1,7 @@
 // Fences, strong accesses and barriers as they happen: what threads publish, learn, and share where they meet.
 //
-// Threads at a barrier share what they know and what they have fenced; a barrier behind a strong read counts as the
-// reader's fence, as NVIDIA's own threadFenceReduction sample has it.
+// Threads at a barrier share what they know, what they have fenced, and what they have seen and not fenced yet. A
+// barrier behind a strong read is the reader's fence for what its own block published, and for nothing beyond it.
 #pragma once
 #include "learning.h"
 
@@ -116,13 +116,39 @@ WS_INLINE bool trusts_lockstep(Worker* k, const Operation* op, u32 thread, u32 w
 // What threads bring to a barrier and take away from it.
 struct Shared {
     Fence *far, *near;
-    Knowledge *far_known, *near_known, *known;
-    const Fence *far_last, *near_last;  // joined already
+    Knowledge *far_known, *near_known, *known, *pending;
+    const Fence *far_last, *near_last;  // the same
+    Knowledge* pending_last;  // joined already
 };
 
-static void bring(Shared& s, const View& v, u32 thread, u32 threads, bool fences) {
+// What of `seen` other blocks may have published.
+static Knowledge* from_afar(const Ledger* l, Knowledge* seen) {
+    u32 count = 0;
+    for (u32 i = 0; i < seen->count; i++) count += !seen->items[i].near && !l->locations[seen->items[i].location].space;
+    if (count == seen->count) return keep(seen);
+    if (!count) return nullptr;
+    auto* far = made<Knowledge>();
+    far->refs = 1;
+    far->items = made<Reference>(count);
+    for (u32 i = 0; i < seen->count; i++) {
+        const Reference& ref = seen->items[i];
+        if (!ref.near && !l->locations[ref.location].space) far->items[far->count++] = ref;
+    }
+    return far;
+}
+
+static void bring_pending(const Ledger* l, Shared& s, Knowledge* seen, bool fences) {
+    if (!seen || seen == s.pending_last) return;
+    put(s.pending_last, seen);
+    if (fences) learn_more(s.known, seen, true);
+    Knowledge* far = fences ? from_afar(l, seen) : keep(seen);
+    learn_more(s.pending, far);
+    drop(far);
+}
+
+static void bring(const Ledger* l, Shared& s, const View& v, u32 thread, u32 threads, bool fences) {
     if (v.known != s.known) learn_more(s.known, v.known);
-    if (fences && v.pending) learn_more(s.known, v.pending);
+    bring_pending(l, s, v.pending, fences);
     // A joined fence says the same of every thread.
     if (v.far && (v.far != s.far_last || !v.far->own)) join_fence(s.far, v.far, thread, threads);
     if (v.near && (v.near != s.near_last || !v.near->own)) join_fence(s.near, v.near, thread, threads);
@@ -132,9 +158,9 @@ static void bring(Shared& s, const View& v, u32 thread, u32 threads, bool fences
     if (v.near_known != s.near_known) learn_more(s.near_known, v.near_known);
 }
 
-static void take_away(const Shared& s, View& v, bool fences) {
+static void take_away(const Shared& s, View& v) {
     put(v.known, s.known);
-    if (fences) put(v.pending, static_cast<Knowledge*>(nullptr));
+    put(v.pending, s.pending);
     put(v.far, s.far);
     put(v.near, s.near);
     put(v.far_known, s.far_known);
@@ -144,6 +170,7 @@ static void take_away(const Shared& s, View& v, bool fences) {
 
 static void forget(Shared& s) {
     drop(s.far), drop(s.near), drop(s.far_known), drop(s.near_known), drop(s.known);
+    drop(s.pending), drop(s.pending_last);
     s = {};
 }
 
@@ -151,12 +178,12 @@ static void bring_all(Warp* w, Shared& s, u32 mask, bool fences) {
     Worker* k = w->worker;
     for (u32 m = mask; m; m &= m - 1) {
         u32 thread = thread_of(w, first_lane(m));
-        bring(s, k->views[thread], thread, k->warp_count * LANES, fences);
+        bring(k->ledger, s, k->views[thread], thread, k->warp_count * LANES, fences);
     }
 }
 
-static void take_all_away(Warp* w, const Shared& s, u32 mask, bool fences) {
-    for (u32 m = mask; m; m &= m - 1) take_away(s, w->worker->views[thread_of(w, first_lane(m))], fences);
+static void take_all_away(Warp* w, const Shared& s, u32 mask) {
+    for (u32 m = mask; m; m &= m - 1) take_away(s, w->worker->views[thread_of(w, first_lane(m))]);
 }
 
 // Lanes of a warp reach a barrier of the block, and go on from it.
@@ -167,7 +194,7 @@ static void views_arrive(Warp* w, u32 barrier, u32 mask) {
 
 static void views_leave(Warp* w, u32 barrier, u32 mask) {
     Worker* k = w->worker;
-    if (k->views && !k->views_alike) take_all_away(w, k->gathered[barrier], mask, true);
+    if (k->views && !k->views_alike) take_all_away(w, k->gathered[barrier], mask);
 }
 
 // `all`: every thread of the block was there.
@@ -194,7 +221,7 @@ static void lanes_met(Warp* w, u32 mask) {
     if (!k->views || k->views_alike) return;
     Shared s = {};
     bring_all(w, s, mask, false);
-    take_all_away(w, s, mask, false);
+    take_all_away(w, s, mask);
     forget(s);
 }
 

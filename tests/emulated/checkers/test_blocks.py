@@ -128,6 +128,7 @@ LAST_BLOCK = """extern "C" __global__ void k(int* y, int* partial, unsigned* cou
     }
     __syncthreads();
     if (last) {
+        LAST
         int sum = 0;
         for (int b = 0; b < gridDim.x; b++) sum += partial[b * blockDim.x + threadIdx.x];
         y[threadIdx.x] = sum;
@@ -137,7 +138,7 @@ LAST_BLOCK = """extern "C" __global__ void k(int* y, int* partial, unsigned* cou
 
 def last_block(**places):
     text = LAST_BLOCK
-    for place in ("ALL", "ONE", "BEHIND"):
+    for place in ("ALL", "ONE", "BEHIND", "LAST"):
         text = text.replace(place, places.get(place, ""))
     return text
 
@@ -149,7 +150,7 @@ LAST_SUM = np.array([sum(t + b for b in range(7)) for t in range(96)], np.int32)
     "places",
     [
         {"ONE": "__threadfence();", "BEHIND": "__threadfence();"},
-        {"ONE": "__threadfence();"},
+        {"ONE": "__threadfence();", "LAST": "__threadfence();"},
         {"ALL": "__threadfence();", "BEHIND": "__threadfence();"},
         {"ONE": "__threadfence_system();", "BEHIND": "__threadfence_system();"},
     ],
@@ -165,12 +166,21 @@ def test_the_last_block_may_reduce_what_the_others_fenced(bench, places):
 )
 def test_the_last_block_races_where_the_others_did_not_fence_for_the_device(bench, places):
     fault = bench.bad(last_block(**places), 7, 96, ints(96), ints(7 * 96, -1), np.zeros(1, np.uint32))
-    assert (FaultKind.RACE, 14, 3) == (fault.kind, fault.line, fault.other_line)
+    assert (FaultKind.RACE, 15, 3) == (fault.kind, fault.line, fault.other_line)
+
+
+@pytest.mark.parametrize("behind", ["", "__threadfence_block();"])
+def test_a_barrier_behind_the_ticket_is_no_fence_of_the_last_block(bench, behind):
+    """A barrier orders its own block: what other blocks fenced may still be in an older state here."""
+    text = last_block(ONE="__threadfence();", BEHIND=behind)
+    fault = bench.bad(text, 7, 96, ints(96), ints(7 * 96, -1), np.zeros(1, np.uint32))
+    assert (FaultKind.RACE, 15, 3) == (fault.kind, fault.line, fault.other_line)
+    assert "no __threadfence() behind it" in fault.message
 
 
 def test_a_fence_before_what_it_should_cover_covers_nothing(bench):
     text = LAST_BLOCK.replace("    partial[", "    __threadfence();\n    partial[")
-    for place in ("ALL", "ONE", "BEHIND"):
+    for place in ("ALL", "ONE", "BEHIND", "LAST"):
         text = text.replace(place, "")
     fault = bench.bad(text, 7, 96, ints(96), ints(7 * 96, -1), np.zeros(1, np.uint32))
     assert FaultKind.RACE == fault.kind
@@ -218,7 +228,6 @@ ASM_ACQUIRE = """int seen;
         (ASM_RELEASE, ASM_ACQUIRE),
         (ASM_RELEASE, WAIT),
         (PRODUCE, ASM_ACQUIRE),
-        (PRODUCE, "while (flag[0] == 0) {}"),
     ],
 )
 def test_a_flag_hands_memory_from_one_block_to_another(bench, produce, wait):
@@ -252,6 +261,14 @@ def test_a_value_that_an_exchange_stores_is_handed_over_by_a_fence_too(bench):
     bench.good(EXCHANGED.replace("FENCE", "__threadfence();"), *launch, resident=2, expected=ints(1, 5))
     fault = bench.bad(EXCHANGED.replace("FENCE", ""), *launch, resident=2)
     assert (FaultKind.RACE, 4, 3) == (fault.kind, fault.line, fault.other_line)
+
+
+def test_a_barrier_behind_the_wait_is_no_fence_of_the_waiting_block(bench):
+    fault = bench.bad(flag(wait="while (flag[0] == 0) {}"), 2, 64, ints(128), ints(1), resident=2)
+    assert (FaultKind.RACE, 9, 3) == (fault.kind, fault.line, fault.other_line)
+    for gather in ("__threadfence(); __syncthreads();", "__syncthreads(); __threadfence();"):
+        text = flag(wait="while (flag[0] == 0) {}", gather=gather)
+        bench.good(text, 2, 64, ints(128), ints(1), resident=2, expected=HANDED_OVER)
 
 
 def test_a_flag_that_is_an_ordinary_store_is_itself_a_race(bench):
