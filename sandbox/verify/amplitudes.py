@@ -23,7 +23,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import Inputs, is_free, well_posed
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
-from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.tasks.oracle import honest, jittered, oracle
 
 STEP = 4
 """Octaves from one amplitude to the next; the values of one take one more."""
@@ -111,7 +111,10 @@ def at_amplitude(
         here = oracle(task, workload, given)
         if not _is_sound(task, workload, given, here) or not _shows(task, workload, given, step.name, here):
             continue
-        if well_posed(task, workload, given, step.name, draw, HIGHEST, here):
+        if well_posed(task, workload, given, step.name, draw, HIGHEST, here) and (
+            _is_steady(task, workload, given, here, seed)
+            or not _is_steady(task, workload, inputs, oracle(task, workload, inputs), seed)
+        ):
             return replace(workload, name=f"{workload.name}, {step.name} times 2^{step.octaves}"), given
     return None
 
@@ -175,6 +178,13 @@ def _is_sound(task: Task, workload: Workload, given: Inputs, here: Answer) -> bo
         _apart(here[name], widened(ideal[name])) <= max(HONEST * unit_roundoff(dtype), 1e-5)
         for name, dtype in floats.items()
     )
+
+
+def _is_steady(task: Task, workload: Workload, given: Inputs, here: Answer, seed: int) -> bool:
+    """Whether the answer bears an error in every step that leads to it, as large as float32 makes one."""
+    there = jittered(task, workload, given, seed)
+    floats = _floats(task, workload, here)
+    return all(_apart(here[name], there[name]) <= max(HONEST * unit_roundoff(floats[name]), 1e-5) for name in floats)
 
 
 def _shows(task: Task, workload: Workload, given: Inputs, name: str, here: Answer, least: float = SHOWS) -> bool:
