@@ -1,0 +1,50 @@
+"""The reference computed with an error of some last places in every operation: what its steps bear.
+
+An answer may stand firm where its making does not: the softmax of one score is 1 whatever the score, but a kernel
+that forms `exp2(x * c - m * c)` by one fused multiply-add is off by a rounding of `m * c` in the exponent. Stochastic
+arithmetic shows it (J. Vignes, "A stochastic arithmetic for reliable scientific computation", 1993).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+PLACES = 4
+"""Last places by which a value moves at most."""
+IN_STEPS = ("_softmax", "_log_softmax", "logsumexp")
+"""Operations that are several to a kernel; each of these errs on its own."""
+MOVES = frozenset(
+    {"_to_copy", "cat", "clone", "constant_pad_nd", "copy", "embedding", "expand_copy", "flip", "gather", "index"}
+    | {"index_select", "masked_fill", "masked_select", "repeat", "roll", "scatter", "sort", "stack", "topk", "where"}
+)
+"""Operations that put values elsewhere, and do not compute any. The largest of some is not one: kernels scale it."""
+
+
+def jitter(seed: int) -> AbstractContextManager[Any]:
+    """A context in which every floating value that PyTorch computes moves by some of its last places, or stays."""
+    import torch
+    from torch._decomp import get_decompositions
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_map
+
+    in_steps = get_decompositions([getattr(torch.ops.aten, name) for name in IN_STEPS])
+    draw = torch.Generator().manual_seed(seed)
+
+    def moved(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            return value
+        steps = torch.randint(-PLACES, PLACES + 1, value.shape, generator=draw).to(value.dtype)
+        return value * (1 + torch.finfo(value.dtype).eps * steps)
+
+    class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            """One operation, and an error in what it returns."""
+            if func in in_steps:
+                with self:
+                    return in_steps[func](*args, **kwargs or {})
+            found = func(*args, **kwargs or {})
+            name = func._schema.name.removeprefix("aten::")
+            return found if func.is_view or func._schema.is_mutable or name in MOVES else tree_map(moved, found)
+
+    return Jitter()  # type: ignore[no-untyped-call]
