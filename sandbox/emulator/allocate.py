@@ -8,6 +8,7 @@ results are written for the active lanes alone. Method: Poletto and Sarkar, "Lin
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator, Sequence
 
 from warpsmith.sandbox.emulator.bytecode import DraftBlock, DraftProgram, Value
 from warpsmith.sandbox.emulator.definedness import mark_definedness
@@ -59,53 +60,74 @@ def _intervals(program: DraftProgram) -> tuple[list[Value], list[list[int]], lis
 
     Operation i reads at position 2i and writes at 2i + 1.
     """
-    values: list[Value] = []
-    accesses = [_accesses(block, values) for block in program.blocks]
-    live_in, live_out = _live(program.blocks, [_uses(block) for block in accesses])
-    first, last = [1 << 60] * len(values), [-1] * len(values)
-    position = 0
-    for index, block in enumerate(accesses):
-        for i in _members(live_in[index]):
-            first[i], last[i] = min(first[i], position), position
-        # Positions grow, so the latest touch is the last.
-        for read, written in block:
-            for i in read:
-                if first[i] > position:
-                    first[i] = position
-                last[i] = position
+    touched = _Touched()
+    uses, starts = [], [0]
+    for block in program.blocks:
+        uses.append(touched.block(block))
+        starts.append(touched.position)
+    live_in, live_out = _live(program.blocks, uses)
+    spans = touched.spans
+    borders = []
+    for index in range(len(program.blocks)):
+        borders += [(live_in[index], starts[index]), (live_out[index], starts[index + 1])]
+    for i, position in _first_members(borders):
+        spans[i][0] = min(spans[i][0], position)
+    for i, position in _first_members(borders[::-1]):
+        spans[i][1] = max(spans[i][1], position)
+    unwritten = [touched.values[i] for i in _members(live_in[0])] if live_in else []
+    return touched.values, spans, unwritten
+
+
+def _first_members(borders: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Each member of the (set, position) once, with the position of the first set that has it."""
+    seen = 0
+    for members, position in borders:
+        for i in _members(members & ~seen):
+            yield i, position
+        seen |= members
+
+
+class _Touched:
+    """What operations read and write, in their order."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        """In the order they are met in."""
+        self.spans: list[list[int]] = []
+        """The first and last position that touches each."""
+        self.position = 0
+
+    def block(self, block: DraftBlock) -> tuple[int, int]:
+        """Number what the block touches: (read before written, written), as sets of bits."""
+        before: set[int] = set()
+        written: set[int] = set()
+        position = self.position
+        for draft in block.operations:
+            # Few operations have a list, or leave lanes out.
+            plain = not draft.items and not draft.partial
+            for value in (draft.a, draft.b, draft.c, draft.e) if plain else draft.reads():
+                if type(value) is Value and value.constant is None:
+                    number = self._touch(value, position)
+                    if number not in written:
+                        before.add(number)
             position += 1
-            for i in written:
-                if first[i] > position:
-                    first[i] = position
-                last[i] = position
+            for value in (draft.d,) if plain else draft.writes():
+                if value is not None and value.constant is None:
+                    written.add(self._touch(value, position))
             position += 1
-        for i in _members(live_out[index]):
-            first[i], last[i] = min(first[i], position), position
-    unwritten = [values[i] for i in _members(live_in[0])] if live_in else []
-    return values, [[start, stop] for start, stop in zip(first, last, strict=True)], unwritten
+        self.position = position
+        return _bits(before), _bits(written)
 
-
-_Accesses = list[tuple[list[int], list[int]]]
-"""(read, written) of each operation, as positions in a list of values."""
-
-
-def _accesses(block: DraftBlock, values: list[Value]) -> _Accesses:
-    """Number what operations touch; values not met before join `values`."""
-    found: _Accesses = []
-    for draft in block.operations:
-        touched: list[list[int]] = []
-        for side in (draft.reads(), draft.writes()):
-            numbers = []
-            for value in side:
-                if value.constant is not None:
-                    continue
-                if value.number < 0:
-                    value.number = len(values)
-                    values.append(value)
-                numbers.append(value.number)
-            touched.append(numbers)
-        found.append((touched[0], touched[1]))
-    return found
+    def _touch(self, value: Value, position: int) -> int:
+        number = value.number
+        if number < 0:
+            number = value.number = len(self.values)
+            self.values.append(value)
+            self.spans.append([position, position])
+        else:
+            # Positions grow, so the latest touch is the last.
+            self.spans[number][1] = position
+        return number
 
 
 def _members(bits: int) -> list[int]:
@@ -115,16 +137,6 @@ def _members(bits: int) -> list[int]:
         found.append(low.bit_length() - 1)
         bits ^= low
     return found
-
-
-def _uses(block: _Accesses) -> tuple[int, int]:
-    """(read before written, written) of a block, as sets of bits."""
-    before: set[int] = set()
-    written: set[int] = set()
-    for reads, writes in block:
-        before.update(i for i in reads if i not in written)
-        written.update(writes)
-    return _bits(before), _bits(written)
 
 
 def _bits(members: set[int]) -> int:

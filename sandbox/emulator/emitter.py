@@ -61,6 +61,7 @@ class Emitter:
         self.entry = entry
         self.operations: list[Draft] = []
         self.constants: dict[tuple[int, Constant], Value] = {}
+        self._immediates: dict[tuple[int, int], Value] = {}
         self.ports: list[int] = []
         self.instr = entry.instructions[0]
         self.index = 0
@@ -76,7 +77,8 @@ class Emitter:
 
     def begin(self, index: int, instr: Instr) -> None:
         self.index, self.instr = index, instr
-        self._scratches.clear()
+        if self._scratches:
+            self._scratches.clear()
 
     def refusal(self, what: str | None = None) -> UnsupportedInstruction:
         return UnsupportedInstruction(what or self.instr.text, self.instr.line, self.instr.ptx_line)
@@ -94,7 +96,11 @@ class Emitter:
     # Values
 
     def constant(self, bits: int, width: int = 4) -> Value:
-        return self._constant(width, Constant(SlotKind.IMMEDIATE, bits=bits & ((1 << 8 * width) - 1)))
+        value = self._immediates.get((bits, width))
+        if value is None:
+            constant = Constant(SlotKind.IMMEDIATE, bits=bits & ((1 << 8 * width) - 1))
+            value = self._immediates[bits, width] = self._constant(width, constant)
+        return value
 
     def param(self, offset: int, size: int, width: int) -> Value:
         return self._constant(width, Constant(SlotKind.PARAM, offset, size))
@@ -108,9 +114,10 @@ class Emitter:
     def register(self, register: Register) -> Value:
         if register.type == "b128":
             raise self.refusal(f"a 128-bit register in {self.instr.text}")
-        if register.index not in self._registers:
-            self._registers[register.index] = Value(width_of(register.type))
-        return self._registers[register.index]
+        value = self._registers.get(register.index)
+        if value is None:
+            value = self._registers[register.index] = Value(width_of(register.type))
+        return value
 
     def call_param(self, name: str, offset: int, width: int) -> Value:
         """A call's argument or result lives in a value like a register."""
@@ -151,11 +158,11 @@ class Emitter:
     def source(self, operand: Source, width: int) -> Value:
         """An operand as a value of `width` bytes a lane."""
         match operand:
-            case Scratch():
-                return self._scratches[operand.index]
             case Register():
                 value = self.register(operand)
                 return value if value.width == width else self._resized(value, width)
+            case Scratch():
+                return self._scratches[operand.index]
             case Immediate():
                 return self.constant(operand.bits, width)
             case Special():
@@ -176,22 +183,20 @@ class Emitter:
 
     def target(self, operand: Target | Operand, result: str) -> Value:
         """Where a result of type `result` goes; `finish` must follow the operation that writes it."""
+        width = width_of(result)
+        if isinstance(operand, Register):
+            value = self.register(operand)
+            return value if value.width == width else Value(width)
         if isinstance(operand, Scratch):
-            self._scratches[operand.index] = Value(width_of(result))
+            self._scratches[operand.index] = Value(width)
             return self._scratches[operand.index]
         if isinstance(operand, Sink):
-            return Value(width_of(result))
-        if not isinstance(operand, Register):
-            raise self.refusal()
-        value = self.register(operand)
-        return value if value.width == width_of(result) else Value(width_of(result))
+            return Value(width)
+        raise self.refusal()
 
     def finish(self, operand: Target | Operand, written: Value, result: str) -> None:
         """Extend a result into a wider register, by the sign of its type."""
-        if not isinstance(operand, Register):
-            return
-        value = self.register(operand)
-        if value is written:
+        if not isinstance(operand, Register) or (value := self.register(operand)) is written:
             return
         if value.width < written.width:
             raise self.refusal()

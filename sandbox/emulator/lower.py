@@ -6,7 +6,8 @@ Raises `UnsupportedInstruction` before anything runs, so that an instruction out
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from warpsmith.core.garbage import collected_later
 from warpsmith.sandbox.emulator import lower_atomic as atomic
@@ -16,12 +17,14 @@ from warpsmith.sandbox.emulator import lower_memory as memory
 from warpsmith.sandbox.emulator import lower_warp as warp
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, DraftProgram, Flag, Orders, Space, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
+from warpsmith.sandbox.emulator.isa.lanes import lane_rows
 from warpsmith.sandbox.emulator.isa.operands import check
 from warpsmith.sandbox.emulator.isa.row import Deviation, LaneRow
-from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, steps, warp_row
+from warpsmith.sandbox.emulator.isa.steps import Source, Target
+from warpsmith.sandbox.emulator.isa.table import is_lane_instruction, one_step, steps, warp_row
 from warpsmith.sandbox.emulator.optimistic import mark_optimistic
 from warpsmith.sandbox.emulator.polling import awaits_blocks, mark_polls
-from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Register
+from warpsmith.sandbox.emulator.program import Entry, Guard, Instr, Module, Operand, Register
 from warpsmith.sandbox.emulator.repeats import mark_repeats
 
 Lowering = Callable[[Emitter], None]
@@ -90,8 +93,8 @@ def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftPr
         for i in range(block.start, block.stop):
             instr = entry.instructions[i]
             emitter.begin(i, instr)
-            check(instr)
             if instr.opcode in TERMINATORS:
+                check(instr)
                 _leave(emitter, index)
             elif instr.guard is None:
                 _straight(emitter)
@@ -101,10 +104,12 @@ def lower(module: Module, entry: Entry, *, pessimistic: bool = False) -> DraftPr
         if last.opcode not in TERMINATORS:
             emitter.emit("branch", target=index + 1)
         blocks.append(DraftBlock(emitter.operations, block.successors, block.stop - block.start))
-    waits = mark_polls(entry, blocks) or any(_is_whole(draft) for block in blocks for draft in block.operations)
+    # A few names stand for thousands of operations, and no lane's arithmetic orders anything.
+    others = [draft for block in blocks for draft in block.operations if not draft.handler.startswith("lane.")]
+    waits = mark_polls(entry, blocks) or any(map(_is_whole, others))
     mark_repeats(blocks)
     mark_optimistic(entry, blocks)
-    orders = _orders([draft for block in blocks for draft in block.operations])
+    orders = _orders(others)
     return DraftProgram(
         blocks,
         list(emitter.constants.values()),
@@ -136,6 +141,12 @@ def _is_whole(draft: Draft) -> bool:
 
 def _straight(emitter: Emitter) -> None:
     instr = emitter.instr
+    row = one_step(instr)
+    if row is not None:
+        target, *sources = instr.operands
+        _step(emitter, row, target, sources)
+        return
+    check(instr)
     lowering = LOWERINGS.get(instr.opcode)
     if lowering is not None:
         # The table knows which words an instruction may have; a lowering reads only those it needs.
@@ -149,14 +160,24 @@ def _straight(emitter: Emitter) -> None:
 
 def _lane(emitter: Emitter, instr: Instr) -> None:
     for step in steps(instr):
-        row = step.row
-        sources = [emitter.source(s, width_of(t)) for s, t in zip(step.sources, row.args, strict=True)]
-        target = emitter.target(step.target, row.result)
-        places = dict(zip("abce", sources, strict=False))
-        emitter.emit(f"lane.{row.name}", d=target, **places)
-        if emitter.pessimistic and row.deviation is not None:
-            _perturb(emitter, row, row.deviation, target)
-        emitter.finish(step.target, target, row.result)
+        _step(emitter, step.row, step.target, step.sources)
+
+
+def _step(emitter: Emitter, row: LaneRow, target: Target | Operand, sources: Sequence[Source]) -> None:
+    handler, widths = _shape(row.name)
+    operands = [emitter.source(s, w) for s, w in zip(sources, widths, strict=True)]
+    written = emitter.target(target, row.result)
+    # At most four, in the order of a draft's a, b, c and e.
+    emitter.operations.append(Draft(handler, emitter.index, written, *operands))  # type: ignore[arg-type]
+    if emitter.pessimistic and row.deviation is not None:
+        _perturb(emitter, row, row.deviation, written)
+    emitter.finish(target, written, row.result)
+
+
+@cache
+def _shape(name: str) -> tuple[str, tuple[int, ...]]:
+    """A row's handler, and the bytes of each source."""
+    return f"lane.{name}", tuple(map(width_of, lane_rows()[name].args))
 
 
 def _perturb(emitter: Emitter, row: LaneRow, deviation: Deviation, target: Value) -> None:

@@ -44,7 +44,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     """
     register_bytes = allocate(draft)
     flat = [operation for block in draft.blocks for operation in block.operations]
-    rows: list[tuple[int, ...]] = []
+    rows: list[bytes] = []
     lists: list[int] = []
     handlers = bindings.handler_ids()
     for operation in flat:
@@ -53,7 +53,8 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
             instr = entry.instructions[operation.site]
             raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
         rows.append(_row(operation, handler, len(lists)))
-        lists += [item.offset if isinstance(item, Value) else item for item in operation.items]
+        if operation.items:
+            lists += [item.offset if isinstance(item, Value) else item for item in operation.items]
     blocks = np.zeros(len(draft.blocks), bindings.BLOCK)
     first = 0
     for block_row, block in zip(blocks, draft.blocks, strict=True):
@@ -64,7 +65,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     prints = any(operation.handler in ("printf", "assert") for operation in flat)
     return Program(
         entry,
-        np.array(rows, bindings.OPERATION),
+        np.frombuffer(bytearray().join(rows), bindings.OPERATION),
         np.array([*lists, 0], np.uint32),
         slots,
         variables,
@@ -78,11 +79,11 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     )
 
 
-def _row(operation: Draft, handler: int, start: int) -> tuple[int, ...]:
-    """The fields of a `WsOperation`, in order."""
+def _row(operation: Draft, handler: int, start: int) -> bytes:
+    """A `WsOperation`."""
     d, a, b, c = operation.d, operation.a, operation.b, operation.c
     e = operation.e
-    return (
+    return bindings.OPERATION_LAYOUT.pack(
         handler,
         0 if d is None else d.offset,
         0 if a is None else a.offset,

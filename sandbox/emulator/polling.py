@@ -6,17 +6,18 @@ window must know to tell a hang from a wait is noted too: basic blocks that may 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, Flag
 from warpsmith.sandbox.emulator.dataflow import read_registers, written_registers
-from warpsmith.sandbox.emulator.program import Entry, Instr, Sink
+from warpsmith.sandbox.emulator.program import Entry, Instr, Register, Sink
 
 FRESH = frozenset(("volatile", "acquire", "relaxed", "mmio", "cg", "cv"))
 """Loads with one of these may see a new value each time; others the compiler and the caches may serve once."""
 PRIVATE = frozenset(("local", "param", "const"))
 CHANGES = ("st.", "stmatrix", "wmma.store", "cp.async", "bar.sync", "bar.arrive", "mbarrier.init", "printf")
 """Beginnings of the names of operations that change memory or a barrier. Atomics tell at run time whether they do."""
+_POLLING = frozenset(("ld", "atom", "mbarrier"))
 _BACKWARD = int(Flag.BACKWARD)
 
 
@@ -24,7 +25,7 @@ def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
     """Flag the backward branches of waiting loops, and the blocks that change something; True if anything waits."""
     waits = False
     for block in blocks:
-        block.changes = any(draft.handler.startswith(CHANGES) for draft in block.operations)
+        block.changes = any(name.startswith(CHANGES) for name in {draft.handler for draft in block.operations})
     for index, draft, body in _loops(entry, blocks):
         if _waits(body, _polls):
             draft.flags |= Flag.POLLS
@@ -44,7 +45,8 @@ def awaits_blocks(entry: Entry, blocks: list[DraftBlock]) -> bool:
 def _loops(entry: Entry, blocks: list[DraftBlock]) -> Iterator[tuple[int, Draft, tuple[Instr, ...]]]:
     """The index of each basic block that branches back, the branch, and the instructions it may repeat."""
     for index, block in enumerate(blocks):
-        for draft in block.operations:
+        # A branch ends its block.
+        for draft in block.operations[-1:]:
             if draft.flags & _BACKWARD and draft.handler != "branch_indexed":
                 yield index, draft, entry.instructions[entry.blocks[draft.target].start : entry.blocks[index].stop]
 
@@ -58,17 +60,22 @@ def _mark_awaits(entry: Entry, loop: list[DraftBlock]) -> None:
 
 def _waits(body: tuple[Instr, ...], polls: Callable[[Instr], bool]) -> bool:
     """Whether a branch of the loop is guarded by what a polled value reaches."""
-    if not any(polls(instr) for instr in body):
+    polled = [instr for instr in body if instr.opcode in _POLLING and polls(instr)]
+    if not polled:
         return False
-    reached: set[int] = set()
+    reached = {register.index for instr in polled for register in written_registers(instr)}
+    flows = [(_indices(read_registers(instr)), _indices(written_registers(instr))) for instr in body]
     before = -1
     while len(reached) != before:
         before = len(reached)
-        for instr in body:
-            sources = {register.index for register in read_registers(instr)}
-            if polls(instr) or sources & reached:
-                reached.update(register.index for register in written_registers(instr))
+        for read, written in flows:
+            if not reached.isdisjoint(read):
+                reached.update(written)
     return any(i.opcode in ("bra", "exit", "ret") and i.guard and i.guard.register.index in reached for i in body)
+
+
+def _indices(registers: Iterable[Register]) -> list[int]:
+    return [register.index for register in registers]
 
 
 def _polls(instr: Instr) -> bool:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from warpsmith.sandbox.emulator.bytecode import Draft, DraftBlock, SlotKind, Value
 
@@ -38,12 +39,11 @@ def mark_repeats(blocks: Sequence[DraftBlock]) -> None:
     uniform = _Uniform(blocks)
     for block in blocks:
         _mark_block(block, uniform)
-    for block in blocks:
-        for draft in block.operations:
-            if draft.handler == MOVE and draft.a is not None and draft.a in uniform:
-                draft.a, draft.b = draft.b, draft.a
-            if draft.handler == MOVE and draft.b is not None and draft.b in uniform:
-                draft.handler = "add64.same"
+    for draft in [draft for block in blocks for draft in block.operations if draft.handler == MOVE]:
+        if draft.a is not None and draft.a in uniform:
+            draft.a, draft.b = draft.b, draft.a
+        if draft.b is not None and draft.b in uniform:
+            draft.handler = "add64.same"
 
 
 class _Uniform:
@@ -54,7 +54,7 @@ class _Uniform:
         self._known: dict[int, bool] = {}
         for block in blocks:
             for draft in block.operations:
-                for value in draft.writes():
+                for value in draft.writes() if draft.written else (draft.d,):
                     self._writers.setdefault(id(value), []).append(draft)
 
     def __contains__(self, value: Value) -> bool:
@@ -76,12 +76,23 @@ class _Uniform:
         return pure and all(source in self for source in draft.reads())
 
 
+@lru_cache(maxsize=1024)
+def _matters(handler: str) -> bool:
+    """Whether an operation does more to distances than end those of what it writes."""
+    return handler in REPEATED or handler in CARRIES | SUBTRACTIONS or handler.startswith((*FORGET, "guarded"))
+
+
 def _mark_block(block: DraftBlock, uniform: _Uniform) -> None:
     roots: dict[int, object] = {}
     leaders: dict[tuple[int, str], Draft] = {}
     kept: list[object] = []
     guarded = False
     for draft in block.operations:
+        if not _matters(draft.handler):
+            for value in draft.writes() if draft.written else (draft.d,):
+                roots.pop(id(value), None)
+            guarded = False
+            continue
         if draft.handler in REPEATED and not guarded and draft.a is not None:
             root = roots.setdefault(id(draft.a), _new(kept))
             family = draft.handler.split(".", 1)[1]

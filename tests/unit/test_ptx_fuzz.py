@@ -121,6 +121,20 @@ def test_a_text_with_one_character_changed_does_not_break_the_parser(at: int, le
     assert isinstance(result, Module | PtxSyntaxError)
 
 
+@given(
+    st.integers(0, len(REAL) - 1), st.integers(0, 3), st.sampled_from((*"{}[](),;:@!| \n/.%$_0ar-", "", "%r3", ", "))
+)
+@settings(max_examples=250, deadline=1000)
+def test_lines_read_as_a_whole_mean_what_their_tokens_mean(at: int, dropped: int, put: str) -> None:
+    text = REAL[:at] + put + REAL[at + dropped :]
+    quickly, exactly = outcome(text), outcome(f"/**/{text}")
+    if isinstance(exactly, PtxSyntaxError):
+        assert isinstance(quickly, PtxSyntaxError)
+        assert (quickly.message, quickly.ptx_line) == (exactly.message, exactly.ptx_line)
+    else:
+        assert quickly == exactly
+
+
 def test_hostile_repetition_takes_no_quadratic_time() -> None:
     begin = time.perf_counter()
     for piece in ("/*", '"', "a.", "/", "0", "{", "(", "[", "a:", ".section a {", "%p|", "-", "@"):

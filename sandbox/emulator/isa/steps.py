@@ -25,7 +25,7 @@ from .steps_carry import carry_steps, uses_carry
 from .steps_convert import conversion_steps
 from .video import OPCODES, code_of, parts_of, selector_of
 
-__all__ = ["Scratch", "Source", "Step", "Target", "is_lane_instruction", "steps"]
+__all__ = ["Scratch", "Source", "Step", "Target", "is_lane_instruction", "one_step", "steps"]
 
 SCRATCHES = 4
 """An instruction needs at most this many scratch values."""
@@ -39,8 +39,8 @@ def steps(instr: Instr) -> tuple[Step, ...]:
     Raises:
         UnsupportedInstruction: no row has its name, or it has other operands than its row.
     """
-    row = _row_of_all(instr.opcode, instr.modifiers)
-    if row is not None and _as_they_stand(row, instr.operands):
+    row = one_step(instr)
+    if row is not None:
         target, *sources = instr.operands
         assert isinstance(target, Register)
         return (Step(row, target, tuple(sources)),)
@@ -50,6 +50,12 @@ def steps(instr: Instr) -> tuple[Step, ...]:
     if any(len(step.sources) != len(step.row.args) for step in found):
         raise _malformed(instr)
     return tuple(_with_literals(instr, step) for step in found)
+
+
+def one_step(instr: Instr) -> LaneRow | None:
+    """The row whose sources are the operands behind the first, as they stand; None where it takes a closer look."""
+    row = _row_of_all(instr.opcode, instr.modifiers)
+    return row if row is not None and _as_they_stand(row, instr.operands) else None
 
 
 _COMPOUND = frozenset(("cvt", "setp", "set", "addc", "subc", "madc", *OPCODES, *scalar_video.OPCODES))
@@ -69,7 +75,7 @@ def _as_they_stand(row: LaneRow, operands: tuple[Operand, ...]) -> bool:
         return False
     for operand in operands:
         kind = type(operand)
-        if kind is Vector or (kind is Immediate and operand.type[0] == "f"):  # type: ignore[union-attr]
+        if kind is not Register and (kind is Vector or (kind is Immediate and operand.type[0] == "f")):  # type: ignore[union-attr]
             return False
     return True
 

@@ -11,13 +11,13 @@ from ..program import Instr
 from .lanes import lane_rows
 from .row import LaneRow, Row, WarpRow
 from .spelling_warp import warp_name
-from .steps import Scratch, Step, is_lane_instruction, steps
+from .steps import Scratch, Step, is_lane_instruction, one_step, steps
 from .warps import warp_rows
 
 FLUSHING = "cvt.ftz.f32.f32"
 """The step that a conversion of a flushed operand begins with; ptxas makes it a modifier of the conversion."""
 
-__all__ = ["Scratch", "Step", "all_rows", "is_lane_instruction", "lookup", "steps", "warp_row"]
+__all__ = ["Scratch", "Step", "all_rows", "is_lane_instruction", "lookup", "one_step", "steps", "warp_row"]
 
 
 def lookup(instr: Instr) -> Row:

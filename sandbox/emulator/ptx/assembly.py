@@ -93,8 +93,8 @@ class Assembly:
 
 def _aimed(instr: Instr, block_of: dict[int, int]) -> Instr:
     if instr.targets:
-        return replace(instr, targets=tuple(block_of[label] for label in instr.targets))
-    return replace(instr, target=block_of[instr.target]) if instr.target >= 0 else instr
+        return instr._replace(targets=tuple(block_of[label] for label in instr.targets))
+    return instr._replace(target=block_of[instr.target]) if instr.target >= 0 else instr
 
 
 def _blocks(instructions: Sequence[Instr], order: Sequence[int]) -> tuple[Block, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
-from warpsmith.sandbox.emulator.program import Guard, Instr, Register, Variable
+from warpsmith.sandbox.emulator.program import Guard, Instr, Operand, Register, Variable, Vector
 from warpsmith.sandbox.emulator.ptx import declarations, wide
-from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, STRING, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, LOCATION, STATEMENT, STRING, WORD, Cursor
 from warpsmith.sandbox.emulator.ptx.locations import Locations
 from warpsmith.sandbox.emulator.ptx.operands import Operands
 from warpsmith.sandbox.emulator.ptx.scope import MAX_DEPTH, RegisterTable, Scope
@@ -45,12 +45,17 @@ class BodyParser:
         self._locations = locations
         self._table = RegisterTable()
         self._used: dict[str, None] = {}
-        self._operands = Operands(cursor, globals_, lambda name: self._used.setdefault(name))
+        self._operands, self._line_operands = (
+            Operands(place, globals_, self._used.setdefault) for place in (cursor, Cursor("", by_line=True))
+        )
         self._instructions: list[Instr] = []
         self._variables: dict[str, Variable] = {}
         self._labels: set[int] = set()
         self._branches: dict[int, tuple[Scope, int]] = {}
         self._words: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """Opcode and modifiers of each word that began an instruction."""
+        self._plain_words: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """Of those that take no label, and no register of which there are two."""
 
     def parse(self) -> Body:
         """Take `{ … }`. A body that control can fall out of gets the `ret` that PTX implies."""
@@ -65,7 +70,7 @@ class BodyParser:
         last = self._instructions[-1] if self._instructions else None
         ends = last is not None and last.guard is None and last.opcode in ("ret", "exit", "trap", "bra", "brx")
         if not ends or len(self._instructions) in self._labels:
-            self._append("ret", (), None, self._cursor.at - 1)
+            self._append("ret", (), (), None, self._cursor.at - 1)
         return Body(
             self._instructions,
             tuple(self._table.registers),
@@ -85,16 +90,23 @@ class BodyParser:
         words, kinds = cursor.words, cursor.kinds
         while True:
             kind, word = kinds[cursor.at], words[cursor.at]
-            if kind == WORD:
+            if kind == STATEMENT:
+                self._whole_line(scope, word)
+                cursor.at += 1
+            elif kind == LOCATION:
+                self._locations.read_line(word)
+                cursor.at += 1
+            elif kind == WORD:
                 if words[cursor.at + 1] == ":":
                     self._label(scope)
                 else:
-                    self._instruction(scope, None)
+                    self._instruction(self._operands, scope, None, cursor.at)
             elif kind == DIRECTIVE:
                 self._directive(scope)
             elif word == "@":
                 cursor.at += 1
-                self._instruction(scope, self._operands.guard(scope))
+                guard = self._operands.guard(scope)
+                self._instruction(self._operands, scope, guard, cursor.at)
             elif word == "{":
                 self._scope(scope)
             elif word == "}":
@@ -124,7 +136,7 @@ class BodyParser:
             scope.branch_tables[name] = tuple(names)
         elif word == ".callprototype":
             while cursor.words[cursor.at] != ";":
-                if cursor.kinds[cursor.at] == END:
+                if cursor.kinds[cursor.at] in (END, STATEMENT):
                     raise cursor.unexpected("';'")
                 cursor.at += 1
             scope.branch_tables[name] = ()
@@ -166,12 +178,74 @@ class BodyParser:
             unique = name if name not in self._variables else f"{name}@{len(self._variables)}"
             self._variables[unique] = scope.variables[name] = replace(variable, name=unique)
 
-    def _instruction(self, scope: Scope, guard: Guard | None) -> None:
-        cursor = self._cursor
-        at = cursor.at
-        if cursor.kinds[at] != WORD:
+    def _whole_line(self, scope: Scope, line: str) -> None:
+        """An instruction that has a line to itself: what its parts meant before, or token by token."""
+        at, guard, rest = self._cursor.at, None, line
+        if line[0] == "@":
+            mark, _, rest = line.partition(" ")
+            guard = self._guard(scope, mark)
+        word, _, operands = rest.partition(" ")
+        known = self._plain_words.get(word)
+        if known is not None and operands and (guard is not None or rest is line):
+            found = self._known_operands(scope, operands.lstrip())
+            if found is not None and len(self._instructions) < MAX_INSTRUCTIONS:
+                opcode, modifiers = known
+                where = self._locations
+                ptx_line = self._cursor.line_of(at)
+                self._instructions.append(
+                    Instr(opcode, modifiers, found, guard, where.line, ptx_line, -1, (), where.column)
+                )
+                return
+        reader = self._line_operands
+        cursor = reader.cursor
+        cursor.enter(line)
+        guard = reader.guard(scope) if cursor.take("@") else None
+        self._instruction(reader, scope, guard, at)
+        if cursor.kinds[cursor.at] != END:
+            raise cursor.unexpected("the end of the line")
+
+    def _guard(self, scope: Scope, mark: str) -> Guard | None:
+        """The guard of a line; None where it takes a closer look."""
+        negated = mark[1:2] == "!"
+        register = scope.register(mark[1 + negated :])
+        return Guard(register, negated) if register is not None and register.type == "pred" else None
+
+    def _known_operands(self, scope: Scope, text: str) -> tuple[Operand, ...] | None:
+        """Operands to the semicolon; None where they cannot be told one by one."""
+        parts = text[:-1].split(", ")
+        if "{" in text:
+            return self._known_vectors(scope, parts)
+        found = []
+        for part in parts:
+            operand = scope.operands.get(part) or self._line_operands.alone(scope, part)
+            if operand is None:
+                return None
+            found.append(operand)
+        return tuple(found)
+
+    def _known_vectors(self, scope: Scope, parts: list[str]) -> tuple[Operand, ...] | None:
+        """The same where some of the parts are elements: `{%r1`, `%r2}`."""
+        found: list[Operand] = []
+        opened = 0
+        for part in parts:
+            closes = part[-1:] == "}"
+            if part[:1] == "{":
+                opened = len(found)
+            word = part.strip("{ }") if closes or part[:1] == "{" else part
+            operand = scope.operands.get(word) or self._line_operands.alone(scope, word)
+            if operand is None:
+                return None
+            found.append(operand)
+            if closes:
+                found[opened:] = [Vector(tuple(found[opened:]))]
+        return tuple(found)
+
+    def _instruction(self, reader: Operands, scope: Scope, guard: Guard | None, at: int) -> None:
+        """An instruction from the reader's cursor on; token `at` of the text begins it."""
+        cursor = reader.cursor
+        if cursor.kinds[cursor.at] != WORD:
             raise cursor.unexpected("an instruction")
-        word = cursor.words[at]
+        word = cursor.words[cursor.at]
         cursor.at += 1
         while cursor.kinds[cursor.at] == DIRECTIVE:
             # Inline assembly may put a blank before a modifier.
@@ -181,23 +255,24 @@ class BodyParser:
         if known is None:
             opcode, *modifiers = word.split(".")
             known = self._words[word] = opcode, tuple(modifiers)
+            if opcode not in _TAKES_LABEL and wide.TYPE not in modifiers:
+                self._plain_words[word] = known
         opcode = known[0]
         if opcode[0] in "%$" or len(self._instructions) >= MAX_INSTRUCTIONS:
-            raise cursor.error(f"{word} is not an instruction, or there are too many", at)
+            raise self._cursor.error(f"{word} is not an instruction, or there are too many", at)
         if opcode in BRANCHES:
             self._branches[len(self._instructions)] = (scope, at)
-        self._append(opcode, known[1], guard, at, scope)
+        operands = reader.statement(scope, labels=opcode in _TAKES_LABEL)
+        self._append(opcode, known[1] + reader.selected, operands, guard, at)
 
     def _append(
-        self, opcode: str, modifiers: tuple[str, ...], guard: Guard | None, at: int, scope: Scope | None = None
+        self, opcode: str, modifiers: tuple[str, ...], operands: tuple[Operand, ...], guard: Guard | None, at: int
     ) -> None:
         line = self._cursor.line_of(at)
-        operands = () if scope is None else self._operands.statement(scope, labels=opcode in _TAKES_LABEL)
-        modifiers += self._operands.selected if operands else ()
         where = self._locations
-        if modifiers[-1:] == (wide.TYPE,):
+        if modifiers and modifiers[-1] == wide.TYPE:
             parts = wide.expanded(opcode, modifiers, operands)
         else:
             parts = ((modifiers, operands),)
         for words, taken in parts:
-            self._instructions.append(Instr(opcode, words, taken, guard, where.line, line, column=where.column))
+            self._instructions.append(Instr(opcode, words, taken, guard, where.line, line, -1, (), where.column))

@@ -32,8 +32,9 @@ class CallGraph:
     ) -> None:
         self._functions = functions
         taken = {s.name for variable in variables for _, s in variable.relocations}
-        for code in (*entries, *(function.code for function in functions.values())):
-            taken |= _addressed(code)
+        if functions:
+            for code in (*entries, *(function.code for function in functions.values())):
+                taken |= _addressed(code)
         self.pointed_at = tuple(name for name in functions if name in taken)
         """Functions whose address the module takes."""
 

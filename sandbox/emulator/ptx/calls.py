@@ -9,7 +9,7 @@ whose address the module takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import (
@@ -169,7 +169,7 @@ class _Link:
             if "param" in modifiers and any(isinstance(o, Address) and self._framed(copy, o) for o in instr.operands):
                 modifiers = tuple("local" if word.partition("::")[0] == "param" else word for word in modifiers)
             self._out.append(
-                replace(instr, modifiers=modifiers, operands=operands, guard=guard, target=target, targets=targets)
+                instr._replace(modifiers=modifiers, operands=operands, guard=guard, target=target, targets=targets)
             )
 
     def _around(self, guard: Guard | None, body: Callable[[], None]) -> None:

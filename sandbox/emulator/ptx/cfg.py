@@ -5,8 +5,6 @@ Blocks start at labels and behind instructions that may leave the sequence; barr
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from warpsmith.sandbox.emulator.program import Block, Instr, Symbol
 from warpsmith.sandbox.emulator.ptx.body import Body
 from warpsmith.sandbox.emulator.ptx.lexer import Cursor
@@ -28,9 +26,9 @@ def build(cursor: Cursor, body: Body) -> tuple[tuple[Instr, ...], tuple[Block, .
         names = _labels(cursor, instructions[at], scope, token)
         targets = tuple(block_at[_position(cursor, name, scope, token)] for name in names)
         if instructions[at].opcode == "bra":
-            instructions[at] = replace(instructions[at], target=targets[0])
+            instructions[at] = instructions[at]._replace(target=targets[0])
         else:
-            instructions[at] = replace(instructions[at], targets=targets)
+            instructions[at] = instructions[at]._replace(targets=targets)
         tables[at] = targets
     blocks = []
     for index, start in enumerate(order):

@@ -7,7 +7,7 @@ the function's local variables, and the registers it still needs after a call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Register, Symbol, Variable
@@ -116,9 +116,9 @@ class Stack:
             targets = tuple(self._returns[name])
             instr = self.out.instructions[position]
             if targets:
-                self.out.instructions[position] = replace(instr, targets=targets)
+                self.out.instructions[position] = instr._replace(targets=targets)
             else:
-                self.out.instructions[position] = replace(instr, opcode="trap", modifiers=(), operands=())
+                self.out.instructions[position] = instr._replace(opcode="trap", modifiers=(), operands=())
 
     def address(self, offset: int) -> Register:
         """Address in local memory of a place in the frame."""

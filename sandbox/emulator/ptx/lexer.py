@@ -3,6 +3,8 @@
 Opcodes with their modifiers (`ld.global.L2::128B.u32`) and special registers with their component (`%tid.x`)
 are one token each, as no blank may stand inside them; a blank before a dot starts a directive token, and every
 directive is a token of its own (`.reg.b32` is two).
+A cursor that goes by lines takes an instruction or a `.loc` that has a line to itself, as compilers write them, for
+one token: it is most often read without being taken apart.
 Source: PTX ISA 9.0, chapter 4 "Syntax".
 """
 
@@ -18,6 +20,8 @@ MAX_TEXT = 8 << 20
 """Characters; compilers are held to less, so more is an attack or an accident."""
 
 WORD, DIRECTIVE, NUMBER, STRING, MARK, END = "word", "directive", "number", "string", "mark", "end"
+STATEMENT, LOCATION = "statement", "location"
+"""Whole lines, without their indentation."""
 
 _BLANKS = r"(?:[ \t\r\n\f\v]+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+"
 _PART = r"""
@@ -42,6 +46,11 @@ _QUICKLY = re.compile(
     re.ASCII,
 )
 """Takes what `_PART` takes, and more that is no token as a whole; where there is no comment."""
+_LINES = re.compile(
+    r"""^(?:[ \t]*(?:([@a-z][^;{}"/\n]*(?:\{[^;{}"/\n]*\}[^;{}"/\n]*)*;)|(\.loc[ \t][^;{}"/\n]*)|//.*)|(.*))$""",
+    re.ASCII | re.MULTILINE,
+)
+"""Each line as an instruction, a location or anything else but a comment."""
 _COMMENT = re.compile(r'("(?:[^"\\\n]|\\.)*")|//[^\n]*', re.ASCII)
 
 
@@ -61,28 +70,63 @@ class _Kinds(dict[str, str]):
 class Cursor:
     """A position in a tokenised text. `kinds[at]` is `END` past the last token."""
 
-    __slots__ = ("_line_ends", "_starts", "_text", "at", "initialised", "kinds", "words")
+    __slots__ = ("_by_line", "_known", "_line_ends", "_starts", "_text", "at", "initialised", "kinds", "words")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, by_line: bool = False) -> None:
         self.at = 0
         self.initialised = 0
         """Bytes that initialisers of this text have taken so far."""
         self._text = text
         if len(text) > MAX_TEXT:
             raise PtxSyntaxError(f"the text is longer than {MAX_TEXT} characters", 1, 1)
+        self._starts: list[int] = []
+        self._known = _Kinds()
+        self._by_line = by_line and "/*" not in text
+        if self._by_line:
+            self._take_lines(text)
+            return
         plain = [_COMMENT.sub(_without, line) if "//" in line else line for line in text.split("\n")]
         # Whole lines in the regular expression's own loops: a text has a hundred thousand tokens.
         lines = list(map(_QUICKLY.findall, plain))
         self.words: list[str] = list(chain.from_iterable(lines))
         self._line_ends = list(accumulate(map(len, lines[:-1])))
         """Tokens before the end of each line but the last."""
-        known = _Kinds()
+        known = self._known
         self.kinds: list[str] = [known[word] for word in self.words]
         self.words.append("")
         self.kinds.append(END)
-        self._starts: list[int] = []
         if "" in known.values() or any("/*" in line for line in plain if "/" in line):
             self._tokenize()
+
+    def _take_lines(self, text: str) -> None:
+        words: list[str] = []
+        kinds: list[str] = []
+        ends: list[int] = []
+        known = self._known
+        for statement, location, other in _LINES.findall(text):
+            if statement:
+                words.append(statement)
+                kinds.append(STATEMENT)
+            elif location:
+                words.append(location)
+                kinds.append(LOCATION)
+            elif other:
+                tokens = _QUICKLY.findall(_COMMENT.sub(_without, other) if "//" in other else other)
+                words += tokens
+                kinds += [known[word] for word in tokens]
+            ends.append(len(words))
+        self.words, self.kinds, self._line_ends = [*words, ""], [*kinds, END], ends[:-1]
+        if "" in known.values():
+            raise self.error("this is not PTX")
+
+    def enter(self, line: str) -> None:
+        """Go over the tokens of one line from here on."""
+        self.at = 0
+        self.words = [*_QUICKLY.findall(line), ""]
+        self.kinds = [self._known[word] for word in self.words]
+        self.kinds[-1] = END
+        if "" in self.kinds:
+            raise self.unexpected("what is PTX")
 
     def _tokenize(self) -> None:
         """The same token by token: where each begins, where what is no token does, and comments over several lines."""
@@ -114,7 +158,9 @@ class Cursor:
         return bisect_right(self._line_ends, at) + 1
 
     def error(self, message: str, at: int | None = None) -> PtxSyntaxError:
-        """The error to raise about the next token, or about token `at`."""
+        """The error to raise about the next token, or about token `at`. One that goes by lines knows no places."""
+        if self._by_line:
+            return PtxSyntaxError(message, 0, 0)
         if not self._starts:
             self._tokenize()
         return PtxSyntaxError(message, *self._place(self._starts[self.at if at is None else at]))

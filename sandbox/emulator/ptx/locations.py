@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, STRING, Cursor
+from warpsmith.sandbox.emulator.ptx.lexer import END, NUMBER, STRING, Cursor
 from warpsmith.sandbox.emulator.ptx.literals import constant, number
 
 _Place = tuple[int, int, int]
@@ -18,7 +18,8 @@ class Locations:
     def __init__(self, cursor: Cursor, source: str) -> None:
         self._own = _files_named(cursor, source)
         self._resolved: dict[_Place, tuple[int, int]] = {}
-        self._places: dict[tuple[str, ...], _Place] = {}
+        self._lines: dict[str, tuple[_Place, _Place | None]] = {}
+        self._line_cursor = Cursor("", by_line=True)
         self.line = self.column = 0
 
     def enter_function(self) -> None:
@@ -27,29 +28,35 @@ class Locations:
 
     def read(self, cursor: Cursor) -> None:
         """Take what follows `.loc`."""
-        place = self._place(cursor)
+        self._note(*self._taken(cursor))
+
+    def read_line(self, line: str) -> None:
+        """Take a `.loc` that is a whole line. A text has thousands of these, and few different ones."""
+        found = self._lines.get(line)
+        if found is None:
+            cursor = self._line_cursor
+            cursor.enter(line)
+            cursor.at = 1
+            found = self._lines[line] = self._taken(cursor)
+            if cursor.kinds[cursor.at] != END:
+                raise cursor.unexpected("the end of the line")
+        self._note(*found)
+
+    def _taken(self, cursor: Cursor) -> tuple[_Place, _Place | None]:
+        """(place, what it was inlined into)."""
+        place = _place(cursor)
         inlined: _Place | None = None
         while cursor.take(","):
             word = cursor.name("function_name or inlined_at")
             if word == "inlined_at":
-                inlined = self._place(cursor)
+                inlined = _place(cursor)
             elif word == "function_name":
                 cursor.name("a label")
                 if cursor.take("+"):
                     constant(cursor)
             else:
                 raise cursor.error(f"unknown attribute {word} of .loc", cursor.at - 1)
-        self._note(place, inlined)
-
-    def _place(self, cursor: Cursor) -> _Place:
-        """Take file, line and column. A text has thousands of these, and few different ones."""
-        words = tuple(cursor.words[cursor.at : cursor.at + 3])
-        place = self._places.get(words)
-        if place is None:
-            place = self._places[words] = number(cursor).bits, number(cursor).bits, number(cursor).bits
-        else:
-            cursor.at += 3
-        return place
+        return place, inlined
 
     def _note(self, place: _Place, inlined: _Place | None) -> None:
         file, line, column = place
@@ -63,6 +70,11 @@ class Locations:
         else:
             found = self._resolved.get(inlined, (0, 0))
         self.line, self.column = self._resolved[place] = found
+
+
+def _place(cursor: Cursor) -> _Place:
+    """Take file, line and column."""
+    return number(cursor).bits, number(cursor).bits, number(cursor).bits
 
 
 def _files_named(cursor: Cursor, source: str) -> frozenset[int]:

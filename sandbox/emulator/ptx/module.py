@@ -16,8 +16,9 @@ from warpsmith.sandbox.emulator.program import Entry, Module, Param, Variable
 from warpsmith.sandbox.emulator.ptx import cfg, declarations, layout
 from warpsmith.sandbox.emulator.ptx.body import Body, BodyParser
 from warpsmith.sandbox.emulator.ptx.calls import Linker
+from warpsmith.sandbox.emulator.ptx.errors import PtxSyntaxError
 from warpsmith.sandbox.emulator.ptx.functions import Code, Function, formals, with_function_addresses
-from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, NUMBER, STRING, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.lexer import DIRECTIVE, END, NUMBER, STATEMENT, STRING, WORD, Cursor
 from warpsmith.sandbox.emulator.ptx.literals import constant
 from warpsmith.sandbox.emulator.ptx.locations import Locations
 
@@ -40,7 +41,11 @@ def parse_module(text: str, source: str = "candidate") -> Module:
     Raises:
         PtxSyntaxError: the text is not PTX that `program.py` can represent.
     """
-    return _ModuleParser(text, source).parse()
+    try:
+        return _ModuleParser(Cursor(text, by_line=True), source).parse()
+    except PtxSyntaxError:
+        # The text is laid out as no compiler does, or it has a mistake: token by token, which knows its place.
+        return _ModuleParser(Cursor(text), source).parse()
 
 
 @lru_cache(maxsize=16)
@@ -71,9 +76,9 @@ class _Unlinked:
 
 
 class _ModuleParser:
-    def __init__(self, text: str, source: str) -> None:
-        self._cursor = Cursor(text)
-        self._locations = Locations(self._cursor, source)
+    def __init__(self, cursor: Cursor, source: str) -> None:
+        self._cursor = cursor
+        self._locations = Locations(cursor, source)
         self._version: tuple[int, int] | None = None
         self._target = ""
         self._entries: dict[str, _Unlinked] = {}
@@ -196,7 +201,7 @@ class _ModuleParser:
         cursor = self._cursor
         if cursor.take("("):
             while not cursor.take(")"):
-                if cursor.kinds[cursor.at] == END or cursor.words[cursor.at] in ("(", "{", "}", ";"):
+                if cursor.kinds[cursor.at] in (END, STATEMENT) or cursor.words[cursor.at] in ("(", "{", "}", ";"):
                     raise cursor.unexpected("')'")
                 cursor.at += 1
 

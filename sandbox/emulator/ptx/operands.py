@@ -17,13 +17,15 @@ from warpsmith.sandbox.emulator.program import (
     Symbol,
     Vector,
 )
-from warpsmith.sandbox.emulator.ptx.lexer import NUMBER, WORD, Cursor
+from warpsmith.sandbox.emulator.ptx.lexer import END, NUMBER, WORD, Cursor
 from warpsmith.sandbox.emulator.ptx.literals import constant, number, signed
 from warpsmith.sandbox.emulator.ptx.scope import Scope
 
 _SINK = Sink()
 _ENDS = frozenset(",;")
 """Behind an operand of an instruction."""
+_SEVERAL = frozenset(",{}();")
+"""In a text that is more than one simple operand."""
 
 
 class Operands:
@@ -34,7 +36,7 @@ class Operands:
     """
 
     def __init__(self, cursor: Cursor, globals_: Container[str], used: Callable[[str], None]) -> None:
-        self._cursor = cursor
+        self.cursor = cursor
         self._globals = globals_
         self._used = used
         self._parts: list[str] = []
@@ -44,11 +46,11 @@ class Operands:
 
     def guard(self, scope: Scope) -> Guard:
         """Take what follows `@`."""
-        negated = self._cursor.take("!")
+        negated = self.cursor.take("!")
         return Guard(self._predicate(scope), negated)
 
     def _predicate(self, scope: Scope) -> Register:
-        cursor = self._cursor
+        cursor = self.cursor
         register = scope.register(cursor.words[cursor.at])
         if register is None or register.type != "pred":
             raise cursor.unexpected("a predicate register")
@@ -57,7 +59,7 @@ class Operands:
 
     def statement(self, scope: Scope, *, labels: bool) -> tuple[Operand, ...]:
         """Take operands to the semicolon."""
-        cursor = self._cursor
+        cursor = self.cursor
         found: list[Operand] = []
         self.selected = ()
         words = cursor.words
@@ -90,8 +92,26 @@ class Operands:
                 cursor.at -= 1
                 raise cursor.unexpected("',' or ';'")
 
+    def alone(self, scope: Scope, text: str) -> Operand | None:
+        """The operand that `text` is; None where it cannot be told without its statement."""
+        register = scope.register(text)
+        if register is not None:
+            scope.operands[text] = register
+            return register
+        if not text or not _SEVERAL.isdisjoint(text) or (text[0] == "[" and text[-1] != "]"):
+            return None
+        cursor = self.cursor
+        cursor.enter(f"{text};")
+        found = self.statement(scope, labels=False)
+        if len(found) != 1 or self.selected or cursor.kinds[cursor.at] != END:
+            return None
+        (operand,) = found
+        if isinstance(operand.base if isinstance(operand, Address) else operand, Register | Immediate | Special):
+            scope.operands[text] = operand
+        return operand
+
     def _one(self, scope: Scope, labels: bool) -> Operand:
-        cursor = self._cursor
+        cursor = self.cursor
         first: Operand
         word = cursor.words[cursor.at]
         if word == "{":
@@ -117,7 +137,7 @@ class Operands:
         return first
 
     def _name(self, scope: Scope, labels: bool) -> Register | Special | Symbol | Sink | Immediate:
-        cursor = self._cursor
+        cursor = self.cursor
         word = cursor.words[cursor.at]
         cursor.at += 1
         register = scope.register(word)
@@ -151,7 +171,7 @@ class Operands:
         return register
 
     def _vector(self, scope: Scope) -> Vector:
-        cursor = self._cursor
+        cursor = self.cursor
         cursor.expect("{")
         items: list[Operand] = []
         while True:
@@ -164,7 +184,7 @@ class Operands:
 
     def _call_list(self, scope: Scope) -> Operand:
         """Take `(param0, param1)` of a call."""
-        cursor = self._cursor
+        cursor = self.cursor
         cursor.expect("(")
         items: list[Operand] = []
         while not cursor.take(")"):
@@ -177,7 +197,7 @@ class Operands:
 
     def _address(self, scope: Scope) -> list[Operand]:
         """Take `[base+offset]`. A tensor's `[base, {x, y}]` gives two operands: the address, the coordinates."""
-        cursor = self._cursor
+        cursor = self.cursor
         cursor.expect("[")
         found: list[Operand] = [self._base(scope)]
         while not cursor.take("]"):
@@ -189,7 +209,7 @@ class Operands:
         return found
 
     def _base(self, scope: Scope) -> Address:
-        cursor = self._cursor
+        cursor = self.cursor
         if cursor.kinds[cursor.at] != WORD or cursor.words[cursor.at] == "WARP_SZ":
             return Address(constant(cursor))
         at = cursor.at
@@ -200,7 +220,7 @@ class Operands:
         return Address(base, self._offset()) if mark in ("+", "-") else Address(base)
 
     def _offset(self) -> int:
-        cursor = self._cursor
+        cursor = self.cursor
         sign = 1
         total = 0
         while cursor.words[cursor.at] in ("+", "-"):

@@ -38,7 +38,7 @@ def settle_params(out: Assembly) -> None:
     for i, instr in enumerate(out.instructions):
         if any(name in moved for name, _ in _accesses(instr)):
             words = tuple("local" if word.partition("::")[0] == "param" else word for word in instr.modifiers)
-            out.instructions[i] = replace(instr, modifiers=words)
+            out.instructions[i] = instr._replace(modifiers=words)
 
 
 def _accesses(instr: Instr) -> Iterator[tuple[str, list[tuple[int, int]] | None]]:

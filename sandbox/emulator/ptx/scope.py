@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warpsmith.sandbox.emulator.program import Register, Variable, Vector
+from warpsmith.sandbox.emulator.program import Operand, Register, Variable, Vector
 from warpsmith.sandbox.emulator.ptx import wide
 
 MAX_DEPTH = 64
@@ -19,7 +19,7 @@ class RegisterTable:
 
     def add(self, name: str, type_: str) -> Register:
         register = Register(len(self.registers), name, type_)
-        if wide.is_wide(register):
+        if type_ == wide.TYPE:
             halves = wide.halves(register)
             assert isinstance(halves, Vector)
             self.registers += [half for half in halves.items if isinstance(half, Register)]
@@ -40,6 +40,7 @@ class Scope:
         "depth",
         "known",
         "labels",
+        "operands",
         "parent",
         "variables",
     )
@@ -53,6 +54,8 @@ class Scope:
         self._own: dict[str, Register] = {}
         self.known: dict[str, Register | None] = {}
         """What names meant here so far."""
+        self.operands: dict[str, Operand] = {}
+        """What the texts of operands without symbols meant here so far."""
         self.variables: dict[str, Variable] = {}
         self.labels: dict[str, int] = {}
         """Label to the index of the instruction that follows it."""
@@ -64,6 +67,7 @@ class Scope:
         `.reg .u32 sign, sign<2>;` declares `sign`, `sign0` and `sign1`: no name twice.
         """
         self.known.clear()
+        self.operands.clear()
         taken = name in (self._singles if count is None else self._families) or name in self.variables
         if count is None:
             self._singles[name] = type_
@@ -92,14 +96,16 @@ class Scope:
         single = self._singles.get(name)
         if single is not None:
             return single
-        stem = name.rstrip("0123456789")
+        start = len(name.rstrip("0123456789"))
         # `%f1<3>` declares %f10, %f11 and %f12, so every split of the digits is a candidate.
-        for split in range(len(stem), len(name)):
-            family = self._families.get(name[:split])
-            digits = name[split:]
-            plain = digits == "0" or digits[0] != "0"
-            if family is not None and plain and len(digits) <= 10 and int(digits) < family[0]:
-                return family[1]
+        while start < len(name):
+            family = self._families.get(name[:start])
+            if family is not None:
+                digits = name[start:]
+                plain = digits[0] != "0" or digits == "0"
+                if plain and len(digits) <= 10 and int(digits) < family[0]:
+                    return family[1]
+            start += 1
         return None
 
     def variable(self, name: str) -> Variable | None:

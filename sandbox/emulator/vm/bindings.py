@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -28,6 +29,8 @@ OPERATION = np.dtype(
         ("imm", np.int64),
     ]
 )
+OPERATION_LAYOUT = struct.Struct("<12Iq")
+"""The same, a record at a time."""
 SLOT = np.dtype([*((name, np.uint32) for name in ("offset", "width", "kind", "index")), ("bits", np.uint64)])
 BLOCK = np.dtype([(name, np.uint32) for name in ("first", "instructions", "changes")])
 ALLOCATION = np.dtype(
