@@ -154,6 +154,17 @@ def same_rows(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[str,
     return {"y": (first["y"][order], second["y"])}
 
 
+def elsewhere(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, int]:
+    """All tokens but the first half become copies of one token, and go where it goes."""
+    kept = (dims["T"] + 1) // 2
+    inputs["x"][kept:] = inputs["x"][int(torch.randint(0, dims["T"], (1,), generator=generator))].clone()
+    return inputs, kept
+
+
+def first_rows(first: Tensors, second: Tensors, kept: int) -> dict[str, Any]:
+    return {"y": (first["y"][:kept], second["y"][:kept])}
+
+
 def doubled(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
     inputs["w2"] *= 2
     return inputs, None
@@ -200,6 +211,7 @@ TASK = Task(
     cost=cost,
     properties=(
         Property("permuting tokens permutes rows", permuted, same_rows),
+        Property("where other tokens go does not change a token's row", elsewhere, first_rows),
         Property("doubling the second weights doubles the result", doubled, twice),
     ),
     verify=(
@@ -217,6 +229,8 @@ TASK = Task(
         verify("whole tiles", 64, 128, 4, 128, 2, "even"),
         verify("long rows", 32, 256, 8, 256, 2, "skewed"),
         verify("a full tile", 80, 256, 2, 128, 1, "one"),
+        # Tiles of up to 192 tokens are full, and blocks take four, two or one times 64 weight rows of both products.
+        verify("two tall tiles", 345, 264, 2, 136, 1, "one"),
     ),
     bench=(
         bench("Granite, 8 tokens", 8, 1024, 32, 512, 8, "measured", GRANITE),
