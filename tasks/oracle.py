@@ -70,24 +70,23 @@ def honest(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> 
 
     A task with a float64 input computes in float64.
     """
+    import torch
+
+    wide = any(tensor.dtype is DType.FLOAT64 for tensor in inputs.values())
     with rounding():
-        results = _evaluate(task, workload, inputs, _computing(inputs))
+        results = _evaluate(task, workload, inputs, torch.float64 if wide else torch.float32)
     dtypes = checked_tensors(task, workload)
     return {
         name: from_torch(value.to(torch_dtype(dtypes[name][0])), dtypes[name][0]) for name, value in results.items()
     }
 
 
-def jittered(task: Task, workload: Workload, inputs: Mapping[str, HostTensor], seed: int) -> dict[str, NDArray[Any]]:
-    """Evaluate the reference in float32, unrounded, each of its operations off by a few last places at most.
-
-    A task with a float64 input computes in float64.
-    """
+def jittered(task: Task, workload: Workload, inputs: Mapping[str, HostTensor], seed: int) -> dict[str, HostTensor]:
+    """Evaluate the reference as `honest` does, with a small error of its own in each of its operations."""
     from warpsmith.tasks.jitter import jitter
 
     with jitter(seed):
-        results = _evaluate(task, workload, inputs, _computing(inputs))
-    return {name: value.numpy() for name, value in results.items()}
+        return honest(task, workload, inputs)
 
 
 def gradients(
@@ -148,13 +147,6 @@ def exact_cost(task: Task, workload: Workload, inputs: Mapping[str, HostTensor])
     if not isinstance(cost, Cost) or not all(math.isfinite(value) and value >= 0 for value in (cost.flops, cost.bytes)):
         raise TaskError(f"{task.path}: {what} is no finite, non-negative Cost.")
     return cost
-
-
-def _computing(inputs: Mapping[str, HostTensor]) -> torch.dtype:
-    """In which dtype an honest kernel sums."""
-    import torch
-
-    return torch.float64 if any(tensor.dtype is DType.FLOAT64 for tensor in inputs.values()) else torch.float32
 
 
 def checked_tensors(task: Task, workload: Workload) -> dict[str, tuple[DType, tuple[int, ...]]]:
