@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 PLACES = 4
-"""Last places by which a value moves at most: some more than one, since few of them may leave it near a coarser grid."""
+"""Last places by which a value moves at most: more than one, since one or two may keep it near a coarser grid."""
 IN_STEPS = ("_softmax", "_log_softmax", "logsumexp")
 """Operations that are several to a kernel; each of these errs on its own."""
 MOVES = frozenset(
