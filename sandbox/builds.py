@@ -27,9 +27,8 @@ from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
-from warpsmith.sandbox.analysis.stores import written_tensors
 from warpsmith.sandbox.compile import Unit
-from warpsmith.sandbox.emulated import load_ptx
+from warpsmith.sandbox.emulated import load_ptx, tensors_written
 from warpsmith.sandbox.emulator.isa.deviations import is_open
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
@@ -188,8 +187,7 @@ class Builds:
 
     def writes(self, workload: Workload, launch: BoundLaunch) -> frozenset[str]:
         """Names of the tensors and buffers that a launch may write."""
-        artifact = self.artifact(workload)
-        return written_tensors(load_ptx(artifact.ptx).module.entry(artifact.entries[launch.kernel]), launch)
+        return tensors_written(self.artifact(workload), launch)
 
     def communicates(self, workload: Workload, kernel: str) -> bool:
         """Whether blocks of a kernel may see each other's work: it holds atomics on memory of more than one block."""

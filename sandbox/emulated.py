@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.arch import Architecture
+from warpsmith.core.artifact import Artifact
 from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.dtype import DType
 from warpsmith.core.outcome import Outcome, Stage, Unsupported
@@ -21,7 +22,7 @@ from warpsmith.core.protocols import Check, LaunchCoverage, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.analysis.decisions import UniformProgram
-from warpsmith.sandbox.analysis.stores import feeds_indices, written_tensors
+from warpsmith.sandbox.analysis.stores import feeds_indices, tensors_at, written_parameters
 from warpsmith.sandbox.counting.estimate import grid_warps
 from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.counting.sampling import choose_blocks, group_blocks
@@ -39,6 +40,7 @@ from warpsmith.sandbox.emulator.machine import (
 from warpsmith.sandbox.emulator.program import Entry, Param
 from warpsmith.sandbox.emulator.ptx import parsed_module
 from warpsmith.sandbox.faults import lost, outcome_of
+from warpsmith.sandbox.junk import floating_junk, random_bytes
 from warpsmith.sandbox.parameters import encode, matched
 
 WARP_BUDGET = 1 << 28
@@ -85,9 +87,14 @@ def _uniform(ptx: str, entry: str, pointers: frozenset[int]) -> UniformProgram:
     return UniformProgram.of(load_ptx(ptx).module.entry(entry), pointers)
 
 
-@lru_cache(maxsize=256)
-def _written(ptx: str, entry: str, step: BoundLaunch) -> frozenset[str]:
-    return written_tensors(load_ptx(ptx).module.entry(entry), step)
+@lru_cache(maxsize=64)
+def _written(ptx: str, entry: str) -> frozenset[int]:
+    return written_parameters(load_ptx(ptx).module.entry(entry))
+
+
+def tensors_written(artifact: Artifact, step: BoundLaunch) -> frozenset[str]:
+    """Names of the tensors and buffers that a launch may write."""
+    return tensors_at(_written(artifact.ptx, artifact.entries[step.kernel]), step)
 
 
 class _Call:
@@ -203,26 +210,15 @@ class _Call:
         return np.zeros(size, np.uint8) if self.sampling else self._random(size)
 
     def _junk(self, dtype: DType, size: int) -> NDArray[np.uint8]:
-        """What unwritten memory holds while blocks are sampled: zeros where integers may be indices; floating values
-        near one of both signs, lest a kernel that passes over zeros have nothing to do; or large ones of the request's
-        sign. Those of one sign are no mirror of the other's: a product of two of them must differ too.
+        """What unwritten memory holds while blocks are sampled: zeros where integers may be indices, floating values of
+        the request's sign.
         """
         if not dtype.is_floating:
             return self._poison(size)
-        junk = self.request.junk
-        count, least = size // dtype.itemsize, {0: 0.5, 1: 512.0, -1: 64.0}[junk]
-        draw = np.random.default_rng([self.request.seed, int(least)])
-        values = (least * (1 + draw.random(count, np.float32))).astype(np.float32)
-        values *= junk or draw.choice(np.array([-1, 1], np.float32), count)
-        if dtype is DType.BFLOAT16:
-            return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
-        if dtype.itemsize == 1:  # exponents of both eight-bit formats: about one, or the upper ones
-            low, sign = (0x60, 0x80 * (junk < 0)) if junk else (0x38, 0)
-            return draw.integers(low, low + 8, size, np.uint8) | np.uint8(sign)
-        return values.astype(dtype.storage).view(np.uint8)
+        return floating_junk(dtype, size, self.request.junk, self.request.seed)
 
     def _random(self, size: int) -> NDArray[np.uint8]:
-        return self.random.integers(0, 256, size, np.uint8)
+        return random_bytes(self.random, size)
 
     @staticmethod
     def _fill(place: Allocation, value: int) -> None:
@@ -335,7 +331,7 @@ class _Call:
         return program.awaits_blocks
 
     def _writes(self, step: BoundLaunch) -> frozenset[str]:
-        return _written(self.request.artifact.ptx, self.request.artifact.entries[step.kernel], step)
+        return tensors_written(self.request.artifact, step)
 
     def _feeds_indices(self, step: BoundLaunch) -> bool:
         floats = frozenset(name for name, output in self.request.outputs.items() if output.dtype.is_floating)

@@ -35,10 +35,11 @@ def written_parameters(entry: Entry) -> frozenset[int]:
     return frozenset(found)
 
 
-def written_tensors(entry: Entry, step: BoundLaunch) -> frozenset[str]:
-    """Names of the tensors and buffers that a launch of the entry may write."""
-    stored = written_parameters(entry)
-    return frozenset(arg.name for index, arg in enumerate(step.args) if index in stored and isinstance(arg, TensorArg))
+def tensors_at(parameters: frozenset[int], step: BoundLaunch) -> frozenset[str]:
+    """Names of the tensors and buffers that a launch is given at these positions."""
+    return frozenset(
+        arg.name for index, arg in enumerate(step.args) if index in parameters and isinstance(arg, TensorArg)
+    )
 
 
 def feeds_indices(plan: BoundPlan, step: BoundLaunch, written: frozenset[str], floats: frozenset[str]) -> bool:

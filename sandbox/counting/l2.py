@@ -160,13 +160,9 @@ def _miss_rates(classes: list[_Classes], room: float, waves: float) -> list[Valu
     rates = []
     for item in classes:
         gaps = waves / np.maximum(item.visits, 1.0)
-        between = np.array([_brought_in(gap / waves, distinct, visits) for gap in gaps])
+        # Distinct sectors that a share of the grid's waves touches, visits of each lying equally far apart.
+        between = np.minimum(1.0, np.outer(gaps / waves, visits)) @ distinct
         lost = np.maximum(0.0, 1 - room / np.maximum(between, 1.0)) * NEIGHBOURS_SHARE
         fetched = item.distinct * (1 + np.maximum(item.visits - 1, 0.0) * lost)
         rates.append(np.divide(fetched, item.touches, out=np.zeros_like(fetched), where=item.touches > 0))
     return rates
-
-
-def _brought_in(share: float, distinct: Values, visits: Values) -> float:
-    """Distinct sectors that a share of the grid's waves touches, visits of each lying equally far apart."""
-    return float((distinct * np.minimum(1.0, share * visits)).sum())
