@@ -25,7 +25,7 @@ from ..machine import (
 )
 from ..program import Entry, Instr, Module, Special
 from .block import Block, Layout
-from .meeting import Prepared, meet, must_wait, stuck, with_one_mask
+from .meeting import Prepared, meet, meet_at_several, must_wait, stuck, with_one_mask
 from .operands import check
 from .schedule import TURN, block_order, draw_order, first_warp
 from .special import is_emulated
@@ -166,11 +166,23 @@ def _run_block(block: Block, program: list[Prepared], tally: Tally) -> bool:
             progressed |= ran > 0
         if not block.live_count():
             return True
-        if not progressed and not any(meet(warp) for warp in block.warps):
+        if not progressed and not any(_meet(warp, program, tally) for warp in block.warps):
             raise stuck(block, program)
         block.turn += 1
         if spent >= QUANTUM:
             return False
+
+
+def _meet(warp: Warp, program: list[Prepared], tally: Tally) -> bool:
+    if meet(warp):
+        return True
+    groups = meet_at_several(warp, program)
+    for group in groups:
+        pc = group[0].pc
+        _count(warp.block.entry, tally, pc, group, group, program[pc])
+        for thread in group:
+            thread.pc, thread.meeting = pc + 1, None
+    return bool(groups)
 
 
 def _run_warp(warp: Warp, program: list[Prepared], tally: Tally, quantum: int) -> int:

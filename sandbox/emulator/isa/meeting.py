@@ -1,6 +1,7 @@
 """Meetings of the lanes of a warp, and what it means when nobody can go on.
 
-An instruction with a member mask runs once every live lane of the mask is at it.
+An instruction with a member mask runs once every live lane of the mask is at it; `bar.warp.sync` also where they are at
+several of them with one mask, as the two sides of a branch may have it.
 """
 
 from __future__ import annotations
@@ -76,6 +77,21 @@ def meet(warp: Warp) -> bool:
                 other.meeting = None
             return True
     return False
+
+
+def meet_at_several(warp: Warp, program: list[Prepared]) -> list[list[Thread]]:
+    """The groups, by place, of lanes that wait at `bar.warp.sync` instructions with everybody their one mask names."""
+    for mask in {thread.meeting for thread in warp.threads if thread.meeting is not None}:
+        here = [
+            thread
+            for thread in warp.threads
+            if thread.meeting == mask and program[thread.pc].instr.text.startswith("bar.warp.sync")
+        ]
+        if mask & warp.alive_mask() & ~sum(1 << thread.lane for thread in here):
+            continue
+        places = sorted({thread.pc for thread in here})
+        return [[thread for thread in here if thread.pc == place] for place in places]
+    return []
 
 
 def stuck(block: Block, program: list[Prepared]) -> Faulted:

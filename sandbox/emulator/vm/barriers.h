@@ -160,6 +160,26 @@ WS_COLD const Operation* wait_for_members(Warp* w, const Operation* op, u32 memb
     return dispatch(w);
 }
 
+static const Operation* bar_warp_sync(Warp* w, const Operation* op);
+
+// bar.warp.sync asks for the same mask, not for the same instruction: two sides of a branch may have one each.
+static bool meet_at_several(Warp* w) {
+    for (u32 m = w->meeting; m; m &= m - 1) {
+        u32 mask = w->meeting_mask[first_lane(m)], members = mask & w->alive, here = 0;
+        for (u32 q = members & w->meeting; q; q &= q - 1) {
+            u32 other = first_lane(q);
+            bool syncs = w->code[w->position[other]].run == bar_warp_sync && w->meeting_mask[other] == mask;
+            here |= u32(syncs) << other;
+        }
+        if (members & ~here) continue;
+        w->meeting &= ~members;
+        for (u32 q = members; q; q &= q - 1) w->position[first_lane(q)]++;
+        lanes_met(w, members);
+        return true;
+    }
+    return false;
+}
+
 // Lanes that reached the same instruction with everybody their mask names resume there as one group.
 static bool meet(Warp* w) {
     for (u32 m = w->meeting; m; m &= m - 1) {
@@ -173,7 +193,7 @@ static bool meet(Warp* w) {
         w->meeting &= ~(members & here);
         return true;
     }
-    return false;
+    return meet_at_several(w);
 }
 
 WS_INLINE bool one_mask(const Warp* w, const u32* mask, u32 members) {

@@ -33,6 +33,11 @@ struct Cell {
 // Accesses that are not ordered among each other: each warp's last stamp, and its lanes.
 struct ByWarp {
     u32 stamps[MAX_WARPS], lanes[MAX_WARPS];
+    u32 each;  // index + 1 of an EachLane, where lanes of one warp have different stamps
+};
+
+struct EachLane {
+    u32 stamps[MAX_WARPS][LANES];
 };
 
 struct Races : Order {
@@ -42,6 +47,8 @@ struct Races : Order {
     ByWarp* sets;
     u32 set_count, set_capacity;
     u32 free_set;  // index + 1 of the first unused one; its first stamp names the next
+    EachLane* each;
+    u32 each_count, each_capacity, free_each;  // the same
 };
 
 static void races_begin(Races* r, u32 warps) {
@@ -53,7 +60,7 @@ static void races_begin(Races* r, u32 warps) {
     }
     order_begin(r, warps);
     epoch_begin_block(r->epoch, r->words_count);
-    r->set_count = r->free_set = 0;
+    r->set_count = r->free_set = r->each_count = r->free_each = 0;
 }
 
 static bool races_prepare(Races* r, u32 shared_bytes) {
@@ -66,12 +73,15 @@ static void races_free(Races* r) {
     free(r->words);
     free(r->bytes);
     free(r->sets);
+    free(r->each);
     free(r->lanes);
     epoch_free(r->epoch);
 }
 
-WS_INLINE u32 stamp_of_reader(const Races* r, const Readers& readers, u32 v) {
-    return readers.set ? r->sets[readers.set - 1].stamps[v] : readers.stamp;
+static u32 stamp_of_reader(const Races* r, const Readers& readers, u32 thread) {
+    if (!readers.set) return readers.stamp;
+    const ByWarp& set = r->sets[readers.set - 1];
+    return set.each ? r->each[set.each - 1].stamps[thread / LANES][thread % LANES] : set.stamps[thread / LANES];
 }
 
 WS_INLINE u32 lanes_of_reader(const Races* r, const Readers& readers, u32 v) {
@@ -97,9 +107,23 @@ static u32 new_set(Races* r) {
     return ++r->set_count;
 }
 
+static u32 new_each(Races* r) {
+    u32 each = r->free_each;
+    if (each) {
+        r->free_each = r->each[each - 1].stamps[0][0];
+        return each;
+    }
+    if (!room_for_one(r->each, r->each_count, r->each_capacity)) abort();
+    return ++r->each_count;
+}
+
 // `newest`: the last stamp of the set's owner; sets of earlier blocks are gone already.
 static void drop_set(Races* r, u32& set, u32 newest) {
     if (set && newest > r->base) {
+        if (u32 each = r->sets[set - 1].each) {
+            r->each[each - 1].stamps[0][0] = r->free_each;
+            r->free_each = each;
+        }
         r->sets[set - 1].stamps[0] = r->free_set;
         r->free_set = set;
     }
@@ -110,6 +134,10 @@ static void copy_set(Races* r, u32& set, u32 newest) {
     if (!set || newest <= r->base) return;
     u32 copy = new_set(r);
     r->sets[copy - 1] = r->sets[set - 1];
+    if (u32 from = r->sets[set - 1].each) {
+        u32 each = r->sets[copy - 1].each = new_each(r);
+        r->each[each - 1] = r->each[from - 1];
+    }
     set = copy;
 }
 

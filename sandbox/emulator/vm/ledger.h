@@ -44,6 +44,7 @@ struct Publication {
 struct Location {
     u64 space, address;  // space: 0 for global memory, else the block whose shared memory it is
     u32 start;           // what a read sees now begins here
+    u32 phase;           // of an mbarrier: what its last complete phase has ends here
     u32 count, capacity;
     Publication** log;
     u32 asked, from, to;  // the question that went through [from, to) last
@@ -214,7 +215,7 @@ static u32 location_of(Ledger* l, u64 space, u64 address, bool make) {
         l->locations = static_cast<Location*>(realloc(l->locations, l->capacity * sizeof(Location)));
         if (!l->locations) abort();
     }
-    l->locations[l->count] = {space, address, 0, 0, 0, nullptr, 0, 0, 0};
+    l->locations[l->count] = {space, address, 0, 0, 0, 0, nullptr, 0, 0, 0};
     l->table[slot & (l->table_size - 1)] = ++l->count;
     if (4 * l->count > 3 * l->table_size) index_locations(l, 2 * l->table_size);
     return l->count - 1;

@@ -17,10 +17,11 @@ struct Phase {
         : expected(word & LARGEST_COUNT), pending(word >> 20 & LARGEST_COUNT),
           bytes(s64(word << 3) >> 43), parity(word >> 63) {}
     u64 word() const { return expected | pending << 20 | (u64(bytes) & 0x1FFFFF) << 40 | parity << 63; }
-    void settle() {
-        if (pending || bytes) return;
+    bool settle() {
+        if (pending || bytes) return false;
         parity ^= 1;
         pending = expected;
+        return true;
     }
 };
 
@@ -29,17 +30,18 @@ WS_COLD bool misuse(Warp* w, const Operation* op, u32 lane, u32 detail) {
     return false;
 }
 
-// Initialisation and order of one lane's operation on an object. Operations need no order among themselves, so that
-// nobody asks whether one is over for another: thousands of arrivals would make that question long. A test reads, and
-// so publishes nothing.
+// Initialisation and order of one lane's operation on an object. Operations need no order among themselves, only behind
+// what made the object and before what ends it: they count as reads of it. Nobody asks whether one is over for another;
+// thousands of arrivals would make that question long. A test publishes nothing, and learns when it succeeds.
 static bool inspect_object(Warp* w, const Operation* op, u32 lane, u32 at, bool tests) {
     Races* r = w->worker->races;
-    begin_strong(w, op, lane, block_number(w->worker), at, Use::UPDATE, !tests);
+    if (tests) r->shared_flags[w->index] = r->stamp[w->index];
+    else begin_strong(w, op, lane, block_number(w->worker), at, Use::UPDATE);
     if (!known_written(r->epoch, at / 4) && r->words[at / 4].write_stamp <= r->base)
         return bad_access(w, op, WS_UNINITIALISED, lane, WS_SHARED, at, 8);
     Toucher toucher = {r, w->index, thread_of(w, lane), op->site, true, w, op, nullptr, nullptr, at, false, true};
     Collision found;
-    return touch(toucher, at, 8, true, found) || !collide(w, op, lane, found, at, 8);
+    return touch(toucher, at, 8, false, found) || !collide(w, op, lane, found, at, 8);
 }
 
 // The object at an address, or null after a fault.
@@ -64,8 +66,23 @@ static u64 word_at(const u8* object) {
     return word;
 }
 
+// A phase is complete: whoever waits for it learns of its arrivals, and not of the next one's.
+static void end_phase(Worker* k, u32 at) {
+    u32 location = k->views ? location_of(k->ledger, block_number(k), at, false) : ALL;
+    if (location != ALL) k->ledger->locations[location].phase = k->ledger->locations[location].count;
+}
+
+// A lane has waited for the last complete phase.
+static void learn_phase(Warp* w, const Operation* op, u32 lane, u32 at) {
+    Worker* k = w->worker;
+    u32 location = k->views ? location_of(k->ledger, block_number(k), at, false) : ALL;
+    if (location == ALL) return;
+    u32 upto = k->ledger->locations[location].phase;
+    read_strongly(k, thread_of(w, lane), location, upto, !(op->flags & WS_BLOCK_SCOPE), op->flags & WS_ACQUIRES);
+}
+
 // One lane's arrivals; `detail` of the fault is set where the object cannot take them.
-static bool take_arrivals(Warp* w, const Operation* op, u32 lane, u8* object, u64 count, s64 flags, s64 bytes) {
+static bool take_arrivals(Warp* w, const Operation* op, u32 lane, u8* object, u32 at, u64 count, s64 flags, s64 bytes) {
     Phase phase(word_at(object));
     if (!phase.expected) return misuse(w, op, lane, WS_NO_MBARRIER);
     phase.bytes += bytes;
@@ -73,7 +90,7 @@ static bool take_arrivals(Warp* w, const Operation* op, u32 lane, u8* object, u6
     phase.pending -= count;
     if (flags & NOT_COMPLETING && !phase.pending) return misuse(w, op, lane, WS_COMPLETES);
     if (flags & DROPS) phase.expected -= count;
-    phase.settle();
+    if (phase.settle()) end_phase(w->worker, at);
     u64 word = phase.word();
     memcpy(object, &word, 8);
     w->worker->changes++;
@@ -112,7 +129,8 @@ static const Operation* mbarrier_arrive(Warp* w, const Operation* op) {
         if (!object) return nullptr;
         u64 before = word_at(object);
         bool expects = op->imm & EXPECTS_BYTES;
-        if (!take_arrivals(w, op, lane, object, expects ? 1 : number, op->imm, expects ? number : 0)) return nullptr;
+        s64 bytes = expects ? number : 0;
+        if (!take_arrivals(w, op, lane, object, u32(offset), expects ? 1 : number, op->imm, bytes)) return nullptr;
         if (op->target) lanes<u64>(w, op->d)[lane] = before;
     }
     return op + 1;
@@ -132,7 +150,7 @@ static const Operation* mbarrier_bytes(Warp* w, const Operation* op) {
             return nullptr;
         }
         phase.bytes += op->imm * s64(lanes<u32>(w, op->b)[lane]);
-        if (op->imm < 0) phase.settle();
+        if (op->imm < 0 && phase.settle()) end_phase(w->worker, u32(offset));
         u64 word = phase.word();
         memcpy(object, &word, 8);
         w->worker->changes++;
@@ -172,7 +190,7 @@ static const Operation* track_copies(Warp* w, const Operation* op) {
 static bool arrive_for_copies(Warp* w, const Copy& copy, u32 lane) {
     Worker* k = w->worker;
     if (k->checks) begin_strong(w, copy.op, lane, block_number(k), copy.to[lane], Use::UPDATE);
-    return take_arrivals(w, copy.op, lane, k->shared + copy.to[lane], 1, ARRIVES, 0);
+    return take_arrivals(w, copy.op, lane, k->shared + copy.to[lane], copy.to[lane], 1, ARRIVES, 0);
 }
 
 // Completes the copies that the object at a shared address tracks: somebody waits for them.
@@ -226,6 +244,7 @@ static const Operation* mbarrier_test(Warp* w, const Operation* op) {
         }
         u64 awaited = op->imm ? lanes<u32>(w, op->b)[lane] & 1 : lanes<u64>(w, op->b)[lane] >> 63;
         lanes<u32>(w, op->d)[lane] = phase.parity != awaited;
+        if (phase.parity != awaited) learn_phase(w, op, lane, u32(offset));
         waits |= phase.parity == awaited;
     }
     if (waits) w->turns = TURN - 1;

@@ -23,7 +23,7 @@ struct Toucher {
     const u8* bytes;
     u32 start;           // of the lane's access
     bool issues;         // an asynchronous copy begins: what it overwrites is gone, what it brings not there yet
-    bool object;         // an operation on an mbarrier: nothing else touches the word but what ends its life
+    bool object;         // an operation on an mbarrier, which only begins and ends of its life need order with
 };
 
 // Whether `thread`, whose store may be a lower lane's part of the same instruction, stores the same at [at, at + size).
@@ -58,6 +58,18 @@ struct Collision {
     u32 site, thread;
 };
 
+// Whether what all lanes, or any, of warp v in the set did is over for the toucher.
+WS_COLD bool members_over(const Toucher& t, const ByWarp& set, u32 v, bool all) {
+    Races* r = t.races;
+    Worker* k = t.running->worker;
+    if (!set.each || set.stamps[v] < r->clock[t.warp][v])
+        return lanes_over(k, r, t.thread, v, set.stamps[v], set.lanes[v], all);
+    const u32* stamps = r->each[set.each - 1].stamps[v];
+    for (u32 m = set.lanes[v]; m; m &= m - 1)
+        if (over(k, r, t.thread, v * LANES + first_lane(m), stamps[first_lane(m)]) != all) return !all;
+    return all;
+}
+
 // Whether one (for a read) or all (for a write) of the cell's unordered writers are over for the toucher.
 WS_COLD bool writers_over(const Toucher& t, const Cell& cell, bool all) {
     Races* r = t.races;
@@ -70,7 +82,7 @@ WS_COLD bool writers_over(const Toucher& t, const Cell& cell, bool all) {
     }
     const ByWarp& set = r->sets[cell.write_set - 1];
     for (u32 v = 0; v < r->warps; v++)
-        if (set.stamps[v] && lanes_over(k, r, t.thread, v, set.stamps[v], set.lanes[v], all) != all) return !all;
+        if (set.stamps[v] && members_over(t, set, v, all) != all) return !all;
     return all;
 }
 
@@ -91,9 +103,16 @@ WS_INLINE bool collides_with_write(const Toucher& t, const Cell& cell, bool writ
 
 // The toucher joins the set, and what its warp's lanes did that it is not ordered after stays with it.
 static u32 join_set(const Toucher& t, ByWarp& set) {
-    u32 stamp = t.races->stamp[t.warp], before = set.stamps[t.warp], lanes = set.lanes[t.warp];
+    Races* r = t.races;
+    u32 stamp = r->stamp[t.warp], before = set.stamps[t.warp], lanes = set.lanes[t.warp];
     // Those that have met the toucher's lanes since are over; the others stay, over or not: to ask of each is too dear.
-    if (before < t.races->clock[t.warp][t.warp]) lanes = 0;
+    if (before < r->clock[t.warp][t.warp]) lanes = 0;
+    if (lanes && before != stamp && !set.each) {
+        set.each = new_each(r);
+        for (u32 v = 0; v < r->warps; v++)
+            for (u32 i = 0; i < LANES; i++) r->each[set.each - 1].stamps[v][i] = set.stamps[v];
+    }
+    if (set.each) r->each[set.each - 1].stamps[t.warp][t.thread % LANES] = stamp;
     set.stamps[t.warp] = stamp;
     return set.lanes[t.warp] = lanes | 1u << t.thread % LANES;
 }
@@ -117,17 +136,26 @@ WS_COLD void add_writer(const Toucher& t, Cell& cell) {
     cell.atomic = 0;
 }
 
+// Whether the reads of warp v are over for the toucher.
+WS_INLINE bool reader_over(const Toucher& t, const Readers& read, u32 v) {
+    const Races* r = t.races;
+    if (read.set) return members_over(t, r->sets[read.set - 1], v, true);
+    return lanes_over(t.running->worker, r, t.thread, v, read.stamp, lanes_of_reader(r, read, v), true);
+}
+
 // Whether one of the reads is not over for the toucher, who writes; two strong accesses need no order.
 WS_INLINE bool still_reading(const Toucher& t, const Readers& readers, Collision& found) {
     const Races* r = t.races;
     if (!readers.warps || readers.stamp <= r->base || (t.atomic && !readers.weak)) return false;
     if (!readers.set && readers.stamp < r->floor[t.warp]) return false;
     for (u32 m = readers.warps; m; m &= m - 1) {
-        u32 v = first_lane(m), lanes = lanes_of_reader(r, readers, v), stamp = stamp_of_reader(r, readers, v);
-        if (lanes_over(t.running->worker, r, t.thread, v, stamp, lanes, true)) continue;
-        for (u32 q = lanes, other; q; q &= q - 1)
-            if (!over(t.running->worker, r, t.thread, other = v * LANES + first_lane(q), stamp))
+        u32 v = first_lane(m);
+        if (reader_over(t, readers, v)) continue;
+        for (u32 q = lanes_of_reader(r, readers, v); q; q &= q - 1) {
+            u32 other = v * LANES + first_lane(q);
+            if (!over(t.running->worker, r, t.thread, other, stamp_of_reader(r, readers, other)))
                 found = {WS_RACE, readers.site, other};
+        }
         return true;
     }
     return false;
@@ -142,11 +170,8 @@ WS_COLD bool join_writers(const Toucher& t, Cell& cell, Collision& found) {
 }
 
 static bool readers_over(const Toucher& t, const Readers& read) {
-    const Races* r = t.races;
-    for (u32 m = read.warps; m; m &= m - 1) {
-        u32 v = first_lane(m), lanes = lanes_of_reader(r, read, v);
-        if (!lanes_over(t.running->worker, r, t.thread, v, stamp_of_reader(r, read, v), lanes, true)) return false;
-    }
+    for (u32 m = read.warps; m; m &= m - 1)
+        if (!reader_over(t, read, first_lane(m))) return false;
     return true;
 }
 
@@ -155,7 +180,7 @@ WS_COLD void remember_read_again(const Toucher& t, Readers& read) {
     u32 bit = 1u << t.warp, stamp = r->stamp[t.warp], lane = 1u << t.thread % LANES;
     bool stale = read.stamp <= r->base || !read.warps;
     bool again = !stale && read.set && r->sets[read.set - 1].stamps[t.warp] == stamp;
-    if (stale || (!again && readers_over(t, read))) {
+    if (stale || (!again && !t.object && readers_over(t, read))) {
         drop_set(r, read.set, read.stamp);
         read = {stamp, t.site, bit, 0, lane, 0, u16(t.thread), u8(!t.atomic)};
         return;
@@ -205,7 +230,7 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
     Races* r = t.races;
     if (__builtin_expect(collides_with_write(t, cell, true, found), 0))
         return writes_the_same(t, at, size, found.thread) && join_writers(t, cell, found);
-    if (t.atomic && cell.atomic && cell.write_stamp > r->base && (t.object || !writers_over(t, cell, true))) {
+    if (t.atomic && cell.atomic && cell.write_stamp > r->base && !writers_over(t, cell, true)) {
         add_writer(t, cell);
         cell.atomic = 1;
         return !still_reading(t, cell.read, found) && !still_reading(t, cell.before, found);
@@ -217,11 +242,13 @@ WS_INLINE bool touch_write(const Toucher& t, Cell& cell, u32 at, u32 size, Colli
         if (__builtin_expect(cell.before.set != 0, 0)) drop_set(r, cell.before.set, cell.before.stamp);
         cell.before = cell.read;
     }
+    // The thread's own plain store, which others are as little ordered with as with its atomic behind it.
+    bool plain = !cell.atomic && cell.write_stamp == r->stamp[t.warp] && cell.write_thread == t.thread;
     cell.write_stamp = r->stamp[t.warp];
     cell.write_site = t.site;
     cell.write_thread = u16(t.thread);
     cell.write_lanes = 1u << t.thread % LANES;
-    cell.atomic = t.atomic;
+    cell.atomic = t.atomic && !plain;
     cell.read = {};
     if (t.issues) cell.write_stamp = 0;
     return true;

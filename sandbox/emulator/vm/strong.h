@@ -28,10 +28,11 @@ static void fence(Warp* w, u32 mask, bool far) {
     k->views_alike = false;
 }
 
-static void read_strongly(Worker* k, u32 thread, u32 location, bool far, bool acquires) {
+// `upto`: publications of the location that the read sees.
+static void read_strongly(Worker* k, u32 thread, u32 location, u32 upto, bool far, bool acquires) {
     const Location& at = k->ledger->locations[location];
-    if (at.start == at.count) return;
-    Reference ref = {location, at.start, at.count, !far};
+    if (at.start >= upto) return;
+    Reference ref = {location, at.start, upto, !far};
     Knowledge one = {1, 1, 0, {}, &ref};
     Knowledge*& place = acquires ? k->views[thread].known : k->views[thread].pending;
     Knowledge* nothing = place ? place : made<Knowledge>();
@@ -78,30 +79,29 @@ static void write_strongly(Worker* k, u32 thread, u64 space, u64 address, bool f
     append(l, location, p);
 }
 
-// A volatile, relaxed, acquiring, releasing or atomic access of one lane.
+// A volatile, relaxed, acquiring, releasing or atomic access of one lane. A release is a fence in front of it, and so
+// none behind what it reads.
 static void strong_access(Warp* w, const Operation* op, u32 lane, u64 space, u64 address, bool reads, bool writes) {
     Worker* k = w->worker;
     if (!k->views) return;
     u32 thread = thread_of(w, lane);
     bool far = !(op->flags & WS_BLOCK_SCOPE);
-    if (reads) {
-        u32 location = location_of(k->ledger, space, address, false);
-        if (location != ALL) read_strongly(k, thread, location, far, op->flags & WS_ACQUIRES);
-    }
-    if (!writes) return;
-    if (op->flags & WS_RELEASES) fence(w, 1u << lane, far);
-    write_strongly(k, thread, space, address, far, reads);
+    if (writes && op->flags & WS_RELEASES) fence(w, 1u << lane, far);
+    u32 location = reads ? location_of(k->ledger, space, address, false) : ALL;
+    if (location != ALL)
+        read_strongly(k, thread, location, k->ledger->locations[location].count, far, op->flags & WS_ACQUIRES);
+    if (writes) write_strongly(k, thread, space, address, far, reads);
 }
 
-// The same, and what tells a value that a thread waited for from one it takes to be there. An update need not publish.
-static void begin_strong(Warp* w, const Operation* op, u32 lane, u64 space, u64 address, Use use, bool publishes = true) {
+// The same, and what tells a value that a thread waited for from one it takes to be there.
+static void begin_strong(Warp* w, const Operation* op, u32 lane, u64 space, u64 address, Use use) {
     Order* r = w->worker->order;
     u32 i = w->index;
     // What comes before another strong write and what behind it must be told apart.
     if (use != Use::READ && hands_over(w->worker, space)) r->stamp[i] = ++r->now;
     if (use == Use::UPDATE || op->flags & WS_AWAITS) r->shared_flags[i] = r->stamp[i];
     else if (use == Use::WRITE && r->shared_flags[i] == r->stamp[i]) r->stamp[i] = ++r->now;
-    strong_access(w, op, lane, space, address, use != Use::WRITE, publishes && use != Use::READ);
+    strong_access(w, op, lane, space, address, use != Use::WRITE, use != Use::READ);
 }
 
 // A volatile load that finds what another lane of its warp stored, without waiting for it and without anything

@@ -50,6 +50,52 @@ def test_half_a_warp_orders_half_a_warp(bench):
     assert FaultKind.RACE == bench.bad(source.replace("PARTNER", "16"), 1, 32, ints(32)).kind
 
 
+def test_an_atomic_of_the_thread_that_stored_does_not_hide_its_store(bench):
+    source = """extern "C" __global__ void k(int* y) {
+        __shared__ int sum; if (threadIdx.x == 0) sum = 0;
+        SYNC atomicAdd(&sum, 1); __syncwarp(); y[threadIdx.x] = sum; }"""
+    bench.good(source.replace("SYNC", "__syncwarp();"), 1, 32, ints(32), expected=ints(32, 32))
+    assert FaultKind.RACE == bench.bad(source.replace("SYNC", ""), 1, 32, ints(32)).kind
+
+
+BOTH_SIDES = """extern "C" __global__ void k(int* y) {
+    __shared__ int s[32];
+    int t = threadIdx.x;
+    if (t < 16) { s[t] = t; __syncwarp(); y[t] = s[t + 16]; }
+    else { s[t] = 2 * t; __syncwarp(MASK); y[t] = s[t - 16]; }
+}"""
+
+
+def test_both_sides_of_a_branch_may_meet_each_at_its_own_syncwarp(bench):
+    """What meets is the same mask, not the same instruction (PTX ISA, bar.warp.sync)."""
+    expected = np.array([*range(32, 64, 2), *range(16)], np.int32)
+    bench.good(BOTH_SIDES.replace("MASK", ""), 1, 32, ints(32), expected=expected)
+    assert FaultKind.BARRIER == bench.bad(BOTH_SIDES.replace("MASK", "0xFFFF0001"), 1, 32, ints(32)).kind
+    assert FaultKind.RACE == bench.bad(BOTH_SIDES.replace("MASK", "0xFFFF0000"), 1, 32, ints(32)).kind
+    unmet = BOTH_SIDES.replace("__syncwarp();", "").replace("__syncwarp(MASK);", "")
+    assert FaultKind.RACE == bench.bad(unmet, 1, 32, ints(32)).kind
+
+
+CHAIN = """extern "C" __global__ void k(int* y) {
+    __shared__ int s;
+    int t = threadIdx.x;
+    if (t == 0) s = 5;
+    __syncwarp();
+    if (t == 0) { FIRST __syncwarp(0b0101); LATE }
+    if (t == 1) { y[1] = s; __syncwarp(0b1010); }
+    if (t == 2) { __syncwarp(0b0101); __syncwarp(0b1100); s = 7; y[2] = 1; }
+    if (t == 3) { __syncwarp(0b1010); y[3] = s; __syncwarp(0b1100); }
+}"""
+
+
+def test_each_reader_is_waited_for_as_of_its_own_read(bench):
+    """Lanes that met the writer by different ways, one of them before another had read."""
+    good = CHAIN.replace("FIRST", "y[0] = s;").replace("LATE", "")
+    bench.good(good, 1, 32, ints(4), expected=np.array([5, 5, 1, 5], np.int32))
+    bad = CHAIN.replace("FIRST", "").replace("LATE", "y[0] = s;")
+    assert FaultKind.RACE == bench.bad(bad, 1, 32, ints(4)).kind
+
+
 def test_a_tile_of_cooperative_groups_orders_its_lanes(bench):
     source = """#include <cooperative_groups.h>
         extern "C" __global__ void k(int* y) { __shared__ int s[64]; int i = threadIdx.x;

@@ -139,3 +139,38 @@ def test_a_ring_in_which_somebody_never_arrives_hangs(bench, twin):
     found = bench.bad(filled(RING, STEPS | HANGS[twin]), 1, 64, output(), ROUNDS, resident=1)
     assert FaultKind.DEADLOCK == found.kind
     assert "in a loop that waits (mbarrier.try_wait" in found.message
+
+
+PHASES = """
+extern "C" __global__ void k(int* y) {
+    __shared__ unsigned long long full, empty;
+    __shared__ int s[96];
+    int t = threadIdx.x;
+    if (t == 0) { init(AT(&full), 32); init(AT(&empty), COUNT); }
+    MADE
+    if (t < 32) {
+        for (int i = t; i < 96; i += 32) s[i] = i;
+        arrive(AT(&full));
+        while (!over(AT(&empty), 0)) {}
+        for (int i = t; i < 96; i += 32) s[i] = -i;
+    } else {
+        while (!over(AT(&full), 0)) {}
+        y[t - 32] = s[t - 32];
+        arrive(AT(&empty));
+    }
+}
+"""
+
+
+def test_arrivals_of_the_next_phase_are_not_waited_for(bench):
+    """An mbarrier that expects two warps of three: the third one's reads may be under way when the phase is over."""
+    good = OBJECTS + PHASES.replace("MADE", "__syncthreads();")
+    y = np.zeros(96, np.int32)
+    bench.good(good.replace("COUNT", "96"), 1, 128, y, expected=np.arange(96, dtype=np.int32))
+    assert FaultKind.RACE == bench.bad(good.replace("COUNT", "64"), 1, 128, y).kind
+
+
+def test_nobody_may_use_an_mbarrier_before_it_is_there(bench):
+    text = OBJECTS + PHASES.replace("COUNT", "96").replace("MADE", "")
+    found = bench.faults(text, 1, 128, np.zeros(96, np.int32))
+    assert all(fault is not None and fault.kind in (FaultKind.RACE, FaultKind.UNINITIALISED) for fault in found), found
