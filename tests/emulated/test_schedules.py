@@ -70,3 +70,47 @@ def test_a_seed_changes_the_sides_of_a_branch_only_where_nothing_is_counted() ->
         for counters in (True, False)
     )
     assert len(counted) == 1 < len(free)
+
+
+TURNS = 12
+# Warp 0 brings its turns, each to a barrier of its own; its lanes part on the way. Warp 1 waits for all of them.
+HANDED_OVER = parse_module(
+    f""".version 9.0
+.target sm_90a
+.address_size 64
+.visible .entry k(.param .u64 k_0) {{
+    .reg .pred %p<4>; .reg .b32 %r<8>; .reg .b64 %rd<2>; .shared .align 4 .b32 s[{32 * TURNS}];
+    ld.param.u64 %rd0, [k_0]; mov.u32 %r0, %tid.x; setp.lt.u32 %p0, %r0, 32; mov.u32 %r1, 0; mov.u32 %r2, 0;
+    mov.u32 %r4, s;
+    @!%p0 bra CONSUMER;
+PRODUCER:
+    and.b32 %r3, %r0, 7; setp.lt.u32 %p1, %r3, %r1;
+    @%p1 bra FULL;
+    mad.lo.u32 %r6, %r1, 128, %r4; mad.lo.u32 %r6, %r0, 4, %r6; st.shared.u32 [%r6], %r0;
+FULL:
+    add.u32 %r1, %r1, 1;
+    bar.arrive %r1, 64;
+    setp.lt.u32 %p2, %r1, {TURNS};
+    @%p2 bra PRODUCER;
+    ret;
+CONSUMER:
+    add.u32 %r1, %r1, 1;
+    bar.sync %r1, 64;
+    setp.lt.u32 %p2, %r1, {TURNS};
+    @%p2 bra CONSUMER;
+    ld.shared.u32 %r2, [s + 28];
+    setp.eq.u32 %p3, %r0, 32;
+    @%p3 st.global.u32 [%rd0], %r2;
+    ret;
+}}"""
+)
+
+
+@pytest.mark.parametrize("launch", [vm.launch, execute.launch])
+def test_lanes_a_turn_ahead_arrive_at_the_barrier_of_their_own_turn(launch) -> None:
+    for seed in range(1, 30):
+        memory, out = Memory(), np.zeros(1, np.uint32)
+        params = struct.pack("<Q", memory.allocate("out", out.view(np.uint8), writable=True, initialised=False))
+        options = Options(seed=seed, counters=False)
+        result = launch(HANDED_OVER, "k", LaunchSpec((1, 1, 1), (64, 1, 1), 0, params), memory, options)
+        assert (result.fault, out.item()) == (None, 7), seed

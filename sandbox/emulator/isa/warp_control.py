@@ -55,22 +55,33 @@ def policy(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
 
 def synchronise(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
     """bar.sync a{, b}."""
-    number = _arrive(warp, instr, threads, list(instr.operands))
-    _wait(warp, instr, threads, number)
+    for group in _by_barrier(warp, instr, threads, instr.operands[0]):
+        number = _arrive(warp, instr, group, list(instr.operands))
+        _wait(warp, instr, group, number)
 
 
 def arrive(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
     """bar.arrive a, b: counts without waiting."""
-    release_if_complete(warp.block, _arrive(warp, instr, threads, list(instr.operands)))
+    for group in _by_barrier(warp, instr, threads, instr.operands[0]):
+        release_if_complete(warp.block, _arrive(warp, instr, group, list(instr.operands)))
 
 
 def reduce_at_barrier(warp: Warp, instr: Instr, threads: list[Thread]) -> None:
     """bar.red.op d, a{, b}, p: everyone gets the reduction of all predicates."""
     *operands, predicate = instr.operands[1:]
-    number = _arrive(warp, instr, threads, list(operands))
-    holds = [bool(warp.block.read(thread, predicate, 1, instr)) for thread in threads]
-    warp.block.barriers[number].holds += holds
-    _wait(warp, instr, threads, number)
+    for group in _by_barrier(warp, instr, threads, operands[0]):
+        number = _arrive(warp, instr, group, list(operands))
+        holds = [bool(warp.block.read(thread, predicate, 1, instr)) for thread in group]
+        warp.block.barriers[number].holds += holds
+        _wait(warp, instr, group, number)
+
+
+def _by_barrier(warp: Warp, instr: Instr, threads: list[Thread], operand: Operand) -> list[list[Thread]]:
+    """Lanes that name the same barrier together: those a turn of a loop ahead of the others may name another one."""
+    groups: dict[int, list[Thread]] = {}
+    for thread in threads:
+        groups.setdefault(warp.block.read(thread, operand, 32, instr), []).append(thread)
+    return list(groups.values())
 
 
 def _arrive(warp: Warp, instr: Instr, threads: list[Thread], operands: list[Operand]) -> int:

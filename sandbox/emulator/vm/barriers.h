@@ -85,10 +85,19 @@ static void thread_left(Warp* w, u32 count) {
             w->status = Status::FAULTED;
 }
 
+// Those of `group` that name the same barrier as its first lane. Lanes that run one turn of a loop ahead of the others
+// name another one where the turns alternate between barriers.
+WS_INLINE u32 of_one_barrier(Warp* w, const Operation* op, u32 group) {
+    const u32* id = lanes<u32>(w, op->a);
+    u32 first = id[first_lane(group)], same = 0;
+    for (u32 i = 0; i < LANES; i++) same |= u32(id[i] == first) << i;
+    return group & same;
+}
+
 // a: barrier; b: threads, where flags say so; c: predicate of bar.red.
-static bool arrive(Warp* w, const Operation* op, u32& id) {
+static bool arrive(Warp* w, const Operation* op, u32 group, u32& id) {
     Worker* k = w->worker;
-    u32 lane = first_lane(w->active);
+    u32 lane = first_lane(group);
     id = lanes<u32>(w, op->a)[lane];
     u32 expected = op->bytes ? lanes<u32>(w, op->b)[lane] : 0;
     if (id >= MAX_BARRIERS || expected > k->warp_count * LANES || (op->bytes && (expected == 0 || expected % LANES))) {
@@ -105,23 +114,24 @@ static bool arrive(Warp* w, const Operation* op, u32& id) {
         k->fault.other_site = barrier.first_site;
         return false;
     }
-    barrier.arrived += w->active_count;
+    barrier.arrived += u32(__builtin_popcount(group));
     if (op->imm != NO_REDUCTION) {
         u32 holds = mask_of(lanes<u32>(w, op->c));
         if (op->flags & WS_NEGATED) holds = ~holds;
-        holds &= w->active;
+        holds &= group;
         barrier.count_true += u32(__builtin_popcount(holds));
-        barrier.all_true &= holds == w->active;
+        barrier.all_true &= holds == group;
         barrier.any_true |= holds != 0;
     }
-    views_arrive(w, id, w->active);
+    views_arrive(w, id, group);
     if (k->order) order_arrive(k->order, id, w->index);
     return true;
 }
 
-static const Operation* bar_sync(Warp* w, const Operation* op) {
-    u32 id, group = w->active;
-    if (!arrive(w, op, id)) return nullptr;
+// Lets `group` wait at the barrier that its lanes name.
+static bool wait_at_barrier(Warp* w, const Operation* op, u32 group) {
+    u32 id;
+    if (!arrive(w, op, group, id)) return false;
     park(w, group, position_of(w, op + 1));
     w->waiting |= group;
     w->barrier = id;
@@ -133,19 +143,29 @@ static const Operation* bar_sync(Warp* w, const Operation* op) {
             w->barrier_at[lane] = w->barrier_position;
         }
     w->worker->barriers[id].warps |= 1u << w->index;
-    if (!release_if_complete(w->worker, id)) {
-        w->status = Status::FAULTED;
-        return nullptr;
+    if (release_if_complete(w->worker, id)) return true;
+    w->status = Status::FAULTED;
+    return false;
+}
+
+static const Operation* bar_sync(Warp* w, const Operation* op) {
+    for (u32 rest = w->active, group; rest; rest &= ~group) {
+        group = of_one_barrier(w, op, rest);
+        if (!wait_at_barrier(w, op, group)) return nullptr;
     }
     return dispatch(w);
 }
 
 static const Operation* bar_arrive(Warp* w, const Operation* op) {
-    u32 id;
-    if (!arrive(w, op, id)) return nullptr;
-    if (release_if_complete(w->worker, id)) return op + 1;
-    w->status = Status::FAULTED;
-    return nullptr;
+    for (u32 rest = w->active, group; rest; rest &= ~group) {
+        u32 id;
+        group = of_one_barrier(w, op, rest);
+        if (!arrive(w, op, group, id)) return nullptr;
+        if (release_if_complete(w->worker, id)) continue;
+        w->status = Status::FAULTED;
+        return nullptr;
+    }
+    return op + 1;
 }
 
 // The lanes named by a member mask go on together; true when all that still live are here.
