@@ -121,6 +121,22 @@ def same_columns(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[s
     return {"y": (first["y"][:, order], second["y"])}
 
 
+def groups_permuted(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
+    """Groups of G rows of the weights in another order, and the columns of x that meet them: sums over K by blocks."""
+    M, N, K, G = (dims[name] for name in "MNKG")
+    order = torch.randperm(K // G, generator=generator)
+    inputs["x"] = inputs["x"].view(M, K // G, G)[:, order].reshape(M, K)
+    inputs["qweight"] = inputs["qweight"].view(K // G, G // 8, N)[order].reshape(K // 8, N)
+    for name in ("scales", "zeros"):
+        if name in inputs:
+            inputs[name] = inputs[name][order]
+    return inputs, None
+
+
+def unchanged(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    return {"y": (first["y"], second["y"])}
+
+
 def negated(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
     inputs["x"] = -inputs["x"]
     return inputs, None
@@ -166,6 +182,7 @@ TASK = Task(
     properties=(
         Property("permuting rows of x permutes rows of y", rows_permuted, same_rows),
         Property("permuting columns of the weights permutes columns of y", columns_permuted, same_columns),
+        Property("the order of the groups that are summed does not matter", groups_permuted, unchanged),
         Property("the opposite of x gives the opposite of y", negated, opposite),
     ),
     verify=(

@@ -88,6 +88,24 @@ def columns_permuted(inputs: Tensors, dims: Mapping[str, int], generator: torch.
     return inputs, None
 
 
+def groups_permuted(
+    inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator
+) -> tuple[Tensors, torch.Tensor]:
+    """Groups of G rows of the weights in another order, which is that of stretches of G columns of dx."""
+    N, K, G = (dims[name] for name in "NKG")
+    order = torch.randperm(K // G, generator=generator)
+    inputs["qweight"] = inputs["qweight"].view(K // G, G // 8, N)[order].reshape(K // 8, N)
+    for name in ("scales", "zeros"):
+        if name in inputs:
+            inputs[name] = inputs[name][order]
+    return inputs, order
+
+
+def same_stretches(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[str, Any]:
+    one, other = (item["dx"].view(item["dx"].shape[0], len(order), -1) for item in (first, second))
+    return {"dx": (one[:, order], other)}
+
+
 def alike(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
     return {"dx": (first["dx"], second["dx"])}
 
@@ -128,6 +146,7 @@ TASK = Task(
     make_inputs={"normal": normal, "spikes": spikes, "zero points": zero_points},
     properties=(
         Property("permuting rows of dy permutes rows of dx", rows_permuted, same_rows),
+        Property("permuting groups of the weights permutes stretches of dx", groups_permuted, same_stretches),
         Property("the order of the columns that are summed does not matter", columns_permuted, alike),
     ),
     verify=(

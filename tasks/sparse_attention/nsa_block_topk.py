@@ -166,6 +166,30 @@ def earlier_rows(first: Inputs, second: Inputs, start: int) -> dict[str, Any]:
     return {"block_ids": (first["block_ids"][:, :start], second["block_ids"][:, :start])}
 
 
+def later_keys(inputs: Inputs, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Inputs, int]:
+    """Other compressed keys from a random one on; rows before the token that completes its block see none of them."""
+    blocks, BS = len(inputs["kc"]), dims["BS"]
+    first = int(torch.randint(0, max(blocks, 1), (1,), generator=generator))
+    inputs["kc"][first:] = inputs["kc"][first:].flip(-1)
+    _, place = places(inputs["cu_seqlens"], torch.arange(dims["T"]))
+    sequence = torch.searchsorted(inputs["cu_seqlens"].to(torch.int64), torch.arange(dims["T"]), right=True) - 1
+    seen = inputs["cu_blocks"].to(torch.int64)[sequence] + (place + 1) // BS
+    return inputs, int((seen <= first).sum())
+
+
+def heads_permuted(inputs: Inputs, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Inputs, torch.Tensor]:
+    """Key heads, and the query heads of each, in another order."""
+    order = torch.randperm(dims["H"], generator=generator)
+    inputs["kc"] = inputs["kc"][:, order]
+    T, H, G, D = (dims[name] for name in "THGD")
+    inputs["q"] = inputs["q"].view(T, H, G, D)[:, order].reshape(T, H * G, D)
+    return inputs, order
+
+
+def same_heads(first: Inputs, second: Inputs, order: torch.Tensor) -> dict[str, Any]:
+    return {"block_ids": (first["block_ids"][order], second["block_ids"])}
+
+
 def sizes(T: int, B: int, H: int, G: int, D: int, BS: int, S: int) -> dict[str, int]:
     return {"T": T, "B": B, "H": H, "G": G, "D": D, "BS": BS, "S": S}
 
@@ -209,7 +233,11 @@ TASK = Task(
             no_regret,
         ),
     ),
-    properties=(Property("later queries do not change earlier rows", later, earlier_rows),),
+    properties=(
+        Property("later queries do not change earlier rows", later, earlier_rows),
+        Property("later compressed keys do not change earlier rows", later_keys, earlier_rows),
+        Property("permuting key heads with their query heads permutes selections", heads_permuted, same_heads),
+    ),
     verify=(
         verify("fewer blocks than places", "normal", "bfloat16", 40, 1, 1, 4, 64, 16, 8),
         verify("ragged sequences", "normal", "bfloat16", 333, 4, 2, 4, 64, 16, 4),

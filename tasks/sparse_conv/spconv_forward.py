@@ -115,6 +115,29 @@ def same_rows(first: Tensors, second: Tensors, order: torch.Tensor) -> dict[str,
     return {"y": (first["y"][order], second["y"])}
 
 
+def renumbered(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
+    """Input sites stand in other rows, and the map says so."""
+    order = torch.randperm(dims["NV"], generator=generator)
+    now_at = torch.empty_like(order)
+    now_at[order] = torch.arange(len(order))
+    inputs["feats"] = inputs["feats"][order]
+    kmap = inputs["kmap"].to(torch.int64)
+    if len(order):
+        inputs["kmap"] = torch.where(kmap >= 0, now_at[kmap.clamp(min=0)], -1).to(torch.int32)
+    return inputs, None
+
+
+def offsets_permuted(inputs: Tensors, dims: Mapping[str, int], generator: torch.Generator) -> tuple[Tensors, None]:
+    """Offsets in another order, in the map as in the weights."""
+    order = torch.randperm(dims["KS"] ** 3, generator=generator)
+    inputs["kmap"], inputs["w"] = inputs["kmap"][:, order], inputs["w"][order]
+    return inputs, None
+
+
+def unchanged(first: Tensors, second: Tensors, known: Any) -> dict[str, Any]:
+    return {"y": (first["y"], second["y"])}
+
+
 def sizes(NV: int, NOUT: int, KS: int, CIN: int, COUT: int) -> dict[str, int]:
     return {"NV": NV, "NOUT": NOUT, "KS": KS, "CIN": CIN, "COUT": COUT}
 
@@ -157,6 +180,8 @@ TASK = Task(
     properties=(
         Property("half the features give half the result", doubled, half_as_much),
         Property("permuting output sites permutes rows", permuted, same_rows),
+        Property("where input sites stand in memory does not matter", renumbered, unchanged),
+        Property("the order of the offsets that are summed does not matter", offsets_permuted, unchanged),
     ),
     verify=(
         verify("one site", "indoor", 1, 1, 3, 32, 32),
