@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -120,6 +121,9 @@ def main() -> None:
     if not chosen.no_peers:
         report["numba_simulator"] = compare_with_numba(naive_seconds)
         report["triton_interpreter"] = compare_with_triton()
+        for name in ("numba_simulator", "triton_interpreter"):
+            if missing := report[name].get("missing"):
+                print(f"{name} was not measured: {missing}", file=sys.stderr)
     print(json.dumps(report, indent=2))
 
 
