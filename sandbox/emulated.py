@@ -26,6 +26,7 @@ from warpsmith.sandbox.analysis.stores import feeds_indices, tensors_at, written
 from warpsmith.sandbox.counting.estimate import grid_warps
 from warpsmith.sandbox.counting.launch import count_launch
 from warpsmith.sandbox.counting.sampling import choose_blocks, group_blocks
+from warpsmith.sandbox.emulator.dependencies import Steps, steps_of
 from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import (
     L2,
@@ -85,6 +86,11 @@ def load_ptx(ptx: str) -> LoadedModule:
 @lru_cache(maxsize=64)
 def _uniform(ptx: str, entry: str, pointers: frozenset[int]) -> UniformProgram:
     return UniformProgram.of(load_ptx(ptx).module.entry(entry), pointers)
+
+
+@lru_cache(maxsize=64)
+def _steps(ptx: str, entry: str) -> Steps:
+    return steps_of(load_ptx(ptx).module.entry(entry))
 
 
 @lru_cache(maxsize=64)
@@ -295,7 +301,8 @@ class _Call:
             return outcome_of(result.fault, step.kernel)
         if self.request.counters:
             size = sum(self.places[name].data.size for name in _tensors(step) if name in self.places)
-            self.counters.append(count_launch(step.kernel, entry, spec, result, size))
+            steps = _steps(self.request.artifact.ptx, entry.name)
+            self.counters.append(count_launch(step.kernel, entry, spec, result, size, steps))
         self.coverage.append(self._covered(step, entry, spec, result, options.sms))
         return None
 

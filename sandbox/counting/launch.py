@@ -16,7 +16,7 @@ from warpsmith.sandbox.counting.bill import BRANCHES, Bill, accounts, bypasses_l
 from warpsmith.sandbox.counting.estimate import FIELDS, GridCounts, relative_errors, scale_up
 from warpsmith.sandbox.counting.l2 import L2Estimate, estimate
 from warpsmith.sandbox.counting.sampling import group_blocks
-from warpsmith.sandbox.emulator.dependencies import Uses, dependent_steps, distances, loads_in_flight, steps_of
+from warpsmith.sandbox.emulator.dependencies import Steps, Uses, dependent_steps, distances, loads_in_flight, steps_of
 from warpsmith.sandbox.emulator.isa.row import Pipe
 from warpsmith.sandbox.emulator.isa.table import lookup
 from warpsmith.sandbox.emulator.machine import LaunchResult, LaunchSpec
@@ -28,7 +28,12 @@ _ASKS = {"global_load": "load", "global_store": "store", "global_atomic": "atomi
 
 
 def count_launch(
-    kernel: str, entry: Entry, spec: LaunchSpec, result: LaunchResult, buffer_bytes: int
+    kernel: str,
+    entry: Entry,
+    spec: LaunchSpec,
+    result: LaunchResult,
+    buffer_bytes: int,
+    steps: Steps | None = None,
 ) -> LaunchCounters:
     """Scale one launch's counts from the blocks that ran to the whole grid.
 
@@ -38,8 +43,9 @@ def count_launch(
         spec: its grid and the blocks asked for.
         result: a result without a fault.
         buffer_bytes: size of all buffers the launch was given, in bytes: no footprint is larger.
+        steps: the entry's data flow, where somebody has it already.
     """
-    return _Count(kernel, entry, spec, result, buffer_bytes).counters()
+    return _Count(kernel, entry, spec, result, buffer_bytes, steps or steps_of(entry)).counters()
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class _Count:
     spec: LaunchSpec
     result: LaunchResult
     buffer_bytes: int
+    steps: Steps
     grid: GridCounts = field(init=False)
     l2: L2Estimate | None = field(init=False)
     whole: Bill = field(default_factory=Bill)
@@ -72,7 +79,7 @@ class _Count:
             if warps:
                 for position in range(block.start, block.stop):
                     self._charge(position, warps, threads)
-        steps = steps_of(self.entry)
+        steps = self.steps
         chain = dependent_steps(self.entry, steps, self.grid.block_warps)
         for position, kind, distance, times in distances(self.entry, steps, self.grid.block_warps):
             for uses in (self.uses[kind.value], self.lines[self.entry.instructions[position].line].uses):
