@@ -30,9 +30,8 @@ from warpsmith.sandbox.gate.hardware import Gpu, Hardware
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.verify.altered import chosen_alterations, chosen_together
+from warpsmith.sandbox.verify.altered import ways
 from warpsmith.sandbox.verify.hidden import Minter
-from warpsmith.tasks.binding import shape_of
 
 PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
@@ -242,7 +241,7 @@ class _Evaluation:
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
             cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
-            values = self._run_altered(cheap)
+            values = self._run_altered(workloads, cheap)
             amplitudes = self._run_amplitudes(cheap)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
@@ -252,14 +251,10 @@ class _Evaluation:
             said.append(f"{amplitudes} other amplitudes")
         return checks
 
-    def _run_altered(self, cheap: list[Workload]) -> list[str]:
-        """Values that no distribution draws, at that of the cheaper workloads where the changed input is least flat."""
-        task = self.gate.task
+    def _run_altered(self, workloads: tuple[Workload, ...], cheap: list[Workload]) -> list[str]:
+        """Values that no distribution draws."""
         names = list[str]()
-        chosen = chosen_alterations(task, cheap[-1], self.seed)
-        for pairs in (*((pair,) for pair in chosen), *chosen_together(chosen, self.seed)):
-            flat = task.tensor(pairs[0][0])
-            at = max(cheap, key=lambda item: min(shape_of(task, flat, item), default=0))
+        for at, pairs in ways(self.gate.task, workloads, cheap, self.seed):
             allowed = self.trials.run_altered(at, *pairs)
             self._end_if(allowed if not isinstance(allowed, bool) else None)
             names += [" and ".join(f"{name} with {alteration}" for name, alteration in pairs)] if allowed else []

@@ -1,7 +1,8 @@
 """Values that a task's distributions never draw: equal rows, zeros, one sign, amplitudes of another order.
 
-A kernel may do less where its inputs look unlike those that checks draw, and a user's data look otherwise. Floating
-inputs of both signs may hold any numbers, so drawn ones are altered; the reference says what is right for them, too.
+A kernel may do less where its inputs look unlike those that checks draw, and a user's data look otherwise. What an
+input may hold is told by what is drawn (`kinds`), and drawn values are altered within that; the reference says what is
+right for them, too.
 Where it answers a change in the last bit with a large one (ties, the variance of a constant), no kernel could be
 judged, and the alteration is left out.
 """
@@ -9,28 +10,35 @@ judged, and the alteration is left out.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.kernel_file import dims_of
-from warpsmith.core.task import Role, Task, Workload
+from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, by_turns
+from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
+from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
 from warpsmith.tasks.oracle import oracle
+from warpsmith.tasks.sample import make_inputs
 
 Floats = NDArray[np.float64]
 Inputs = Mapping[str, HostTensor]
+Pair = tuple[str, str]
+"""Name of an input, and of what becomes of it."""
+_FLOATING = (Kind.FREE, Kind.ONE_SIGN)
+_RULES: Mapping[Kind, Collection[str]] = {Kind.ONE_SIGN: ONE_SIGN, Kind.BITS: BITS, Kind.CODES: CODES}
 
-LEAST, WORK = 4, 2e7
+LEAST, WORK = 6, 5e7
 """Alterations that an evaluation tries: at least so many; more while they cost fewer operations and bytes than that."""
 TOGETHER = 3
-BOTH_SIGNS = 0.1
-"""Share of an input that must be positive, and negative, to take it for one that may hold anything."""
+"""One in so many of them is tried on two inputs at once, too."""
 CONDITION = 16.0
 """Roundings of the inputs by which an output may move when each input moves by one."""
 TRIES = 4
@@ -90,26 +98,51 @@ ALTERATIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
     "neighbours that cancel": _cancelling,
     "a third of next to nothing": lambda values, draw: np.where(draw.random(values.shape) < 0.3, 1e-6 * values, values),
 }
-"""What becomes of one input."""
+"""What becomes of an input that may hold anything."""
 
 
-def chosen_alterations(task: Task, workload: Workload, seed: int) -> list[tuple[str, str]]:
-    """(input, alteration) pairs that an evaluation tries at a workload, drawn from its seed."""
-    floating = [tensor.name for tensor in task.inputs if task.dtype_of(tensor, workload).is_floating]
-    cost = task.cost(dims_of(task, workload))
+def ways(
+    task: Task, workloads: Sequence[Workload], cheap: Sequence[Workload], seed: int
+) -> Iterator[tuple[Workload, tuple[Pair, ...]]]:
+    """What an evaluation tries, drawn from its seed: a workload, and one or two inputs that are altered there.
+
+    Args:
+        task: Its inputs.
+        workloads: Verify workloads that the kernel handles.
+        cheap: The cheaper ones of them, dearest last.
+        seed: Of the evaluation.
+    """
+    draw = random.Random(f"altered {seed}")  # noqa: S311 - seeded on purpose
+    cost = task.cost(dims_of(task, cheap[-1]))
+    first, rest, places = list[Pair](), list[Pair](), dict[str, Workload]()
+    for name in (item.name for item in task.inputs):
+        place = _flattest(task, name, cheap) or _flattest(task, name, workloads[:])
+        if place is None:
+            continue
+        places[name] = place
+        kind = kind_of(task, name, make_inputs(task, place, seed)[name])
+        if kind is Kind.FREE:
+            first += [(name, alteration) for alteration in BY_TURNS]
+            rest += [(name, alteration) for alteration in ALTERATIONS]
+        elif kind is not None:
+            first += [(name, alteration) for alteration in _RULES[kind]]
     many = max(LEAST, int(WORK / max(cost.flops + cost.bytes, 1)))
-    pairs = [*product(floating, ALTERATIONS)]
-    return random.Random(f"altered {seed}").sample(pairs, min(many, len(pairs)))  # noqa: S311 - seeded on purpose
-
-
-def chosen_together(chosen: Sequence[tuple[str, str]], seed: int) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """Pairs of them, of two inputs each, that are tried at once: about one for every `TOGETHER` tried alone."""
+    draw.shuffle(first)
+    chosen = (first + draw.sample(rest, len(rest)))[:many]
+    yield from ((places[name], ((name, alteration),)) for name, alteration in chosen)
     twos = [(one, other) for one, other in combinations(chosen, 2) if one[0] != other[0]]
-    return random.Random(f"together {seed}").sample(twos, min(len(chosen) // TOGETHER, len(twos)))  # noqa: S311 - as above
+    for one, other in draw.sample(twos, min(len(chosen) // TOGETHER, len(twos))):
+        yield places[one[0]], (one, other)
+
+
+def _flattest(task: Task, name: str, workloads: Sequence[Workload]) -> Workload | None:
+    """The workload that has the input, and the most of it along each axis."""
+    there = [item for item in workloads if name not in item.absent]
+    return max(there, key=lambda item: min(shape_of(task, task.tensor(name), item), default=0), default=None)
 
 
 def altered(
-    task: Task, workload: Workload, inputs: Inputs, pair: tuple[str, str], seed: int
+    task: Task, workload: Workload, inputs: Inputs, pair: Pair, seed: int
 ) -> tuple[Workload, dict[str, HostTensor]] | None:
     """The inputs with one of them changed, and the workload named after it; None where nothing could be judged then.
 
@@ -117,51 +150,102 @@ def altered(
         task: Its reference says whether it can.
         workload: What `inputs` were drawn for.
         inputs: All of them.
-        pair: Name of an input, and one of ALTERATIONS.
+        pair: Name of an input, and an alteration that its kind allows.
         seed: Draws how.
     """
     name, alteration = pair
-    draw = np.random.default_rng([seed, [*ALTERATIONS].index(alteration)])
     tensor = inputs.get(name)
-    if tensor is None or not is_free(task, name, tensor):
+    kind = None if tensor is None else kind_of(task, name, tensor)
+    if tensor is None or kind is None:
         return None
+    draw = np.random.default_rng([seed, *alteration.encode()])
+    how = f"{workload.name}, {name} with {alteration}"
+    if alteration in BY_TURNS and kind is Kind.FREE:
+        return _by_turns(task, replace(workload, name=how), inputs, pair, draw)
+    changed = _changed(task, name, tensor, kind, alteration, draw, seed)
+    if changed is None:
+        return None
+    given = {**inputs, name: changed}
+    posed = well_posed(task, workload, given, name if kind in _FLOATING else None, draw)
+    return (replace(workload, name=how), given) if posed else None
+
+
+def _changed(
+    task: Task,
+    name: str,
+    tensor: HostTensor,
+    kind: Kind,
+    alteration: str,
+    draw: np.random.Generator,
+    seed: int,
+) -> HostTensor | None:
+    """The altered input; None where its kind has no such alteration, or it would leave the range that is drawn."""
+    if kind is Kind.FREE and alteration in ALTERATIONS:
+        return _fitted(ALTERATIONS[alteration](widened(tensor), draw), tensor)
+    if kind is Kind.ONE_SIGN and alteration in ONE_SIGN:
+        values = widened(tensor)
+        seen = Range.drawn(task, name, tensor, task.verify, seed)
+        magnitudes = ONE_SIGN[alteration](np.abs(values), draw, seen)
+        if alteration.startswith("ones") and not seen.low <= 1.0 <= seen.high:
+            return None
+        return _fitted(np.sign(values) * np.clip(magnitudes, seen.low, seen.high), tensor)
+    rules = {Kind.BITS: BITS, Kind.CODES: CODES}.get(kind, {})
+    if alteration not in rules:
+        return None
+    whole = np.ascontiguousarray(rules[alteration](tensor.array.astype(np.int64), draw).astype(tensor.array.dtype))
+    return HostTensor(tensor.dtype, tensor.shape, whole)
+
+
+def _fitted(values: Floats, tensor: HostTensor) -> HostTensor:
     limit = finite_limit(tensor.dtype)
-    values = np.clip(ALTERATIONS[alteration](widened(tensor), draw), -limit, limit)
-    given = {**inputs, name: narrowed(values, tensor.dtype)}
-    if not well_posed(task, workload, given, name, draw):
+    return narrowed(np.clip(values, -limit, limit), tensor.dtype)
+
+
+def _by_turns(
+    task: Task, workload: Workload, inputs: Inputs, pair: Pair, draw: np.random.Generator
+) -> tuple[Workload, dict[str, HostTensor]] | None:
+    """Rows of many kinds: of all that the reference can be judged at, alone where not together."""
+    name, alteration = pair
+    tensor, axis = inputs[name], BY_TURNS[alteration]
+    if len(tensor.shape) < 2:
         return None
-    return replace(workload, name=f"{workload.name}, {name} with {alteration}"), given
+
+    def tried(kinds: Collection[str]) -> tuple[dict[str, HostTensor], str] | None:
+        values, order = by_turns(widened(tensor), axis, draw, kinds)
+        given = {**inputs, name: _fitted(values, tensor)}
+        return (given, order) if well_posed(task, workload, given, name, draw) else None
+
+    found = tried(KINDS)
+    if found is None:
+        alone = [kind for kind in KINDS if tried([kind])]
+        found = tried(alone) if alone else None
+    return found and (replace(workload, name=f"{workload.name}: {found[1]}, and so on"), found[0])
 
 
 def is_free(task: Task, name: str, tensor: HostTensor) -> bool:
     """Whether an input may hold any numbers, as far as its values tell."""
-    if task.tensor(name).role is Role.HOST or not tensor.dtype.is_floating:  # type: ignore[union-attr]
-        return False
-    if not tensor.shape or tensor.array.size < 2:
-        return False
-    values = widened(tensor)
-    return bool(min((values > 0).mean(), (values < 0).mean()) >= BOTH_SIGNS and np.isfinite(values).all())
+    return kind_of(task, name, tensor) is Kind.FREE
 
 
 def well_posed(
     task: Task,
     workload: Workload,
     given: Inputs,
-    name: str,
+    name: str | None,
     draw: np.random.Generator,
     highest: float = 0.25,
     here: Mapping[str, NDArray[Any]] | None = None,
 ) -> bool:
-    """Whether the reference is finite, nowhere zero alone, and moves no further than the input does.
+    """Whether the reference is finite, nowhere zero alone, and moves no further than the input `name` does, if any.
 
     `highest` is the share of an output's largest finite value that it may reach, `here` its answer where it is known.
     """
-    unit = unit_roundoff(given[name].dtype)
+    unit = unit_roundoff(given[name].dtype) if name else 0.0
     here = oracle(task, workload, given) if here is None else here
     dtypes = {output.name: task.dtype_of(output, workload) for output in task.outputs}
     whole = any(not dtype.is_floating for dtype in dtypes.values())
-    for _ in range(TRIES if whole else 1):
-        there = oracle(task, workload, {**given, name: _moved(given[name], draw)})
+    for _ in range(TRIES if whole and name else 1):
+        there = oracle(task, workload, {**given, name: _moved(given[name], draw)}) if name else here
         if not all(
             _alike(value, there[output], CONDITION * 2 * unit, highest * finite_limit(dtypes[output]))
             if output in dtypes and dtypes[output].is_floating

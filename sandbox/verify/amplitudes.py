@@ -22,8 +22,9 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import WorkloadCheck
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.altered import Inputs, is_free, well_posed
+from warpsmith.sandbox.verify.altered import Inputs, well_posed
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
 from warpsmith.tasks.oracle import honest, jittered, oracle
 
@@ -69,13 +70,14 @@ def ladder(task: Task, workload: Workload, inputs: Inputs, seed: int) -> list[St
     answer = oracle(task, workload, inputs)
     room = _room(task, workload, answer)
     for name, tensor in inputs.items():
-        if not is_free(task, name, tensor) or not _shows(task, workload, inputs, name, answer, FAINTLY):
+        limits = _limits(task, name, tensor, seed)
+        if limits is None or not _shows(task, workload, inputs, name, answer, FAINTLY):
             continue
-        low, high = _range(tensor)
+        low, high = limits
         steps = sorted({low, high, *range(high, low, -STEP)})
         ends += [Step(name, octaves) for octaves in {steps[0], steps[-1]}]
         rest += [Step(name, octaves) for octaves in steps[1:-1]]
-        rest += [Step(name, room, spread=False)] if room else []
+        rest += [Step(name, room, spread=False)] if room and high else []
     draw = random.Random(f"amplitudes {seed}")  # noqa: S311 - seeded on purpose
     ends.sort(key=lambda step: (step.name, step.octaves))
     draw.shuffle(ends)
@@ -98,7 +100,8 @@ def at_amplitude(
         seed: Draws values, and the order in which ways to scale the other inputs are tried.
     """
     draw = np.random.default_rng([seed, step.octaves + REACH])
-    others = [name for name, tensor in inputs.items() if name != step.name and is_free(task, name, tensor)]
+    limits = {name: _limits(task, name, tensor, seed) for name, tensor in inputs.items() if name != step.name}
+    others = [name for name, found in limits.items() if found is not None]
     ways = (
         [*product((0, step.octaves, -step.octaves, -step.octaves // 2), repeat=len(others))]
         if step.octaves
@@ -110,7 +113,7 @@ def at_amplitude(
     for way in ways[: TRIES if step.spread else 1]:
         given = {**inputs, step.name: chosen}
         for other, by in zip(others, way, strict=True):
-            low, high = _range(inputs[other])
+            low, high = limits[other] or (0, 0)
             given[other] = _scaled(inputs[other], min(max(by, low), high))
         here = oracle(task, workload, given)
         if not _is_sound(task, workload, given, here) or not _shows(task, workload, given, step.name, here):
@@ -121,6 +124,17 @@ def at_amplitude(
         ):
             return replace(workload, name=f"{workload.name}, {step.name} times 2^{step.octaves}"), given
     return None
+
+
+def _limits(task: Task, name: str, tensor: HostTensor, seed: int) -> tuple[int, int] | None:
+    """Octaves by which an input may shrink and grow; None where its values might obey a rule."""
+    kind = kind_of(task, name, tensor)
+    if kind is Kind.FREE:
+        return _range(tensor)
+    if kind is not Kind.ONE_SIGN:
+        return None
+    low, high = _range(tensor)
+    return low, high if Range.drawn(task, name, tensor, task.verify, seed).may_grow else 0
 
 
 def _loud(task: Task, workload: Workload, inputs: Inputs, step: Step) -> HostTensor:
