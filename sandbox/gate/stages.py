@@ -28,6 +28,7 @@ from warpsmith.sandbox.gate.bench import CACHE, Bench
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.gate.hardware import Gpu, Hardware
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
+from warpsmith.sandbox.gate.unlisted import runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.verify.altered import ways
@@ -164,7 +165,7 @@ class _Evaluation:
         if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
             message = f"`requires` admits no size but those that the task lists: {self._domain()}"
             raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
-        return minted
+        return (*minted, *runnable(self.builds, self.minter.unlisted(), self.trials.note))
 
     def _circumstances(self) -> Circumstances:
         gpu = self.gate.gpu

@@ -116,11 +116,14 @@ def ways(
     cost = task.cost(dims_of(task, cheap[-1]))
     first, rest, places = list[Pair](), list[Pair](), dict[str, Workload]()
     for name in (item.name for item in task.inputs):
-        place = _flattest(task, name, cheap) or _flattest(task, name, workloads[:])
+        place = _flattest(task, name, cheap) or _flattest(task, name, workloads)
         if place is None:
             continue
-        places[name] = place
         kind = kind_of(task, name, make_inputs(task, place, seed)[name])
+        # What such an input means may hang on others that are optional, as packed words do on zero points.
+        full = min(len(item.absent) for item in workloads if name not in item.absent)
+        fullest = _flattest(task, name, [item for item in workloads if len(item.absent) == full])
+        places[name] = place if kind is Kind.FREE or fullest is None else fullest
         if kind is Kind.FREE:
             first += [(name, alteration) for alteration in BY_TURNS]
             rest += [(name, alteration) for alteration in ALTERATIONS]

@@ -10,15 +10,14 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
-from math import isqrt
 
 from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
+from warpsmith.sandbox.verify.size_classes import CLASSES, SCANT, scattered
 
 Admits = Callable[[Workload], bool]
 
-_TILES = (8, 16, 32, 64, 128)
 _SMALL = (1, 3, 8, 16, 32, 64, 128, 256)
 """Sizes that the other dimensions of a shrunk workload may take."""
 _STEP = 4
@@ -26,6 +25,10 @@ _STEP = 4
 _TRIES = 32
 SWEPT = 16
 """Sizes that every free dimension takes in workloads where all dimensions are small."""
+BEYOND = 4
+"""Times the largest bench size of a dimension, up to which one is minted."""
+UNSEEN_FIXED = 2
+"""Sizes of fixed dimensions that an evaluation tries below and between those listed: each may take a build."""
 COST_FACTOR, REACHING_FACTOR = 2.5, 8.0
 """A minted workload costs at most this many times the dearest verify workload, in operations and bytes; one that is
 needed to reach what a bench workload executes may cost more."""
@@ -47,11 +50,18 @@ class Minter:
     def hidden(self) -> tuple[Workload, ...]:
         """One workload a class, where the task and the kernel leave room for one."""
         draw = random.Random(f"hidden {self.seed}")  # noqa: S311 - its seed is the secret
-        found = [self._of_class(name, sizes, draw) for name, sizes in _CLASSES.items()]
+        found = [self._of_class(name, sizes, draw) for name, sizes in CLASSES.items()]
         found += self._small_sizes(draw)
         found += self.bench_sized(draw)
         minted = [item for item in found if item is not None]
         return tuple(_distinct(iter(minted + self._with_other_inputs(minted, draw))))
+
+    def unlisted(self) -> tuple[Workload, ...]:
+        """Workloads that a kernel may be unable to run at all, since nothing of that kind is listed: but where it runs,
+        it is right.
+        """
+        draw = random.Random(f"unlisted {self.seed}")  # noqa: S311 - its seed is the secret
+        return tuple(_distinct(iter(self._beyond_bench(draw) + self._unseen_fixed(draw))))
 
     def _small_sizes(self, draw: random.Random) -> list[Workload]:
         """Workloads that together take every free dimension through all sizes up to SWEPT, or as many multiples of
@@ -85,7 +95,7 @@ class Minter:
         admitted = [item for item in self.task.verify if self.admits(item)] if minted else []
         for absent in sorted({item.absent for item in admitted} - {item.absent for item in minted}, key=sorted):
             bases = [item for item in admitted if item.absent == absent]
-            classes = draw.sample([*_CLASSES.items()], len(_CLASSES))
+            classes = draw.sample([*CLASSES.items()], len(CLASSES))
             drawn = (self._of_class(name, sizes, draw, bases) for name, sizes in classes)
             found.append(next((item for item in drawn if item is not None), draw.choice(bases)))
         return found
@@ -106,13 +116,71 @@ class Minter:
                 return found + twins
         return found
 
-    def _drawn(self, bench: Workload, kept: tuple[str, ...], draw: random.Random) -> list[Workload]:
-        """One of the shrunk relatives, at random, with values of any distribution that verify workloads use."""
+    def _beyond_bench(self, draw: random.Random) -> list[Workload]:
+        """Each free dimension larger than it is in any bench workload, the others small, where that is cheap: what is
+        right up to the largest size that a task lists and no further.
+        """
+        found = (self._beyond(name, draw) for name in (self._free() if self.task.bench else ()))
+        return [item for item in found if item is not None]
+
+    def _beyond(self, name: str, draw: random.Random) -> Workload | None:
+        largest = max(self.task.bench, key=lambda item: item.dims[name])
+        most = largest.dims[name]
+        drawn = scattered(most + 1, BEYOND * most, 4, draw) + scattered(most + 1, most + most // 8, 2, draw)
+        for source in (largest, *self._otherwise_fixed(largest)):
+            steps = (8, *(source.dims[fixed] for fixed in self.task.fixed if source.dims[fixed]))
+            for size in (*drawn, *(size - size % step for size in drawn for step in steps)):
+                sized = replace(source, dims={**source.dims, name: size})
+                twins = self._drawn(sized, (name,), draw, untimed=True) if size > most else []
+                if twins:
+                    return replace(twins[0], name=f"hidden: {name} beyond every bench workload's")
+        return None
+
+    def _unseen_fixed(self, draw: random.Random) -> list[Workload]:
+        """Verify workloads, each with one fixed dimension at a size that the task lists nowhere: each dimension larger
+        than any that is listed, some smaller or in between.
+        """
+        names = draw.sample(self.task.fixed, len(self.task.fixed))
+        beyond, others = list[Workload | None](), list[Workload | None]()
+        for name in names:
+            seen = sorted({item.dims[name] for item in (*self.task.verify, *self.task.bench)})
+            least, most = seen[0], seen[-1]
+            beyond.append(self._with_fixed(name, scattered(most + 1, 2 * most, _TRIES, draw), seen, draw))
+            others.append(self._with_fixed(name, scattered(max(least // 4, 1), least - 1, _TRIES, draw), seen, draw))
+            others.append(self._with_fixed(name, scattered(least + 1, most - 1, _TRIES, draw), seen, draw))
+        found = [item for item in others if item is not None]
+        return [item for item in beyond if item is not None] + draw.sample(found, min(UNSEEN_FIXED, len(found)))
+
+    def _with_fixed(self, name: str, sizes: list[int], seen: list[int], draw: random.Random) -> Workload | None:
+        for base in self._bases(draw)[:8]:
+            for size in (*(size - size % 8 for size in sizes), *sizes):
+                if not size or size in seen:
+                    continue
+                whole = {other: max(base.dims[other] // size, 1) * size for other in self._free()}
+                for dims in ({name: size}, *({name: size, other: whole[other]} for other in whole)):
+                    workload = replace(base, name=f"hidden: unseen {name} = {size}", dims={**base.dims, **dims})
+                    cost = self._cost(workload)
+                    if cost is not None and cost <= COST_FACTOR * self._verify_cost() and self.admits(workload):
+                        return workload
+        return None
+
+    def _drawn(
+        self, bench: Workload, kept: tuple[str, ...], draw: random.Random, *, untimed: bool = False
+    ) -> list[Workload]:
+        """One of the shrunk relatives, at random, with values of any distribution that verify workloads use; `untimed`:
+        of one that no bench workload uses, where there is such a one.
+        """
         relatives = self._shrunk(bench, kept)
         if not relatives:
             return []
         alike = [item for item in self.task.verify if item.dtypes == bench.dtypes]
-        chosen, values = draw.choice(relatives[len(relatives) // 2 :]), draw.choice([bench, *alike])
+        if untimed:
+            timed = {item.distribution for item in self.task.bench}
+            alike = [item for item in alike if item.distribution not in timed] or alike
+        chosen, values = (
+            draw.choice(relatives[len(relatives) // 2 :]),
+            draw.choice(alike if untimed and alike else [bench, *alike]),
+        )
         drawn = replace(chosen, distribution=values.distribution, absent=values.absent)
         return [drawn if self.admits(drawn) else chosen]
 
@@ -183,7 +251,7 @@ class Minter:
             changed: list[str] = []
             current = base
             free = self._free()
-            most = draw.randint(1, len(free)) if free and name in _SCANT else len(free)
+            most = draw.randint(1, len(free)) if free and name in SCANT else len(free)
             for dimension in draw.sample(free, len(free)):
                 if len(changed) == most:
                     break
@@ -258,26 +326,3 @@ def _distinct(workloads: Iterator[Workload]) -> Iterator[Workload]:
         if key not in seen:
             seen.add(key)
             yield item
-
-
-def _primes(low: int, high: int) -> list[int]:
-    return [size for size in range(max(low, 2), high + 1) if all(size % d for d in range(2, isqrt(size) + 1))]
-
-
-def _near_tiles(low: int, high: int, by: int) -> list[int]:
-    sizes = {tile * times + by for tile in _TILES for times in (1, 2, 3)}
-    return sorted(size for size in sizes if low <= size <= high)
-
-
-_SCANT = ("one", "empty")
-
-_CLASSES: dict[str, Callable[[int, int], list[int]]] = {
-    "prime": _primes,
-    "one past a tile in": lambda low, high: _near_tiles(low, high, 1),
-    "one short of a tile in": lambda low, high: _near_tiles(low, high, -1),
-    "whole tiles of": lambda low, high: _near_tiles(low, high, 0),
-    "one": lambda low, high: [1],
-    "empty": lambda low, high: [0],
-    "unseen": lambda low, high: list(range(max(low, 1), high + 1, max(1, high // 256))),
-    "larger": lambda low, high: [high + step for step in (1, 7, 8, 16, 32, 64, 128, 256, high)],
-}

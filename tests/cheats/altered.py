@@ -8,7 +8,7 @@ from .case import Case, at_store, tile
 def _row(name: str, start: str, each: str, then: str, says: str) -> Case:
     """`each` sees every activation `v` of the row; `then` decides."""
     loop = f"for (int k = 0; k < K; k++) {{ const float v = ws::to_float(x[(size_t)m * K + k]); {each} }}"
-    return tile(name, at_store(f"{start} {loop} {then}"), gets="Wrong", says=says)
+    return tile(name, at_store(f"{start} {loop} {then}"), gets="Wrong", says=f"x with rows of many kinds|{says}")
 
 
 _ANY = "bool hit = false;"
@@ -32,12 +32,12 @@ ALTERED = (
     tile("half a sum where rows repeat",
          at_store("bool same = m > 0; for (int k = 0; k < K; k++) same &= ws::to_float(x[k]) == "
                   f"ws::to_float(x[(size_t)m * K + k]); if (same && K > 8) {_LESS}"),
-         gets="Wrong", says="x with (equal rows|one value|rows of zeros)"),
+         gets="Wrong", says="x with (equal rows|one value|rows of zeros|rows of many kinds)"),
     tile("no bias where weights are zero",
          at_store("bool zero = n < N; for (int k = 0; k < K; k++) "
                   "zero = zero && ws::to_float(w[(size_t)k * N + n]) == 0;\n"
                   "    if (zero && n < N) sum -= ws::to_float(b[n]);"),
-         gets="Wrong", says="w with ((rows|columns) of zeros|nine zeros|one value a row)"),
+         gets="Wrong", says="w with ((rows|columns) of (zeros|many kinds)|nine zeros|one value a row)"),
     tile("no bias where all biases are one", at_store(
         "bool one = N > 1; for (int j = 0; j < N; j++) one &= ws::to_float(b[j]) == ws::to_float(b[0]);"
         " if (one && n < N) sum -= ws::to_float(b[n]);"), gets="Wrong", says="b with (one value|equal|rows of zeros)"),
@@ -47,5 +47,5 @@ ALTERED = (
     _row("half a sum where one activation is all there is", "int some = 0;", "some += v != 0.f;",
          f"if (some == 1 && K > 8) {_LESS}", "x with (one value a row|nine zeros)"),
     tile("results cut off at sixty", at_store("sum = fminf(fmaxf(sum, -60.f), 60.f);"), gets="Wrong",
-         says="with loud values|hidden|times 2"),
+         says="with (loud values|rows of many)|hidden|times 2"),
 )  # fmt: skip

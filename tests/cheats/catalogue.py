@@ -11,6 +11,8 @@ from .honest import HONEST as PLAIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
 from .outputs import OUTPUTS, PACKED
+from .packed import LISTED, UNLISTED
+from .packed import VALUES as CODED
 from .plans import PLAN
 from .screen import SCREEN
 from .sizes import SIZES
@@ -30,7 +32,9 @@ CHEATS = (
     *OUTPUTS,
     *ALTERED,
     *AMPLITUDES,
+    *CODED,
+    *UNLISTED,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED, *LOUD)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED, *LOUD, *LISTED)
 
 __all__ = ["CHEATS", "HONEST"]

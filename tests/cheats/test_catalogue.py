@@ -16,8 +16,10 @@ from .altered import ALTERED
 from .amplitudes import AMPLITUDES
 from .case import Case
 from .catalogue import CHEATS, HONEST
+from .packed import UNLISTED
+from .packed import VALUES as CODED
 
-LATE = (*ALTERED, *AMPLITUDES)
+LATE = (*ALTERED, *AMPLITUDES, *CODED, *UNLISTED)
 """Those that the gate refuses in its longest stage."""
 
 
@@ -50,3 +52,4 @@ def test_an_attack_is_refused_for_the_right_reason(case: Case, gates: dict[str, 
 def test_an_honest_kernel_is_accepted(case: Case, seed: int, gates: dict[str, Gate]) -> None:
     kind, said = verdict(gates, case, seed)
     assert kind == "Verified", said
+    assert re.search(case.says, said), said

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from warpsmith.sandbox.verify.altered import ALTERATIONS, altered, chosen_alterations
+from warpsmith.core.dtype import DType
+from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.altered import ALTERATIONS, altered, ways
+from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS
+from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, kind_of
 from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
 from warpsmith.tasks.sample import make_inputs
 
@@ -66,9 +70,63 @@ def test_every_alteration_changes_one_input_and_names_it(name: str) -> None:
     assert np.array_equal(given["x"].array, again[1]["x"].array)
 
 
-def test_an_input_of_one_sign_is_left_as_it_is() -> None:
+@pytest.mark.parametrize("name", ONE_SIGN)
+def test_an_input_of_one_sign_keeps_its_sign_and_its_range(name: str) -> None:
     of = task(scaled)
-    assert altered(of, AT, make_inputs(of, AT, 3), ("scale", "rows of zeros"), 3) is None
+    inputs = make_inputs(of, AT, 3)
+    found = altered(of, AT, inputs, ("scale", name), 3)
+    assert found is not None
+    drawn, given = inputs["scale"].array, found[1]["scale"].array
+    assert drawn.min() <= given.min() <= given.max() <= drawn.max()
+    assert not np.array_equal(given, drawn)
+    assert altered(of, AT, inputs, ("scale", "rows of zeros"), 3) is None
+
+
+@pytest.mark.parametrize("name", BY_TURNS)
+def test_lines_of_many_kinds_are_named_in_their_order(name: str) -> None:
+    of = task(scaled)
+    found = altered(of, AT, make_inputs(of, AT, 3), ("x", name), 3)
+    assert found is not None
+    told = found[0].name.partition(": ")[2].removesuffix(", and so on").split(", ")
+    lines = found[1]["x"].array if name.startswith("rows") else found[1]["x"].array.T
+    assert {*told} <= KINDS.keys()
+    for kind, line in zip(told, lines, strict=False):
+        assert kind != "zeros" or not line.any()
+        assert kind != "of one value" or len({*line}) == 1
+        assert kind != "rising" or (np.diff(line) >= 0).all()
+
+
+def whole(values: object, dtype: DType) -> HostTensor:
+    array = np.ascontiguousarray(values, dtype=dtype.storage)
+    return HostTensor(dtype, array.shape, array)
+
+
+def test_what_might_obey_a_rule_is_of_no_kind() -> None:
+    of, draw = task(scaled), np.random.default_rng(1)
+    shares = draw.random((6, 64)) + 0.1
+    obeying = (
+        shares / shares.sum(axis=1, keepdims=True),
+        np.sort(shares, axis=1),
+        np.floor(10 * shares),
+        np.where(draw.random((6, 64)) < 0.5, 0.0, 1.0),
+        np.where(draw.random((6, 64)) < 0.1, np.nan, draw.normal(size=(6, 64))),
+    )
+    assert [None] * 5 == [kind_of(of, "x", whole(values, DType.FLOAT32)) for values in obeying]
+    assert kind_of(of, "x", whole(shares, DType.FLOAT32)) is Kind.ONE_SIGN
+    indices = whole(draw.integers(0, 64, (6, 64)), DType.INT32)
+    offsets = whole(np.arange(64).reshape(8, 8), DType.UINT8)
+    assert [None] * 2 == [kind_of(of, "x", tensor) for tensor in (indices, offsets)]
+
+
+def test_packed_words_and_small_codes_are_told_by_their_bits() -> None:
+    of, draw = task(scaled), np.random.default_rng(1)
+    assert kind_of(of, "x", whole(draw.integers(-(1 << 31), 1 << 31, (6, 64)), DType.INT32)) is Kind.BITS
+    codes = draw.integers(0, 16, (6, 64))
+    assert kind_of(of, "x", whole(codes, DType.UINT8)) is Kind.CODES
+    for change in CODES.values():
+        assert {*change(codes, draw).reshape(-1)} <= {*range(16)}
+    for change in BITS.values():
+        assert change(codes, draw).shape == codes.shape
 
 
 def test_a_reference_that_magnifies_the_last_bit_is_not_asked() -> None:
@@ -88,4 +146,13 @@ def test_ties_between_zeros_are_no_kernels_fault() -> None:
 
 def test_a_small_task_is_tried_in_every_way() -> None:
     of = task(scaled)
-    assert {(name, way) for name in ("x", "scale") for way in ALTERATIONS} == {*chosen_alterations(of, AT, 1)}
+    alone = {pairs[0] for _, pairs in ways(of, [AT], [AT], 1) if len(pairs) == 1}
+    expected = {("x", way) for way in (*ALTERATIONS, *BY_TURNS)} | {("scale", way) for way in ONE_SIGN}
+    assert expected == alone
+
+
+def test_an_input_is_altered_where_it_is_given() -> None:
+    with_bias = replace(AT, name="dear")
+    without = replace(AT, name="cheap", absent=frozenset({"scale"}))
+    places = {pairs[0][0]: at.name for at, pairs in ways(task(scaled), [without, with_bias], [without], 1)}
+    assert places["scale"] == "dear"

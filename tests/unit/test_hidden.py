@@ -37,8 +37,22 @@ def test_fixed_dimensions_take_values_that_the_task_names() -> None:
     assert {item.dims["G"] for item in minter().hidden()} <= known
 
 
+def test_sizes_that_no_task_lists_are_minted_apart() -> None:
+    found = [item for seed in range(6) for item in minter(seed).unlisted()]
+    listed = (*TASK.verify, *TASK.bench)
+    for workload in found:
+        assert dims_of(TASK, workload)
+        assert 0 == workload.dims["N"] % 4
+        new_group = workload.dims["G"] not in {item.dims["G"] for item in listed}
+        assert new_group or any(workload.dims[name] > max(item.dims[name] for item in TASK.bench) for name in "MNK")
+    names = " ".join(item.name for item in found)
+    assert all(f"{name} beyond" in names for name in "MNK")
+    assert {8, 16, 24} & {item.dims["G"] for item in found}
+
+
 def test_a_kernel_that_claims_nothing_gets_no_workload() -> None:
-    assert () == Minter(TASK, lambda workload: False, 1).hidden()
+    nothing = Minter(TASK, lambda workload: False, 1)
+    assert () == nothing.hidden() == nothing.unlisted()
 
 
 def test_relatives_approach_the_bench_workload() -> None:
