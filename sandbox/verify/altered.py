@@ -23,6 +23,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, by_turns
 from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
+from warpsmith.sandbox.verify.steady import is_steady
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
 from warpsmith.tasks.oracle import oracle
@@ -169,8 +170,19 @@ def altered(
     if changed is None:
         return None
     given = {**inputs, name: changed}
-    posed = well_posed(task, workload, given, name if kind in _FLOATING else None, draw)
+    posed = _judgeable(task, workload, (inputs, given), name if kind in _FLOATING else None, draw)
     return (replace(workload, name=how), given) if posed else None
+
+
+def _judgeable(
+    task: Task, workload: Workload, change: tuple[Inputs, Inputs], name: str | None, draw: np.random.Generator
+) -> bool:
+    """Whether a kernel may be held to the second inputs as it is to the first."""
+    before, given = change
+    here = oracle(task, workload, given)
+    return well_posed(task, workload, given, name, draw, here=here) and (
+        is_steady(task, workload, given, here) or not is_steady(task, workload, before, oracle(task, workload, before))
+    )
 
 
 def _changed(
@@ -216,7 +228,7 @@ def _by_turns(
     def tried(kinds: Collection[str]) -> tuple[dict[str, HostTensor], str] | None:
         values, order = by_turns(widened(tensor), axis, draw, kinds)
         given = {**inputs, name: _fitted(values, tensor)}
-        return (given, order) if well_posed(task, workload, given, name, draw) else None
+        return (given, order) if _judgeable(task, workload, (inputs, given), name, draw) else None
 
     found = tried(KINDS)
     if found is None:

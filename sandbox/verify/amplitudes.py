@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.kernel_file import dims_of
-from warpsmith.core.outcome import WorkloadCheck
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import Inputs, well_posed
-from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
+from warpsmith.sandbox.verify.steady import is_steady
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
-from warpsmith.tasks.oracle import honest, jittered, oracle
+from warpsmith.tasks.oracle import honest, oracle
 
 STEP = 4
 """Octaves from one amplitude to the next; the values of one take one more."""
@@ -43,8 +42,6 @@ FAINTLY = 1e-6
 HONEST = 8.0
 """Roundings of an output's dtype by which the honest result may be off: else there is little left to compare."""
 
-JITTERS = 3
-"""Times that errors are drawn for every step of the reference."""
 HIGHEST = 0.9
 """Of the largest finite value, that outputs may take."""
 
@@ -119,8 +116,8 @@ def at_amplitude(
         if not _is_sound(task, workload, given, here) or not _shows(task, workload, given, step.name, here):
             continue
         if well_posed(task, workload, given, step.name, draw, HIGHEST, here) and (
-            _is_steady(task, workload, given, here)
-            or not _is_steady(task, workload, inputs, oracle(task, workload, inputs))
+            is_steady(task, workload, given, here)
+            or not is_steady(task, workload, inputs, oracle(task, workload, inputs))
         ):
             return replace(workload, name=f"{workload.name}, {step.name} times 2^{step.octaves}"), given
     return None
@@ -196,13 +193,6 @@ def _is_sound(task: Task, workload: Workload, given: Inputs, here: Answer) -> bo
         _apart(here[name], widened(ideal[name])) <= max(HONEST * unit_roundoff(dtype), 1e-5)
         for name, dtype in floats.items()
     )
-
-
-def _is_steady(task: Task, workload: Workload, given: Inputs, here: Answer) -> bool:
-    """Whether an error in every step, as large as float32 makes one, is too small for the answer to be refused."""
-    ideal = honest(task, workload, given)
-    moved = (jittered(task, workload, given, seed) for seed in range(JITTERS))
-    return all(isinstance(compare(task, workload, one, here, ideal, inputs=given), WorkloadCheck) for one in moved)
 
 
 def _shows(task: Task, workload: Workload, given: Inputs, name: str, here: Answer, least: float = SHOWS) -> bool:

@@ -1,0 +1,33 @@
+"""Whether float32 bears inputs: else no kernel could be judged on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from warpsmith.core.outcome import WorkloadCheck
+from warpsmith.core.task import Task, Workload
+from warpsmith.core.tensor import HostTensor
+from warpsmith.sandbox.verify.compare import compare
+from warpsmith.tasks.oracle import honest, jittered
+
+JITTERS = 3
+"""Times that errors are drawn for every step of the reference."""
+
+
+def is_steady(
+    task: Task, workload: Workload, given: Mapping[str, HostTensor], here: Mapping[str, NDArray[Any]]
+) -> bool:
+    """Whether an error in every step, as large as float32 makes one, is too small for the answer to be refused.
+
+    Args:
+        task: Its reference and tolerance.
+        workload: What `given` was drawn for.
+        given: All inputs.
+        here: The oracle's answer.
+    """
+    ideal = honest(task, workload, given)
+    moved = (jittered(task, workload, given, seed) for seed in range(JITTERS))
+    return all(isinstance(compare(task, workload, one, here, ideal, inputs=given), WorkloadCheck) for one in moved)
