@@ -61,6 +61,27 @@ def replace_entry(library: Path, entry: Entry, manifest: Manifest, evaluation: E
     return folder
 
 
+def require_writable(library: Path) -> None:
+    """Find out before a search whether what it accepts could be written; leaves nothing behind.
+
+    Raises:
+        LibraryError: the library, or the folder that it would be made in, cannot be written to.
+    """
+    place = next(folder for folder in (library.absolute(), *library.absolute().parents) if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=place):
+            pass
+    except OSError as error:
+        raise _unwritable(library, error) from error
+
+
+def _unwritable(library: Path, error: OSError) -> LibraryError:
+    return LibraryError(
+        f"the library {library} cannot be written: {error.strerror or error}.",
+        remedy="Free some space, or choose another folder with --library DIR or WARPSMITH_LIBRARY.",
+    )
+
+
 def _folder(library: Path, manifest: Manifest) -> Path:
     return library.absolute() / manifest.task / manifest.kernel[:FOLDER_DIGITS]
 
@@ -82,10 +103,7 @@ def _enter(
             _write(fresh, candidate, manifest, evaluation)
             _put(fresh, folder, manifest, renewed=renewed)
     except OSError as error:
-        raise LibraryError(
-            f"the library {library} cannot be written: {error.strerror or error}.",
-            remedy="Free some space, or choose another folder with --library DIR or WARPSMITH_LIBRARY.",
-        ) from error
+        raise _unwritable(library, error) from error
 
 
 def make_manifest(

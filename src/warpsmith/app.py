@@ -285,12 +285,30 @@ def read_text(path: Path) -> str:
         SettingsError: it cannot be read, or is longer than any kernel.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        # Some editors put a byte order mark before the text; it is no part of it.
+        with path.open(encoding="utf-8-sig") as file:
             text = file.read(MOST_TEXT + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}.", remedy="Give a kernel file in UTF-8.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is no text: {error}.", remedy="Give a kernel file in UTF-8.") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SettingsError(f"{path} cannot be read: {why}.", remedy="Give a kernel file in UTF-8.") from error
     if len(text) > MOST_TEXT:
         raise SettingsError(f"{path} has more than {MOST_TEXT} characters.", remedy="Give a kernel file.")
+    return text
+
+
+def read_kernel(path: Path, task: Task) -> str:
+    """Text of a kernel file that is for `task`.
+
+    Raises:
+        SettingsError: the file cannot be read.
+        KernelFileError: its text is no kernel file for this task.
+    """
+    from warpsmith.core.kernel_file import check, parse_kernel_file
+
+    text = read_text(path)
+    check(parse_kernel_file(text, file=str(path)), task)
     return text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from warpsmith import app
 from warpsmith.cli.kernels import find_kernel
 from warpsmith.cli.options import parse_knobs
 from warpsmith.cli.program import run
@@ -93,6 +94,50 @@ def test_a_kernel_file_without_head_block_names_the_file(capsys: Captured, tmp_p
     path.write_text("__global__ void f() {}\n")
     assert 2 == run(["verify", str(path)])
     assert str(path) in capsys.readouterr().err
+
+
+def test_what_is_given_as_a_kernel_is_named_as_what_it_is(capsys: Captured, tmp_path: Path) -> None:
+    (tmp_path / "folder.cu").mkdir()
+    (tmp_path / "binary.cu").write_bytes(bytes(range(256)))
+    for name, said in (
+        ("folder.cu", "is a folder"),
+        ("binary.cu", "is no text"),
+        ("absent.cu", "there is no kernel file"),
+    ):
+        for command in ("verify", "profile", "emulate"):
+            assert 2 == run([command, str(tmp_path / name)])
+            assert said in capsys.readouterr().err, (command, name)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_kernel_file(tmp_path: Path) -> None:
+    path = tmp_path / "marked.cu"
+    path.write_bytes(b"\xef\xbb\xbf// /// kernel\n")
+    assert "// /// kernel\n" == app.read_text(path)
+
+
+def test_a_missing_argument_names_the_command_that_lacks_it(capsys: Captured) -> None:
+    assert 2 == run(["verify"])
+    assert "See warpsmith verify --help." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "// no head block\n"])
+def test_a_seed_kernel_that_is_none_is_refused_before_anything_is_recorded(
+    capsys: Captured, tmp_path: Path, text: str
+) -> None:
+    path, store = tmp_path / "seed.cu", str(tmp_path / "store.sqlite")
+    path.write_text(text)
+    assert 2 == run(["optimize", "w4a16_gemm", "--seed-kernel", str(path), "--rounds", "1", "--store", store])
+    assert f"{path}:1: There is no head block." in capsys.readouterr().err
+    assert 0 == run(["runs", "list", "--store", store])
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_library_that_cannot_be_written_ends_a_run_before_its_search(capsys: Captured, tmp_path: Path) -> None:
+    library, store = tmp_path / "file", str(tmp_path / "store.sqlite")
+    library.write_text("in the way")
+    code, found = run_json(capsys, "optimize", "w4a16_gemm", "--library", str(library), "--store", store)
+    assert (3, "LibraryError") == (code, found["error"]["kind"])  # type: ignore[index]
+    assert "--library DIR" in found["error"]["remedy"]  # type: ignore[index]
 
 
 def test_resuming_in_an_empty_store_ends_with_2(capsys: Captured, tmp_path: Path) -> None:

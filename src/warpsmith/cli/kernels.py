@@ -21,6 +21,10 @@ def find_kernel(choice: str, library: Path) -> tuple[Path, dict[str, int] | None
         return path, _knobs_beside(path)
     if path.is_dir() and (path / "kernel.json").is_file():
         return _open(path)
+    if path.is_dir():
+        raise SettingsError(f"{choice} is a folder, and no kernel of a library.", remedy="Give a .cu or .py file.")
+    if path.exists():
+        raise SettingsError(f"{choice} is no ordinary file.", remedy="Give a .cu or .py file.")
     digits = choice.lower()
     if len(digits) < _FEWEST_DIGITS or set(digits) - set("0123456789abcdef"):
         raise SettingsError(f"there is no kernel file {choice}.", remedy="Give a .cu or .py file, or a library digest.")

@@ -82,7 +82,9 @@ def run(arguments: Sequence[str]) -> int:
         return report_error(error, as_json=as_json)
     except typer.TyperException as error:
         message = error.format_message().rstrip(".") + "."
-        report_failure("UsageError", message, "See warpsmith --help.", as_json=as_json)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "warpsmith"
+        report_failure("UsageError", message, f"See {command} --help.", as_json=as_json)
         return BAD_INPUT
     except typer.Abort:
         return UNHAPPY

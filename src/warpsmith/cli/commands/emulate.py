@@ -119,7 +119,7 @@ def emulate(
         plain = {"--kernel": kernel_name, "--block": block, "--shared": shared, "--arg": arg, "--expect": expect}
         _refuse(plain, "a kernel file's own plan says how it is launched; a plain file needs --grid too")
         path, knobs = find_kernel(kernel, library or read_settings().library)
-        if path.suffix == ".cu" and "/// kernel" not in path.read_text(encoding="utf-8", errors="replace"):
+        if path.suffix == ".cu" and "/// kernel" not in app.read_text(path):
             raise SettingsError(
                 f"{path} has no head block, so it is a plain file that must be told how to launch.",
                 remedy="Give --grid 4 --block 128 and one --arg for each parameter: --arg f32[8]=random --arg i32=8.",
