@@ -298,6 +298,17 @@ def read_text(path: Path) -> str:
     return text
 
 
+def require_writable(library: Path) -> None:
+    """Find out before a search whether what it accepts could be written.
+
+    Raises:
+        LibraryError: it could not.
+    """
+    from warpsmith.kernels_generated import accept
+
+    accept.require_writable(library)
+
+
 def read_kernel(path: Path, task: Task) -> str:
     """Text of a kernel file that is for `task`.
 

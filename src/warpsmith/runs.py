@@ -67,14 +67,13 @@ def optimize(options: RunOptions, *, store: Path, observe: Observe, tell: Callab
     """
     from warpsmith.agents.estimate import estimate
     from warpsmith.gpus import choose_target
-    from warpsmith.kernels_generated.accept import require_writable
     from warpsmith.store import Store
 
     task = app.load_task(options.task)
     coder = canonical(options.coder)
     judge = canonical(options.judge or options.coder)
     place = choose_target(options.device, options.arch, read_settings())
-    require_writable(options.library)
+    app.require_writable(options.library)
     with hidden_keys(), place as target, Store.open(store) as opened:
         text = app.read_kernel(options.seed_kernel, task) if options.seed_kernel else ""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
