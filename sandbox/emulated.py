@@ -298,7 +298,8 @@ class _Call:
         except VmLost as gone:
             return lost(gone, step.kernel)
         if result.fault is not None:
-            return outcome_of(result.fault, step.kernel)
+            whole = self.sampling and chosen is None
+            return outcome_of(result.fault, step.kernel, budget=options.budget, whole=whole)
         if self.request.counters:
             size = sum(self.places[name].data.size for name in _tensors(step) if name in self.places)
             steps = _steps(self.request.artifact.ptx, entry.name)

@@ -32,13 +32,26 @@ _OUTCOMES: dict[FaultKind, Callable[..., Outcome]] = {
 }
 
 
-def outcome_of(fault: Fault, kernel: str) -> Outcome:
-    """The Outcome a fault in `kernel` (the plan's name expression) stands for."""
+_RAN_WHOLE = (
+    "all its blocks were run: they are few, or hand values to each other (a ticket, a queue of tiles, a sum that "
+    "another block reads), so that some cannot stand for all. Let it issue fewer instructions at this size"
+)
+
+
+def outcome_of(fault: Fault, kernel: str, *, budget: int = 0, whole: bool = False) -> Outcome:
+    """The Outcome a fault in `kernel` (the plan's name expression) stands for.
+
+    `budget` is what the launch might issue, in warp instructions, where that is known; `whole` says that all its blocks
+    ran where some would do if they had nothing to do with each other.
+    """
     details = [f"kernel {kernel}, block {_dims(fault.block)}, thread {_dims(fault.thread)}", f"PTX: {fault.opcode}"]
     if fault.other_thread is not None:
         where = f", line {fault.other_line}" if fault.other_line else ""
         block = f"block {_dims(fault.other_block)}, " if fault.other_block not in (None, fault.block) else ""
         details.append(f"other access: {block}thread {_dims(fault.other_thread)}{where}")
+    if fault.kind is FaultKind.BUDGET and budget:
+        details.append(f"the budget of this launch is {budget:,} warp instructions")
+        details += [_RAN_WHOLE] if whole else []
     return _OUTCOMES[fault.kind](
         stage=Stage.EMULATE, message=fault.message, line=fault.line or None, details=tuple(details)
     )
