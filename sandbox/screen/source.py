@@ -21,6 +21,7 @@ _FORBIDDEN = {
     "__TIME__": "Two builds of one text must be equal; leave it out.",
     "__DATE__": "Two builds of one text must be equal; leave it out.",
     "__TIMESTAMP__": "Two builds of one text must be equal; leave it out.",
+    "__COUNTER__": "Number them yourself: the compiler's own header counts, too.",
     "__FILE__": "Locations are kept by the compiler; leave it out.",
     "__BASE_FILE__": "Locations are kept by the compiler; leave it out.",
     "__has_include": "Include the header; the allowed ones are always there.",
