@@ -66,6 +66,7 @@ def test_headers_are_listed_once_in_order() -> None:
         ("#if __has_include(</etc/passwd>)\n#endif", "__has_include"),
         ("const char* t = __TIME__;", "__TIME__"),
         ("const char* t = __FILE__;", "__FILE__"),
+        ("const int number = __COUNTER__;", "__COUNTER__"),
         ('R"(" /*)"\n#include "/etc/passwd"\n//*/', "one self-contained text"),
         ('#if 0\nR"(\n#endif\n#include "/etc/passwd"\n)"', "raw string starts with #"),
         ('R"(never closed', "never closed"),
