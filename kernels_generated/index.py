@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from os import fdopen, scandir, stat_result
+from os import scandir, stat_result
 from pathlib import Path
 
 from warpsmith.core.digest import digest_bytes, digest_text
 from warpsmith.core.errors import LibraryError
 from warpsmith.core.garbage import collected_later
+from warpsmith.core.whole_file import write_whole
 from warpsmith.kernels_generated.places import EVALUATION, KERNEL_FILES, MANIFEST, Refusal
 from warpsmith.kernels_generated.summary import Summary, from_json, summary_of, to_json
 
@@ -155,16 +155,8 @@ def _head(library: Path, body: bytes) -> dict[str, str]:
 
 
 def _save(place: Path, library: Path, rows: dict[str, _Row]) -> None:
-    """Write it whole under another name, then rename: of two processes that write, one wins, and both are right."""
+    """Of two processes that write, one wins, and both are right; an index that cannot be kept is no harm."""
     lines = [json.dumps([name, row.mark, to_json(row.summary)], ensure_ascii=False) for name, row in rows.items()]
     body = "".join(line + "\n" for line in lines).encode()
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=place.parent)
-        try:
-            with fdopen(handle, "wb") as file:
-                file.write(json.dumps(_head(library, body)).encode() + b"\n" + body)
-            Path(name).replace(place)
-        except BaseException:
-            Path(name).unlink()
-            raise
+        write_whole(place, json.dumps(_head(library, body)).encode() + b"\n" + body)

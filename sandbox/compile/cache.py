@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from warpsmith.core.artifact import Artifact
 from warpsmith.core.digest import digest_bytes
 from warpsmith.core.errors import StoreError
+from warpsmith.core.whole_file import write_whole
 
 _DIGEST_DIGITS = 64
 
@@ -88,13 +88,8 @@ class CompileCache:
     def put(self, key: str, artifact: Artifact) -> None:
         """Store an artifact; a reader sees the old file or the new one, never a part."""
         payload = artifact.model_dump_json().encode()
-        path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(digest_bytes(payload).encode() + b"\n" + payload)
-            Path(temporary).replace(path)
+            write_whole(self._path(key), digest_bytes(payload).encode() + b"\n" + payload)
         except OSError as error:
             raise self._unwritable(error) from error
 
