@@ -48,7 +48,8 @@ def show(summary: RunSummary, out: Console) -> None:
     from rich.markup import escape
 
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.outcomes.items())) or "no candidate"
-    out.print(f"\n[bold]{escape(summary.task)}[/] on {summary.target}: {summary.rounds} rounds, {counts}")
+    rounds = f"{summary.rounds} round{'' if summary.rounds == 1 else 's'}"
+    out.print(f"\n[bold]{escape(summary.task)}[/] on {summary.target}: {rounds}, {counts}")
     if summary.workloads:
         out.print(_workloads(summary))
     if summary.speedup_over_seed is not None:

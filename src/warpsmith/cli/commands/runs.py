@@ -52,6 +52,7 @@ def show_run(run: RunName = None, store: StoreFile = None, as_json: Json = False
         emit({**summary.model_dump(mode="json"), "ledger": [line.model_dump(mode="json") for line in ledger.lines]})
         return GOOD
     out = console()
+    out.print(f"run {summary.run}", markup=False)
     show(summary, out)
     out.print(table(ledger))
     return GOOD
