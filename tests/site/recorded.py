@@ -16,6 +16,19 @@ from warpsmith.store.recording import read_recording
 from warpsmith.tasks.load import load_task
 
 RECORDING = Path(__file__).parents[2] / "examples" / "runs" / "spconv_forward.jsonl"
+BEST, BEFORE = "641b4df7830d", "fcfc41a4c52a"
+"""First digits of the candidate that was accepted last, and of the one tried before it."""
+
+
+def digest_of(library: Path, candidate: str) -> str:
+    """The name of a candidate's kernel in the library, which depends on the task's text, too."""
+    found = [path.parent.name for path in library.rglob("kernel.json") if f'"candidate":"{candidate}' in _packed(path)]
+    (name,) = found
+    return name
+
+
+def _packed(path: Path) -> str:
+    return path.read_text(encoding="utf-8").replace('": "', '":"')
 
 
 def record(store: Store, library: Path) -> tuple[str, tuple[Path, ...]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.site.chromium import errors, open_page, wait_for_the_script
+from tests.site.recorded import BEFORE, BEST, digest_of
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -17,8 +18,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 def kinds(site: Path) -> list[Path]:
     """One page of each kind."""
+    best = digest_of(site.parent / "library", BEST)
     places = (
-        *("index.html", "compare.html", "tasks/*.html", "kernels/906a34ab3aea.html", "runs/2*.html", "runs/*/*.html"),
+        *("index.html", "compare.html", "tasks/*.html", f"kernels/{best}.html", "runs/2*.html", "runs/*/*.html"),
         *("compare/*.html", "runs/index.html"),
     )
     return [sorted(site.glob(place))[0] for place in places]
@@ -95,16 +97,17 @@ def test_a_filter_hides_rows_and_stands_in_the_address(browser: Chrome, site: Pa
 
 def test_two_kernels_are_compared_by_workload(browser: Chrome, site: Path) -> None:
     page = kinds(site)[6].as_uri()
-    open_page(browser, f"{page}#a=906a34ab3aea&b=263d7fb9ac69")
+    best, before = (digest_of(site.parent / "library", candidate) for candidate in (BEST, BEFORE))
+    open_page(browser, f"{page}#a={best}&b={before}")
     table = {row[0]: row[1:] for row in compared(browser)}
-    assert ["906a34ab3aea", "263d7fb9ac69", ""] == table["Kernel"]
+    assert [best, before, ""] == table["Kernel"]
     times = [row for name, row in table.items() if name.endswith(", us")]
     assert 5 == len(times)
     assert all(float(row[2].rstrip("x")) < 1 for row in times)
     assert "modelled. The first is the faster one at 5 of 5" in browser.find_element("css selector", "output").text
     browser.find_element("id", "swap").click()
-    assert ["Kernel", "263d7fb9ac69", "906a34ab3aea", ""] == compared(browser)[0]
-    assert browser.current_url.endswith("#a=263d7fb9ac69&b=906a34ab3aea")
+    assert ["Kernel", before, best, ""] == compared(browser)[0]
+    assert browser.current_url.endswith(f"#a={before}&b={best}")
 
 
 def compared(browser: Chrome) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Which pages there are, and what stands on each: a place such as `kernels/906a34ab3aea.html` leads to its view."""
+"""Which pages there are, and what stands on each: a place such as `kernels/0123456789ab.html` leads to its view."""
 
 from __future__ import annotations
 
