@@ -23,7 +23,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, by_turns
 from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
-from warpsmith.sandbox.verify.steady import is_steady
+from warpsmith.sandbox.verify.steady import as_steady
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
 from warpsmith.tasks.oracle import oracle
@@ -180,9 +180,7 @@ def _judgeable(
     """Whether a kernel may be held to the second inputs as it is to the first."""
     before, given = change
     here = oracle(task, workload, given)
-    return well_posed(task, workload, given, name, draw, here=here) and (
-        is_steady(task, workload, given, here) or not is_steady(task, workload, before, oracle(task, workload, before))
-    )
+    return well_posed(task, workload, given, name, draw, here=here) and as_steady(task, workload, before, given, here)
 
 
 def _changed(
@@ -235,11 +233,6 @@ def _by_turns(
         alone = [kind for kind in KINDS if tried([kind])]
         found = tried(alone) if alone else None
     return found and (replace(workload, name=f"{workload.name}: {found[1]}, and so on"), found[0])
-
-
-def is_free(task: Task, name: str, tensor: HostTensor) -> bool:
-    """Whether an input may hold any numbers, as far as its values tell."""
-    return kind_of(task, name, tensor) is Kind.FREE
 
 
 def well_posed(

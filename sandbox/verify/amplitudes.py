@@ -8,11 +8,9 @@ are scaled until the outputs nearly reach the largest value of their dtype.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from math import floor, log2
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +21,7 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import Inputs, well_posed
 from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
-from warpsmith.sandbox.verify.steady import is_steady
+from warpsmith.sandbox.verify.steady import Answer, as_steady
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
 from warpsmith.tasks.oracle import honest, oracle
 
@@ -44,9 +42,6 @@ HONEST = 8.0
 
 HIGHEST = 0.9
 """Of the largest finite value, that outputs may take."""
-
-
-Answer = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +110,8 @@ def at_amplitude(
         here = oracle(task, workload, given)
         if not _is_sound(task, workload, given, here) or not _shows(task, workload, given, step.name, here):
             continue
-        if well_posed(task, workload, given, step.name, draw, HIGHEST, here) and (
-            is_steady(task, workload, given, here)
-            or not is_steady(task, workload, inputs, oracle(task, workload, inputs))
-        ):
+        posed = well_posed(task, workload, given, step.name, draw, HIGHEST, here)
+        if posed and as_steady(task, workload, inputs, given, here):
             return replace(workload, name=f"{workload.name}, {step.name} times 2^{step.octaves}"), given
     return None
 

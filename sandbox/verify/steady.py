@@ -11,15 +11,23 @@ from warpsmith.core.outcome import WorkloadCheck
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
-from warpsmith.tasks.oracle import honest, jittered
+from warpsmith.tasks.oracle import honest, jittered, oracle
 
+Answer = Mapping[str, NDArray[Any]]
 JITTERS = 3
 """Times that errors are drawn for every step of the reference."""
 
 
-def is_steady(
-    task: Task, workload: Workload, given: Mapping[str, HostTensor], here: Mapping[str, NDArray[Any]]
+def as_steady(
+    task: Task, workload: Workload, before: Mapping[str, HostTensor], given: Mapping[str, HostTensor], here: Answer
 ) -> bool:
+    """Whether float32 bears the inputs `given`, or did not bear those they were made of, either; `here` as below."""
+    return is_steady(task, workload, given, here) or not is_steady(
+        task, workload, before, oracle(task, workload, before)
+    )
+
+
+def is_steady(task: Task, workload: Workload, given: Mapping[str, HostTensor], here: Answer) -> bool:
     """Whether an error in every step, as large as float32 makes one, is too small for the answer to be refused.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,13 +23,9 @@ BEST, BEFORE = "641b4df7830d", "fcfc41a4c52a"
 
 def digest_of(library: Path, candidate: str) -> str:
     """The name of a candidate's kernel in the library, which depends on the task's text, too."""
-    found = [path.parent.name for path in library.rglob("kernel.json") if f'"candidate":"{candidate}' in _packed(path)]
-    (name,) = found
+    manifests = {path.parent.name: json.loads(path.read_bytes())["manifest"] for path in library.rglob("kernel.json")}
+    (name,) = [name for name, manifest in manifests.items() if manifest["candidate"].startswith(candidate)]
     return name
-
-
-def _packed(path: Path) -> str:
-    return path.read_text(encoding="utf-8").replace('": "', '":"')
 
 
 def record(store: Store, library: Path) -> tuple[str, tuple[Path, ...]]:
