@@ -37,7 +37,7 @@ class RunOptions:
     checks: bool = True
     """Uninitialised reads and races, and counters. Bounds, alignment and barriers are always checked."""
     seed: int = 0
-    """Order of blocks and warps, poison and base addresses; 0 is launch order."""
+    """Order of blocks, warps and sides of diverged branches, poison and base addresses; 0 is launch order."""
     data_seed: int = 0
     """Mints random inputs."""
     budget: int | None = None

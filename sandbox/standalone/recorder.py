@@ -43,13 +43,21 @@ class Recorder:
     ) -> LaunchResult:
         """Run one launch on the VM, over `memory`."""
         follows = self._follows()
-        options = replace(options, counters=self.counters)
+        options = replace(options, counters=self.counters and not options.seed)
+        recounts = self.counters and not options.counters
         before = copy_of(memory) if follows else None
+        untouched = copy_of(memory) if recounts else None
         entry = loaded.module.entry(entry_name)
         loaded.program(entry_name)
         start = time.perf_counter()
-        result = self.vm(loaded, entry_name, spec, memory, options)
-        self._note(entry, spec, memory, options, result, time.perf_counter() - start)
+        result = counted = self.vm(loaded, entry_name, spec, memory, options)
+        seconds = time.perf_counter() - start
+        if untouched is not None and result.fault is None:
+            # A drawn schedule would move the counts, and counting would leave the sides of branches in text order:
+            # memory ends as the drawn one left it, counts are those of the text's order.
+            counted = self.vm(loaded, entry_name, spec, untouched, replace(options, counters=True))
+            result = result if counted.fault is None else counted
+        self._note(entry, spec, memory, counted, result, seconds)
         if result.fault is not None:
             self.fault = self._explained(result.fault, entry, spec, memory)
         if before is not None:
@@ -57,11 +65,17 @@ class Recorder:
         return result
 
     def _note(
-        self, entry: Entry, spec: LaunchSpec, memory: Memory, options: Options, result: LaunchResult, seconds: float
+        self,
+        entry: Entry,
+        spec: LaunchSpec,
+        memory: Memory,
+        counted: LaunchResult,
+        result: LaunchResult,
+        seconds: float,
     ) -> None:
         name = self.names.get(entry.name, entry.name)
         size = sum(item.data.size for item in memory.allocations)
-        counted = options.counters and result.fault is None and result.blocks_run
+        counts = self.counters and result.fault is None and result.blocks_run
         self.launches.append(
             LaunchReport(
                 kernel=name,
@@ -69,11 +83,11 @@ class Recorder:
                 grid=spec.grid,
                 block=spec.block,
                 shared=entry.shared_bytes + spec.dynamic_shared,
-                blocks_run=result.blocks_run,
-                warp_instructions=result.warp_instructions,
-                thread_instructions=result.thread_instructions,
+                blocks_run=counted.blocks_run,
+                warp_instructions=counted.warp_instructions,
+                thread_instructions=counted.thread_instructions,
                 seconds=seconds,
-                counters=count_launch(name, entry, spec, result, size) if counted else None,
+                counters=count_launch(name, entry, spec, counted, size) if counts else None,
                 printed=result.printed,
             )
         )

@@ -19,7 +19,10 @@ Workload = Annotated[
     ),
 ]
 Schedule = Annotated[
-    int, typer.Option("--seed", min=0, help="Order of blocks and warps, poison, addresses; 0 is launch order.")
+    int,
+    typer.Option(
+        "--seed", min=0, help="Order of blocks, warps and sides of branches, poison, addresses; 0 is launch order."
+    ),
 ]
 DataSeed = Annotated[int, typer.Option("--data-seed", min=0, help="Mints random inputs.")]
 Fast = Annotated[bool, typer.Option("--fast", help="No uninitialised-read and race checks, and no counters.")]
