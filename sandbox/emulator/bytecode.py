@@ -27,6 +27,7 @@ class Flag(IntEnum):
     AWAITS = 1024
     ALIGNED = 2048
     REPLACES = 4096
+    ANYWHERE = 8192
 
 
 class Space(IntEnum):

@@ -10,7 +10,7 @@ from warpsmith.sandbox.emulator.program import Not, Operand, Register, Sink, Sym
 SHUFFLES = ("up", "down", "bfly", "idx")
 VOTES = ("all", "any", "uni", "ballot")
 REDUCTIONS = {
-    "add.u32": 0, "add.s32": 0, "min.u32": 1, "max.u32": 2, "min.s32": 3, "max.s32": 4,
+    "add.u32": 0, "add.s32": 8, "min.u32": 1, "max.u32": 2, "min.s32": 3, "max.s32": 4,
     "and.b32": 5, "or.b32": 6, "xor.b32": 7,
 }  # fmt: skip
 BARRIER_REDUCTIONS = {"popc": 1, "and": 2, "or": 3}
@@ -29,7 +29,7 @@ def barrier(emitter: Emitter) -> None:
     words = [word for word in instr.modifiers if word not in ("cta", "aligned")]
     operands = list(instr.operands)
     if instr.opcode == "bar" and words == ["warp", "sync"]:
-        emitter.emit("bar.warp.sync", a=emitter.source(operands[0], 4))
+        emitter.emit("bar.warp.sync", a=emitter.source(operands[0], 4), flags=Flag.ANYWHERE)
         return
     if words[0] not in ("sync", "arrive", "red"):
         raise emitter.refusal()
@@ -79,6 +79,7 @@ def shuffle(emitter: Emitter) -> None:
         items=() if predicate is None else (predicate,),
         written=() if predicate is None else (predicate,),
         target=int(predicate is not None),
+        flags=Flag.ANYWHERE,
     )
     emitter.finish(kept, written, "b32")
 
@@ -95,7 +96,7 @@ def vote(emitter: Emitter) -> None:
         a=predicate,
         e=emitter.source(members, 4),
         imm=VOTES.index(instr.modifiers[1]),
-        flags=flags,
+        flags=flags | Flag.ANYWHERE,
     )
 
 
@@ -121,6 +122,7 @@ def match(emitter: Emitter) -> None:
         bytes=width,
         imm=int(instr.modifiers[0] == "all"),
         target=int(predicate is not None),
+        flags=Flag.ANYWHERE,
     )
 
 
@@ -136,6 +138,7 @@ def reduction(emitter: Emitter) -> None:
         a=emitter.source(source, 4),
         e=emitter.source(members, 4),
         imm=REDUCTIONS[kind],
+        flags=Flag.ANYWHERE,
     )
 
 

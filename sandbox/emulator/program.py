@@ -73,7 +73,14 @@ class Not:
     """`!%p1` where a predicate source is negated."""
 
 
-Operand: TypeAlias = Register | Immediate | Special | Symbol | Address | Vector | Pair | Sink | Not
+@dataclass(frozen=True, slots=True)
+class ByLane:
+    """Each lane's own operand, where lanes of a warp meet at several instructions; no text has it."""
+
+    operands: dict[int, Operand]
+
+
+Operand: TypeAlias = Register | Immediate | Special | Symbol | Address | Vector | Pair | Sink | Not | ByLane
 
 
 @dataclass(frozen=True, slots=True)

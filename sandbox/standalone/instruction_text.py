@@ -7,6 +7,7 @@ import struct
 
 from warpsmith.sandbox.emulator.program import (
     Address,
+    ByLane,
     Immediate,
     Instr,
     Not,
@@ -56,6 +57,8 @@ def operand_text(operand: Operand) -> str:
             return "_"
         case Not():
             return f"!{operand.register.name}"
+        case ByLane():
+            return " or ".join(dict.fromkeys(operand_text(item) for item in operand.operands.values()))
 
 
 def meaning(bits: int, kind: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..machine import Allocation, FaultKind, LaunchSpec, Options, UnsupportedInstruction
 from ..program import (
     Address,
+    ByLane,
     Entry,
     Immediate,
     Instr,
@@ -119,6 +120,8 @@ class Block:
                 return wrap(special_value(operand.name, self, thread), width)
             case Symbol():
                 return wrap(self.symbol_address(operand, instr), width)
+            case ByLane():
+                return self.read(thread, operand.operands[thread.lane], width, instr)
             case _:
                 raise UnsupportedInstruction(instr.text, instr.line, instr.ptx_line)
 
@@ -130,6 +133,8 @@ class Block:
             signed_type = type_name[0] == "s"
             value = integer_value(bits, type_name) if signed_type else bits
             thread.registers[target.index] = wrap(value, width_of(target.type))
+        elif isinstance(target, ByLane):
+            self.write(thread, target.operands[thread.lane], bits, type_name)
 
     def holds(self, thread: Thread, instr: Instr) -> bool:
         """Whether the guard lets the thread execute the instruction."""

@@ -25,7 +25,7 @@ from ..machine import (
 )
 from ..program import Entry, Instr, Module, Special
 from .block import Block, Layout
-from .meeting import Prepared, meet, meet_at_several, must_wait, stuck, with_one_mask
+from .meeting import Prepared, as_one, meet, meet_at_several, must_wait, stuck, with_one_mask
 from .operands import check
 from .schedule import TURN, block_order, draw_order, first_warp
 from .special import is_emulated
@@ -166,7 +166,7 @@ def _run_block(block: Block, program: list[Prepared], tally: Tally) -> bool:
             progressed |= ran > 0
         if not block.live_count():
             return True
-        if not progressed and not any(_meet(warp, program, tally) for warp in block.warps):
+        if not progressed:
             raise stuck(block, program)
         block.turn += 1
         if spent >= QUANTUM:
@@ -177,12 +177,23 @@ def _meet(warp: Warp, program: list[Prepared], tally: Tally) -> bool:
     if meet(warp):
         return True
     groups = meet_at_several(warp, program)
+    if not groups:
+        return False
+    for group in groups:
+        _count(warp.block.entry, tally, group[0].pc, group, group, program[group[0].pc])
+        if tally.watch is not None:
+            tally.watch.before(warp, group[0].pc, group)
+    everybody = sorted((thread for group in groups for thread in group), key=lambda thread: thread.lane)
+    row = program[groups[0][0].pc].row
+    assert row is not None
+    row.meaning(warp, as_one(groups, program), everybody)
     for group in groups:
         pc = group[0].pc
-        _count(warp.block.entry, tally, pc, group, group, program[pc])
         for thread in group:
             thread.pc, thread.meeting = pc + 1, None
-    return bool(groups)
+        if tally.watch is not None:
+            tally.watch.after(warp, pc, group)
+    return True
 
 
 def _run_warp(warp: Warp, program: list[Prepared], tally: Tally, quantum: int) -> int:
@@ -190,6 +201,9 @@ def _run_warp(warp: Warp, program: list[Prepared], tally: Tally, quantum: int) -
     ran, warp.running = 0, []
     while ran < max(quantum, 1):
         group = _next_group(warp)
+        if not group:
+            _meet(warp, program, tally)
+            group = _next_group(warp)
         if not group:
             break
         ran += 1
@@ -210,6 +224,10 @@ def _next_group(warp: Warp) -> list[Thread]:
         lanes = {thread.lane for thread in running}
         if all(thread.pc > running[0].pc or thread.lane in lanes for thread in candidates):
             return running
+    if not candidates and warp.yielded and any(thread.meeting is not None for thread in warp.threads):
+        # Those who turn in a loop may wait for what lanes do that have met meanwhile.
+        warp.yielded.clear()
+        return []
     if not candidates:
         warp.yielded.clear()
         candidates = ready

@@ -1,7 +1,7 @@
 """Meetings of the lanes of a warp, and what it means when nobody can go on.
 
-An instruction with a member mask runs once every live lane of the mask is at it; `bar.warp.sync` also where they are at
-several of them with one mask, as the two sides of a branch may have it.
+An instruction with a member mask runs once every live lane of the mask is at it, or at one with the same qualifiers
+and the same mask, as the two sides of a branch may have it (PTX ISA, "shfl.sync" and the others).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..machine import FaultKind
-from ..program import Instr
+from ..program import ByLane, Instr, Operand, Pair, Sink
 from .block import Block
 from .row import WarpRow
 from .state import LANES, Faulted, Thread, Warp
@@ -79,19 +79,43 @@ def meet(warp: Warp) -> bool:
     return False
 
 
+MEET_ANYWHERE = frozenset(("bar", "shfl", "vote", "match", "redux"))
+
+
 def meet_at_several(warp: Warp, program: list[Prepared]) -> list[list[Thread]]:
-    """The groups, by place, of lanes that wait at `bar.warp.sync` instructions with everybody their one mask names."""
-    for mask in {thread.meeting for thread in warp.threads if thread.meeting is not None}:
+    """The groups, by place, of lanes that wait at instructions alike with everybody their one mask names."""
+    for first in warp.threads:
+        text = program[first.pc].instr.text if first.meeting is not None else ""
+        if first.meeting is None or program[first.pc].instr.opcode not in MEET_ANYWHERE:
+            continue
         here = [
             thread
             for thread in warp.threads
-            if thread.meeting == mask and program[thread.pc].instr.text.startswith("bar.warp.sync")
+            if thread.meeting == first.meeting and program[thread.pc].instr.text == text
         ]
-        if mask & warp.alive_mask() & ~sum(1 << thread.lane for thread in here):
+        if first.meeting & warp.alive_mask() & ~sum(1 << thread.lane for thread in here):
             continue
         places = sorted({thread.pc for thread in here})
         return [[thread for thread in here if thread.pc == place] for place in places]
     return []
+
+
+def as_one(groups: list[list[Thread]], program: list[Prepared]) -> Instr:
+    """The instructions at which the groups stand as one, whose operands are each lane's own."""
+    instrs = {thread.lane: program[thread.pc].instr for group in groups for thread in group}
+    count = len(program[groups[0][0].pc].instr.operands)
+    operands = tuple(_by_lane({lane: instr.operands[i] for lane, instr in instrs.items()}) for i in range(count))
+    return program[groups[0][0].pc].instr._replace(operands=operands, guard=None)
+
+
+def _by_lane(operands: dict[int, Operand]) -> Operand:
+    pairs = {
+        lane: operand if isinstance(operand, Pair) else Pair(operand, Sink()) for lane, operand in operands.items()
+    }
+    firsts = ByLane({lane: pair.first for lane, pair in pairs.items()})
+    if not any(isinstance(operand, Pair) for operand in operands.values()):
+        return firsts
+    return Pair(firsts, ByLane({lane: pair.second for lane, pair in pairs.items()}))
 
 
 def stuck(block: Block, program: list[Prepared]) -> Faulted:

@@ -182,19 +182,72 @@ WS_COLD const Operation* wait_for_members(Warp* w, const Operation* op, u32 memb
 
 static const Operation* bar_warp_sync(Warp* w, const Operation* op);
 
-// bar.warp.sync asks for the same mask, not for the same instruction: two sides of a branch may have one each.
+// What several exchanges do as one: an operation of its own over registers of its own.
+struct JointExchange {
+    enum Slot : u32 { D, A, B, C, E, P, SLOTS };
+    static constexpr u32 WIDTH = LANES * 8;
+    alignas(64) u8 registers[SLOTS * WIDTH];
+    Operation op;
+    u32 list;
+
+    explicit JointExchange(const Operation& like) : registers(), op(like), list(P * WIDTH) {
+        op.d = D * WIDTH, op.a = A * WIDTH, op.b = B * WIDTH, op.c = C * WIDTH, op.e = E * WIDTH;
+        op.list = 0;
+        op.target = 1;
+        op.flags &= ~u32(WS_NEGATED);
+    }
+    u32& word(Slot slot, u32 lane) { return reinterpret_cast<u32*>(registers + slot * WIDTH)[lane]; }
+    void bring(Warp* w, u32 lane) {
+        const Operation& from = w->code[w->position[lane]];
+        word(B, lane) = lanes<u32>(w, from.b)[lane];
+        word(C, lane) = lanes<u32>(w, from.c)[lane];
+        word(E, lane) = lanes<u32>(w, from.e)[lane];
+        if (from.bytes == 8) reinterpret_cast<u64*>(registers + A * WIDTH)[lane] = lanes<u64>(w, from.a)[lane];
+        else word(A, lane) = lanes<u32>(w, from.a)[lane];
+        if (from.flags & WS_NEGATED) word(A, lane) = !word(A, lane);
+    }
+    void give(Warp* w, u32 lane) {
+        const Operation& to = w->code[w->position[lane]];
+        lanes<u32>(w, to.d)[lane] = word(D, lane);
+        if (to.target) lanes<u32>(w, w->worker->lists[to.list])[lane] = word(P, lane);
+    }
+};
+
+// The members stand at several instructions of one name, which take part in one exchange.
+WS_COLD void exchange_at_several(Warp* w, u32 members) {
+    JointExchange all(w->code[w->position[first_lane(members)]]);
+    for (u32 m = members; m; m &= m - 1) all.bring(w, first_lane(m));
+    u8* registers = w->registers;
+    const u32* lists = w->worker->lists;
+    w->registers = all.registers;
+    w->worker->lists = &all.list;
+    w->pending = 0;
+    set_active(w, members);
+    all.op.run(w, &all.op);
+    w->registers = registers;
+    w->worker->lists = lists;
+    for (u32 m = members; m; m &= m - 1) all.give(w, first_lane(m));
+}
+
+// The ISA asks of bar.warp.sync, shfl, vote, match and redux for the same qualifiers and the same mask, not for the
+// same instruction: two sides of a branch may have one each.
+static bool alike(const Operation& a, const Operation& b) {
+    return a.flags & b.flags & WS_ANYWHERE && a.run == b.run && a.imm == b.imm && a.bytes == b.bytes;
+}
+
 static bool meet_at_several(Warp* w) {
     for (u32 m = w->meeting; m; m &= m - 1) {
-        u32 mask = w->meeting_mask[first_lane(m)], members = mask & w->alive, here = 0;
+        u32 lane = first_lane(m), mask = w->meeting_mask[lane], members = mask & w->alive, here = 0;
+        const Operation& op = w->code[w->position[lane]];
         for (u32 q = members & w->meeting; q; q &= q - 1) {
             u32 other = first_lane(q);
-            bool syncs = w->code[w->position[other]].run == bar_warp_sync && w->meeting_mask[other] == mask;
-            here |= u32(syncs) << other;
+            here |= u32(alike(op, w->code[w->position[other]]) && w->meeting_mask[other] == mask) << other;
         }
-        if (members & ~here) continue;
+        if (!here || members & ~here) continue;
         w->meeting &= ~members;
+        if (op.run == bar_warp_sync) lanes_met(w, members);
+        else exchange_at_several(w, members);
         for (u32 q = members; q; q &= q - 1) w->position[first_lane(q)]++;
-        lanes_met(w, members);
         return true;
     }
     return false;

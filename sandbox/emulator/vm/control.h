@@ -127,6 +127,8 @@ static __attribute__((noinline)) const Operation* dispatch(Warp* w) {
             u32 candidates = ready & ~w->yielded;
             if (!candidates) {
                 w->yielded = 0;
+                // Those who turn in a loop may wait for what lanes do that have met meanwhile.
+                if (w->meeting && meet(w)) continue;
                 candidates = ready;
             }
             position = lowest_position(w, candidates);
@@ -147,7 +149,7 @@ WS_COLD const Operation* take_turn(Warp* w, const Operation* op, u32 position) {
     w->turns = 0;
     w->polled = op->flags & WS_POLLS;
     u32 group = w->active;
-    bool others = w->pending != 0;
+    bool others = w->pending | w->meeting;
     park(w, group, position);
     w->yielded = others ? group : 0;
     // What other lanes hold up may be another warp's work, so the warp gives way in either case.

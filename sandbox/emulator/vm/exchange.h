@@ -118,7 +118,7 @@ static const Operation* match(Warp* w, const Operation* op) {
     return rejoin(w, next);
 }
 
-enum ReduceMode : s64 { RED_ADD, RED_MIN_U, RED_MAX_U, RED_MIN_S, RED_MAX_S, RED_AND, RED_OR, RED_XOR };
+enum ReduceMode : s64 { RED_ADD, RED_MIN_U, RED_MAX_U, RED_MIN_S, RED_MAX_S, RED_AND, RED_OR, RED_XOR, RED_ADD_S };
 
 // a: value; e: member mask; imm: mode.
 static const Operation* reduce(Warp* w, const Operation* op) {
@@ -130,7 +130,7 @@ static const Operation* reduce(Warp* w, const Operation* op) {
     for (u32 m = members & (members - 1); m; m &= m - 1) {
         u32 x = a[first_lane(m)];
         switch (op->imm) {
-            case RED_ADD: sum += x; break;
+            case RED_ADD: case RED_ADD_S: sum += x; break;
             case RED_MIN_U: sum = x < sum ? x : sum; break;
             case RED_MAX_U: sum = x > sum ? x : sum; break;
             case RED_MIN_S: sum = s32(x) < s32(sum) ? x : sum; break;

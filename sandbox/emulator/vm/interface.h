@@ -29,7 +29,8 @@ enum WsFlag : uint32_t {
     WS_READ_ONLY_PATH = 512,  // what it reads must not change during the launch
     WS_AWAITS = 1024,         // read of a loop that waits for its value
     WS_ALIGNED = 2048,        // all lanes of a warp execute the barrier together
-    WS_REPLACES = 4096        // an exchange: a store that also reads
+    WS_REPLACES = 4096,       // an exchange: a store that also reads
+    WS_ANYWHERE = 8192        // lanes may meet at several instructions of its name
 };
 
 // A register that has its value before the first instruction: an immediate, a parameter, a special register.
