@@ -186,14 +186,14 @@ class Minter:
 
     def towards(self, bench: Workload, same_code: Admits) -> Iterator[Workload]:
         """Ever larger relatives of a bench workload that run the same code: first all dimensions small, then one at its
-        bench value, then two, and so on; of each kind a middling one, the dearest, the cheapest and one more, and the
+        bench value, then two, and so on; of each kind a middling one, the cheapest, one more and the dearest, and the
         dearest with the fixed dimensions of each verify workload.
         """
         free, others = self._free(), self._otherwise_fixed(bench)
         for count in range(len(free) + 1):
             for kept in combinations(free, count):
                 alike = [item for item in self._shrunk(bench, kept, REACHING_FACTOR) if same_code(item)]
-                spread = [int(share * (len(alike) - 1)) for share in (0.5, 1, 0, 0.75)]
+                spread = [int(share * (len(alike) - 1)) for share in (0.5, 0, 0.75, 1)]
                 yield from _distinct(alike[index] for index in spread if alike)
             for other, kept in product(others, combinations(free, count)):
                 alike = [item for item in self._shrunk(other, kept, REACHING_FACTOR) if same_code(item)]
