@@ -80,8 +80,32 @@ def test_tasks_are_listed_and_shown(capsys: Captured) -> None:
 
 
 def test_an_empty_library_has_an_empty_leaderboard(capsys: Captured, tmp_path: Path) -> None:
-    code, found = run_json(capsys, "leaderboard", "no_such_task", "--library", str(tmp_path))
-    assert (0, []) == (code, found["boards"])
+    code, found = run_json(capsys, "leaderboard", "--library", str(tmp_path), "w4a16_gemm_backward")
+    assert (0, ["w4a16_gemm_backward"]) == (code, [board["task"] for board in found["boards"]])
+
+
+@pytest.mark.parametrize(("name", "said"), [("no_such_task", "Known are: moe_forward"), ("w4a16_gem", "`w4a16_gemm`?")])
+def test_a_leaderboard_of_a_task_that_nobody_knows_ends_with_2_and_the_tasks_there_are(
+    capsys: Captured, tmp_path: Path, name: str, said: str
+) -> None:
+    where = ("--library", str(tmp_path), "--store", str(tmp_path / "none.sqlite"))
+    code, found = run_json(capsys, "leaderboard", name, *where)
+    assert (2, "SettingsError") == (code, found["error"]["kind"])  # type: ignore[index]
+    assert said in found["error"]["remedy"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_ctrl_c_ends_with_130_and_reads_like_no_verdict(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("warpsmith.tasks.find.find_tasks", interrupted)
+    assert 130 == run(["tasks", "list", *(["--json"] if as_json else [])])
+    shown = capsys.readouterr()
+    said = shown.out if as_json else shown.err
+    assert ("Interrupted" in said) if as_json else ("error: interrupted.\n" == said)
 
 
 def test_a_missing_kernel_ends_with_2(capsys: Captured, tmp_path: Path) -> None:

@@ -180,6 +180,27 @@ def test_a_buffer_says_what_is_wrong_with_it(expected: str, buffer: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "file", "marker", "last"),
+    [
+        ("", "copy.py", "#", "num_warps = 4"),
+        (TRITON, "", "#", "num_warps = 4"),
+        ("# /// kernel\n# ///\n", "", "#", "num_warps = 4"),
+        ("", "copy.cu", "//", "block = 256"),
+        (KERNEL, "", "//", "block = 256"),
+    ],
+)
+def test_the_head_block_that_is_shown_is_in_the_comments_of_the_files_language(
+    text: str, file: str, marker: str, last: str
+) -> None:
+    with pytest.raises(KernelFileError) as caught:
+        parse_kernel_file(text, file=file)
+    first, *shown, _ = caught.value.remedy.split("\n")
+    assert "Start the file with:" == first
+    assert all(line.startswith(marker) for line in shown)
+    assert f"{marker} {last}" in shown
+
+
+@pytest.mark.parametrize(
     ("expected", "text"),
     [
         ("copy.cu:1: There is no head block. Start the file with:\n// /// kernel\n", KERNEL),

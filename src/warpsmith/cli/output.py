@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from warpsmith.core.errors import InputError, WarpsmithError
+from warpsmith.core.errors import InputError, Interrupted, WarpsmithError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 GOOD = 0
 """Accepted, verified, or simply done."""
 UNHAPPY = 1
-"""Any other Outcome, no improvement, or interrupted."""
+"""Any other Outcome, or no improvement."""
 BAD_INPUT = 2
 """Wrong usage or a wrong input file."""
 BROKEN_MACHINE = 3
 """This machine or installation lacks or broke something."""
+INTERRUPTED = 130
+"""Ctrl-C; what typer returns for it, too."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -43,7 +45,9 @@ def emit(value: Mapping[str, Any]) -> None:
 
 
 def exit_code_of(error: WarpsmithError) -> int:
-    """2 where the input is wrong, 3 where the machine is."""
+    """2 where the input is wrong, 3 where the machine is, 130 after Ctrl-C."""
+    if isinstance(error, Interrupted):
+        return INTERRUPTED
     return BAD_INPUT if isinstance(error, InputError) else BROKEN_MACHINE
 
 
@@ -57,7 +61,7 @@ def report_error(error: WarpsmithError, *, as_json: bool) -> int:
 
 
 def report_failure(kind: str, message: str, remedy: str, *, as_json: bool) -> None:
-    """Print what is no WarpsmithError: wrong usage, an interruption."""
+    """Print what is no WarpsmithError: wrong usage, a bug."""
     if as_json:
         emit({"error": {"kind": kind, "message": message, "remedy": remedy}})
     else:

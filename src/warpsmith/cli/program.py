@@ -24,13 +24,13 @@ from warpsmith.cli.commands import (
     tasks,
     verify,
 )
-from warpsmith.cli.output import BAD_INPUT, UNHAPPY, report_bug, report_error, report_failure
-from warpsmith.core.errors import WarpsmithError
+from warpsmith.cli.output import BAD_INPUT, INTERRUPTED, report_bug, report_error, report_failure
+from warpsmith.core.errors import Interrupted, WarpsmithError
 
 program = typer.Typer(
     name="warpsmith",
     help="Write verified, fast GPU kernels, with or without a GPU.",
-    epilog="Exit codes: 0 accepted or verified, 1 not, 2 wrong usage or input, 3 this machine lacks something.",
+    epilog="Exit codes: 0 accepted or verified, 1 not, 2 wrong input, 3 this machine lacks something, 130 Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -87,14 +87,9 @@ def run(arguments: Sequence[str]) -> int:
         report_failure("UsageError", message, f"See {command} --help.", as_json=as_json)
         return BAD_INPUT
     except typer.Abort:
-        return UNHAPPY
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop: a bug of ours must not exit like a verdict
         return report_bug(error, as_json=as_json)
-    if code == _INTERRUPTED:
-        report_failure("Interrupted", "interrupted.", "", as_json=as_json)
-        return UNHAPPY
+    if code == INTERRUPTED:
+        return report_error(Interrupted("interrupted."), as_json=as_json)
     return int(code or 0)
-
-
-_INTERRUPTED = 130
-"""What typer returns for Ctrl-C."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from warpsmith.cli.output import GOOD, UNHAPPY, console, emit, report_failure
+from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 
 def follow(work: Work, *, store: Path, as_json: bool) -> int:
-    """Run `work`, showing its events; return 0 where a kernel was accepted, 1 otherwise."""
+    """Run `work`, showing its events; return 0 where a kernel was accepted, 1 otherwise.
+
+    Raises:
+        Interrupted: by Ctrl-C; its remedy resumes the run.
+    """
     from warpsmith.cli.progress import Progress
-    from warpsmith.core.errors import ModelError
+    from warpsmith.core.errors import Interrupted, ModelError
     from warpsmith.core.events import StopReason
 
     with Progress(console(stderr=as_json)) as progress:
@@ -34,8 +38,7 @@ def follow(work: Work, *, store: Path, as_json: bool) -> int:
             raise
     if summary is None or progress.reason is StopReason.INTERRUPTED:
         remedy = f"Continue with: warpsmith resume {progress.run} --store {store}" if progress.run else ""
-        report_failure("Interrupted", "the run was interrupted.", remedy, as_json=as_json)
-        return UNHAPPY
+        raise Interrupted("the run was interrupted.", remedy=remedy)
     if as_json:
         emit(summary.model_dump(mode="json"))
     else:

@@ -5,6 +5,7 @@ WarpsmithError
 │   ├── KernelFileError         a kernel file's head block, plan or source; knows line, column and remedy
 │   ├── TaskError               a task file or a binding of its dimensions
 │   └── SettingsError           an option, an environment variable, a missing run or kernel
+├── Interrupted                Ctrl-C, before there was an answer: exit code 130
 └── MachineError                this machine or installation lacks or broke something: exit code 3
     ├── ToolchainError          compiler, headers or VM missing, stale or unable to start
     ├── DeviceError             no usable GPU or driver
@@ -50,6 +51,10 @@ class TaskError(InputError):
 
 class SettingsError(InputError):
     """An option or a name that does not exist or does not fit."""
+
+
+class Interrupted(WarpsmithError):  # noqa: N818 - no error; cli-json.md has it as a `kind`
+    """Ctrl-C, before there was an answer; exit code 130, as shells have it, so that it reads like no verdict."""
 
 
 class MachineError(WarpsmithError):

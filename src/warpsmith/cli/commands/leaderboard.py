@@ -47,6 +47,8 @@ def leaderboard(
 
     settings = read_settings()
     whole = read_shelf(search_path(library or settings.library), settings.cache)
+    if task:
+        _require_known(task, whole, store or settings.store)
     shelf = whole.of_task(task) if task else whole
     if html is not None:
         return _write(html, shelf, store or settings.store, as_json=as_json)
@@ -69,6 +71,22 @@ def leaderboard(
     for line in _left_out(shelf):
         say(line)
     return GOOD
+
+
+def _require_known(task: str, whole: Shelf, store: Path) -> None:
+    """Refuse what names no task that ships, that a kernel is of or that a recorded run is of."""
+    from warpsmith.core.errors import SettingsError
+    from warpsmith.core.nearest import did_you_mean
+    from warpsmith.store import Store
+    from warpsmith.tasks.find import find_tasks
+
+    known = {*(found.name for found in find_tasks()), *whole.tasks, *(it.folder.parent.name for it in whole.refused)}
+    if task not in known and store.expanduser().is_file():
+        with Store.open(store) as opened:
+            known.update(run.task for run in opened.runs())
+    if task not in known:
+        remedy = f"{did_you_mean(task, sorted(known), listed=20)} A task of your own is known by name once it was run."
+        raise SettingsError(f"no task is called {task}.", remedy=remedy)
 
 
 def _nothing(task: str | None, others: tuple[str, ...]) -> str:

@@ -21,10 +21,20 @@ _TABLE = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.-]+)\s*\]\]?")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+)\s*=")
 _WHERE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
-SMALLEST = (
-    'Start the file with:\n// /// kernel\n// task = "..."\n//\n// [[launch]]\n// kernel = "..."\n'
-    '// grid = "cdiv(N, 256)"\n// block = 256\n// ///\n(`#` instead of `//` in a Triton file).'
-)
+_PYTHON = re.compile(r"^(import|from)\s+\w|^@triton\.|^#!|^def \w", re.MULTILINE)
+_SMALLEST = ("/// kernel", 'task = "..."', "", "[[launch]]", 'kernel = "..."', 'grid = "cdiv(N, 256)"')
+
+
+def _smallest(marker: str) -> str:
+    last = "block = 256" if marker == "//" else "num_warps = 4"
+    lines = (f"{marker} {line}".rstrip() for line in (*_SMALLEST, last, "///"))
+    other = "`#` instead of `//` in a Triton file" if marker == "//" else "`//` instead of `#` in a CUDA file"
+    return "\n".join(("Start the file with:", *lines, f"({other})."))
+
+
+def _marker(text: str, file: str) -> str:
+    """How comments begin in a text that has no head block to tell."""
+    return "#" if file.endswith(".py") or (not file.endswith(".cu") and _PYTHON.search(text)) else "//"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ def _toml_remedy(message: str, line: str) -> str:
     return ""
 
 
-def find_head(text: str) -> Head:
+def find_head(text: str, file: str = "") -> Head:
     """Locate the one head block, which stands at the top: behind blank and comment lines only."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     openings = [at for at, line in enumerate(lines) if _OPENING.match(line)]
@@ -141,7 +151,7 @@ def find_head(text: str) -> Head:
                 raise KernelFileError(
                     message, remedy="Write exactly `// /// kernel` (CUDA) or `# /// kernel` (Triton).", line=at + 1
                 )
-        raise KernelFileError("There is no head block.", remedy=SMALLEST, line=1)
+        raise KernelFileError("There is no head block.", remedy=_smallest(_marker(text, file)), line=1)
     if len(openings) > 1:
         message = f"A second head block opens here; the first is at line {openings[0] + 1}."
         raise KernelFileError(message, remedy="Keep exactly one.", line=openings[1] + 1)
@@ -161,7 +171,7 @@ def _read(lines: list[str], start: int, marker: str) -> Head:
         line = lines[at]
         if (closing := _CLOSING.match(line)) and closing.group(1) == marker:
             if not toml:
-                raise KernelFileError("The head block is empty.", remedy=SMALLEST, line=start + 1)
+                raise KernelFileError("The head block is empty.", remedy=_smallest(marker), line=start + 1)
             if len(toml) > MOST_LINES or sum(map(len, toml)) > MOST_CHARACTERS:
                 message = f"The head block has more than {MOST_LINES} lines or {MOST_CHARACTERS} characters."
                 raise KernelFileError(message, remedy="Say it shorter.", line=start + 1)

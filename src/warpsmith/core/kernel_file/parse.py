@@ -88,7 +88,7 @@ def parse_kernel_file(text: str, *, file: str = "", printing: bool = False) -> K
 
 def _parse(text: str, file: str, *, printing: bool) -> KernelFile:
     _check_text(text)
-    head = find_head(text)
+    head = find_head(text, file)
     values = head.table()
     top = Table(head, "", 0, values)
     _refuse_misplaced(top)
