@@ -283,7 +283,7 @@ class _Call:
             threads=self.launcher.threads,
             checks=self.request.checks,
             counters=self.request.counters,
-            budget=min(self.request.budget or self.launcher.budget, self.launcher.budget),
+            budget=self._budget(chosen),
             seed=self.request.seed,
             pessimistic=self.request.pessimistic,
             sms=self.request.sms or self.launcher.arch.sms,
@@ -306,6 +306,12 @@ class _Call:
             self.counters.append(count_launch(step.kernel, entry, spec, result, size, steps))
         self.coverage.append(self._covered(step, entry, spec, result, options.sms))
         return None
+
+    def _budget(self, chosen: tuple[int, ...] | None) -> int:
+        own, asked = self.launcher.budget, self.request.budget
+        if self.sampling and chosen is None:
+            return asked or own
+        return min(asked or own, own)
 
     def _covered(
         self, step: BoundLaunch, entry: Entry, spec: LaunchSpec, result: LaunchResult, sms: int

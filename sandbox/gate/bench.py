@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
 
 from warpsmith.core.candidate import Candidate
-from warpsmith.core.counters import LaunchCounters
 from warpsmith.core.outcome import Failure, Inconclusive, Outcome, Stage
 from warpsmith.core.plan import BoundFill, BoundLaunch, BoundPlan
 from warpsmith.core.profile import Profile, WorkloadProfile
@@ -20,7 +19,7 @@ from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.analysis.stores import feeds_indices
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.counting.sampling import choose_blocks
-from warpsmith.sandbox.gate.bench_partly import Kind, run_partly
+from warpsmith.sandbox.gate.bench_partly import Part, run_partly
 from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 from warpsmith.tasks.oracle import exact_cost
@@ -30,11 +29,16 @@ SAMPLED_BLOCKS = 16
 """Blocks counted of each launch, corners included; a launch that feeds indices to a later one runs whole."""
 WHOLE_WARPS = 8e6
 """Warp instructions that earlier launches of a call may take to run whole, so that the last one finds what it reads."""
-ONCE_WHOLE_WARPS = 24e6
+ONCE_WHOLE_WARPS = 256e6
 """The same for one workload of every evaluation, drawn at random; and what all launches of its call may take to run
 whole, so that every element is looked at."""
-ALL_WHOLE_WARPS = 16e6
+ALL_WHOLE_WARPS = 256e6
 """What calls of the other workloads may take together to run whole."""
+LAST_WHOLE_WARPS = 4e9
+"""What a call may take to run whole of which no part could be compared: to be looked at costs time, never trust."""
+MOST_WARPS_PER_FLOP = 0.25
+"""Warp instructions for each operation of the task that one launch may issue whose blocks have to run whole: eight
+instructions of a thread."""
 MORE_BLOCKS = (256, 4096)
 """Blocks counted instead where those cannot stand for the others."""
 MOST_ERROR = 0.05
@@ -63,13 +67,15 @@ class Bench:
     builds: Builds
     launcher: Launcher
     seed: int
+    thorough: bool = False
+    """Every call runs whole that can in minutes, `LAST_WHOLE_WARPS`."""
     replies: list[tuple[Workload, RunReply]] = field(default_factory=list)
     """What ran, for the coverage of the verdict."""
     whole: list[str] = field(default_factory=list)
     """Workloads of which every element was compared."""
-    _left: float = ALL_WHOLE_WARPS
     unseen: list[str] = field(default_factory=list)
     """Workloads whose values could not be compared."""
+    _left: float = field(default_factory=lambda: ALL_WHOLE_WARPS)
 
     def profile(self, candidate: Candidate) -> Profile | Outcome:
         """Count and model every bench workload; a Failure where a sampled block faults or writes wrong values."""
@@ -89,6 +95,7 @@ class Bench:
     def _workload(self, workload: Workload) -> WorkloadProfile | Outcome:
         plan, artifact = self.builds.plan(workload), self.builds.artifact(workload)
         inputs = CACHE.inputs_of(self.task, workload)
+        cost = exact_cost(self.task, workload, inputs)
         request = RunRequest(
             artifact=artifact,
             plan=plan,
@@ -98,9 +105,10 @@ class Bench:
             seed=self.seed,
             checks=False,
             sample_blocks=SAMPLED_BLOCKS,
+            whole=self._meeting(plan, workload),
+            budget=int(max(LAST_WHOLE_WARPS, MOST_WARPS_PER_FLOP * cost.flops)),
         )
         reply = self.launcher.run(request)
-        cost = exact_cost(self.task, workload, inputs)
         written = self._written(plan, workload)
         for blocks in MORE_BLOCKS:
             doubt = uneven(reply) if blocks == MORE_BLOCKS[0] else False
@@ -140,86 +148,116 @@ class Bench:
         """Look again, at more and other blocks, once the launches before them have run whole: at values, and at whether
         those blocks do as much as was counted. The reply to count by, or what is wrong.
         """
-        whole = self._every(request.plan, workload, reply.counters)
-        every = whole is not None
-        if whole is None:
-            whole = self._whole(request.plan, workload, reply.counters)
-        blocks = self._others(request.plan, reply)
-        some = {number: chosen for number, chosen in blocks.items() if chosen is not None}
-        look = replace(
-            request, whole=(whole or frozenset()) | (blocks.keys() - some.keys()), blocks=some, counters=False
-        )
-        seen = self.launcher.run(look)
+        complete = request.whole.issuperset(_positions(request.plan))
+        every = complete or self._affords(workload, reply)
+        look = _whole(request) if every else self._second(request, workload, reply)
+        seen = reply if complete else self.launcher.run(look)
         if seen.failure is not None:
             return _at(seen.failure, workload)
+        part = None
+        if not every and not self._finds_all(request.plan, workload, reply):
+            part = run_partly(self.launcher, request, reply.counters, self._needed(request, workload), self.seed)
+            if part is None and _warps(reply) <= LAST_WHOLE_WARPS:
+                every, look = True, _whole(request)
+                seen = self.launcher.run(look)
+                if seen.failure is not None:
+                    return _at(seen.failure, workload)
+            elif part is None:
+                self.unseen.append(workload.name)
         self.replies.append((workload, seen))
-        if whole is None:
-            wrong = self._check_part(request, workload, reply)
-        else:
-            written = seen.changed
-            if every:
-                # What still holds poison counts, too.
-                self.whole.append(workload.name)
-                written = {name: np.ones_like(changed) for name, changed in written.items()}
-            wrong = check_written(self.task, workload, seen.outputs, written, CACHE, self.seed)
+        wrong = self._compared(workload, seen, part, every=every)
         if wrong is not None:
             return wrong
         return self.launcher.run(replace(look, counters=True)) if differ(reply, seen) else reply
 
+    def _compared(self, workload: Workload, seen: RunReply, part: Part | None, *, every: bool) -> Outcome | None:
+        """What is wrong with the values that there are."""
+        outputs, written = seen.outputs, seen.changed
+        if every:
+            # What still holds poison counts, too.
+            self.whole.append(workload.name)
+            written = {name: np.ones_like(changed) for name, changed in written.items()}
+        elif part is not None:
+            outputs, written = part.reply.outputs, part.alike
+        elif workload.name in self.unseen:
+            return None
+        return check_written(self.task, workload, outputs, written, CACHE, self.seed)
+
+    def _second(self, request: RunRequest, workload: Workload, reply: RunReply) -> RunRequest:
+        """Other blocks, after the launches before them where there is time for those."""
+        whole = request.whole
+        if self._finds_all(request.plan, workload, reply):
+            whole |= frozenset(_positions(request.plan)[:-1])
+        blocks = self._others(request.plan, reply)
+        some = {number: chosen for number, chosen in blocks.items() if chosen is not None}
+        return replace(request, whole=whole | (blocks.keys() - some.keys()), blocks=some, counters=False)
+
     def _others(self, plan: BoundPlan, reply: RunReply) -> dict[int, tuple[int, ...] | None]:
         """Blocks of each launch for a second look, by position in the plan: as many as it has time for; None: all."""
-        positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
         found = {}
-        for number, step, item in zip(positions, plan.launches, reply.coverage, strict=True):
+        for number, step, item in zip(_positions(plan), plan.launches, reply.coverage, strict=True):
             most = int(LOOK_WARPS * prod(step.grid) / max(item.issued, 1.0))
             found[number] = choose_blocks(step.grid, max(most, SAMPLED_BLOCKS), self.seed + 1)
         return found
 
-    def _check_part(self, request: RunRequest, workload: Workload, reply: RunReply) -> Outcome | None:
-        """Compare what hangs together of launches that are too large to run whole."""
-        part = run_partly(self.launcher, request, reply.counters, self._kinds(request, workload), self.seed)
-        if part is None:
-            self.unseen.append(workload.name)
-            return None
-        return check_written(self.task, workload, part.reply.outputs, part.alike, CACHE, self.seed)
-
-    def _kinds(self, request: RunRequest, workload: Workload) -> list[Kind]:
-        """What each launch allows."""
+    def _needed(self, request: RunRequest, workload: Workload) -> frozenset[int]:
+        """Steps that run whole in any case: a later launch takes indices from them, or their blocks meet."""
         floats = frozenset(name for name, output in request.outputs.items() if output.dtype.is_floating)
-        kinds = []
-        for step in request.plan.launches:
-            if feeds_indices(request.plan, step, self.builds.writes(workload, step), floats):
-                kinds.append(Kind.WHOLE)
-            else:
-                kinds.append(Kind.TOGETHER if self.builds.communicates(workload, step.kernel) else Kind.APART)
-        return kinds
+        return request.whole | {
+            number
+            for number, step in zip(_positions(request.plan), request.plan.launches, strict=True)
+            if feeds_indices(request.plan, step, self.builds.writes(workload, step), floats)
+        }
 
-    def _every(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
-        """All launches, where that does not take long; None where it does."""
-        total = sum(sum(item.warp_instructions.values()) for item in counters)
-        if self._chosen is workload:
-            if total > ONCE_WHOLE_WARPS:
-                return None
-        elif total > self._left:
-            return None
-        else:
-            self._left -= total
-        return frozenset(number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch))
+    def _meeting(self, plan: BoundPlan, workload: Workload) -> frozenset[int]:
+        """Steps whose blocks may see each other's work: some of them can stand for the others in nothing."""
+        return frozenset(
+            number
+            for number, step in zip(_positions(plan), plan.launches, strict=True)
+            if self.builds.communicates(workload, step.kernel)
+        )
+
+    def _affords(self, workload: Workload, reply: RunReply) -> bool:
+        """Whether all launches may run whole; takes that from what there is."""
+        total = _warps(reply)
+        if self.thorough:
+            return total <= LAST_WHOLE_WARPS
+        if workload is self._chosen:
+            return total <= ONCE_WHOLE_WARPS
+        if total > self._left:
+            return False
+        self._left -= total
+        return True
 
     @property
     def _chosen(self) -> Workload:
         return self.task.bench[self.seed % len(self.task.bench)]
 
-    def _whole(self, plan: BoundPlan, workload: Workload, counters: Sequence[LaunchCounters]) -> frozenset[int] | None:
-        """Steps to run whole, so that sampled blocks of the last one find what they read; None: that takes long."""
-        positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
-        needed = positions
-        if not self.builds.communicates(workload, plan.launches[-1].kernel):
-            needed = positions[:-1]
-        issued = dict(zip(positions, (sum(item.warp_instructions.values()) for item in counters), strict=True))
-        most = ONCE_WHOLE_WARPS if self._chosen is workload else WHOLE_WARPS
-        fits = sum(issued[number] for number in needed) <= most
-        return frozenset(needed) if fits else None
+    def _finds_all(self, plan: BoundPlan, workload: Workload, reply: RunReply) -> bool:
+        """Whether all launches but the last may run whole, so that its blocks find what they read."""
+        most = ONCE_WHOLE_WARPS if workload is self._chosen else WHOLE_WARPS
+        meeting = self._meeting(plan, workload)
+        large = [
+            sum(item.warp_instructions.values())
+            for number, item in zip(_positions(plan)[:-1], reply.counters, strict=False)
+            if number not in meeting
+        ]
+        return sum(large) <= most
+
+
+def _positions(plan: BoundPlan) -> list[int]:
+    """Of the launches among the plan's steps."""
+    return [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
+
+
+def _whole(request: RunRequest) -> RunRequest:
+    """The call with all its blocks."""
+    return replace(request, whole=frozenset(_positions(request.plan)), counters=False)
+
+
+def _warps(reply: RunReply) -> float:
+    """Warp instructions of the whole call."""
+    return sum(sum(item.warp_instructions.values()) for item in reply.counters)
 
 
 def _at(failure: Outcome, workload: Workload) -> Outcome:

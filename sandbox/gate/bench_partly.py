@@ -7,9 +7,8 @@ wrote alike in both depends on written values alone, so it must be right; the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from math import prod
 
 import numpy as np
@@ -28,17 +27,6 @@ GROUP = 8
 Grid = tuple[int, int, int]
 
 
-class Kind(Enum):
-    """What a launch allows."""
-
-    WHOLE = auto()
-    """It writes integers that a later launch is given: all its blocks run, however long that takes."""
-    TOGETHER = auto()
-    """Its blocks may see each other's work: all of them run or none."""
-    APART = auto()
-    """Any of its blocks may run alone."""
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """What both runs agree on."""
@@ -49,7 +37,7 @@ class Part:
 
 
 def run_partly(
-    launcher: Launcher, request: RunRequest, counters: Sequence[LaunchCounters], kinds: Sequence[Kind], seed: int
+    launcher: Launcher, request: RunRequest, counters: Sequence[LaunchCounters], needed: Collection[int], seed: int
 ) -> Part | None:
     """Run what hangs together, twice; None where there is no such part or nothing comes of it.
 
@@ -57,10 +45,10 @@ def run_partly(
         launcher: Runs both.
         request: A sampled call.
         counters: What each launch issues in all, in plan order.
-        kinds: What each launch allows, in plan order.
+        needed: Positions in the plan of launches all of whose blocks run, however long that takes.
         seed: Draws the point.
     """
-    chosen = _chosen(request.plan, counters, kinds, seed)
+    chosen = _chosen(request.plan, counters, needed, seed)
     if chosen is None:
         return None
     whole, blocks = chosen
@@ -76,18 +64,16 @@ def run_partly(
 
 
 def _chosen(
-    plan: BoundPlan, counters: Sequence[LaunchCounters], kinds: Sequence[Kind], seed: int
+    plan: BoundPlan, counters: Sequence[LaunchCounters], needed: Collection[int], seed: int
 ) -> tuple[frozenset[int], dict[int, tuple[int, ...]]] | None:
     """Steps to run whole, and the blocks of the others."""
     positions = [number for number, step in enumerate(plan.steps) if isinstance(step, BoundLaunch)]
     issued = [sum(item.warp_instructions.values()) for item in counters]
     whole: set[int] = set()
     large: list[tuple[int, BoundLaunch, float]] = []
-    for number, step, warps, kind in zip(positions, plan.launches, issued, kinds, strict=True):
-        if kind is Kind.WHOLE or warps <= CHEAP_WARPS:
+    for number, step, warps in zip(positions, plan.launches, issued, strict=True):
+        if number in needed or warps <= CHEAP_WARPS:
             whole.add(number)
-        elif kind is Kind.TOGETHER:
-            return None
         else:
             large.append((number, step, warps))
     point = Point.drawn([step.grid for _, step, _ in large], seed)

@@ -59,6 +59,8 @@ class Gate:
     compiler: Compiler
     profiled: bool = True
     """False stops after the verdict."""
+    thorough: bool = False
+    """Bench calls run whole, which takes minutes."""
     gpu: Gpu | None = None
     """What the emulator passed has to pass there, too, and times are measured."""
     remark: str = ""
@@ -338,7 +340,7 @@ class _Evaluation:
 
     def _profile(self) -> tuple[Profile, tuple[WorkloadCheck, ...]]:
         with self._stage(Stage.PROFILE) as said:
-            bench = Bench(self.gate.task, self.builds, self.gate.launcher, self.seed)
+            bench = Bench(self.gate.task, self.builds, self.gate.launcher, self.seed, self.gate.thorough)
             profile = bench.profile(self.candidate)
             if not isinstance(profile, Profile):
                 raise _Ended(profile)

@@ -43,6 +43,7 @@ def verify(
     seed: int | None = None,
     knobs: Mapping[str, int] | None = None,
     profiled: bool = True,
+    thorough: bool = False,
 ) -> Evaluation:
     """Take one kernel file through the whole gate.
 
@@ -54,7 +55,14 @@ def verify(
     with choose_target(device, arch, read_settings()) as target:
         candidate = _candidate(kernel, knobs)
         loaded = load_task(task or candidate.task)
-        judge = gate(loaded, arch=target.arch.name, profiled=profiled, pool=target.pool, remark=target.remark)
+        judge = gate(
+            loaded,
+            arch=target.arch.name,
+            profiled=profiled,
+            thorough=thorough,
+            pool=target.pool,
+            remark=target.remark,
+        )
         try:
             return judge.evaluate(candidate, seed=secrets.randbits(31) if seed is None else seed)
         except InputError as error:
@@ -172,10 +180,14 @@ def gate(
     arch: str,
     cache: Path | None = None,
     profiled: bool = True,
+    thorough: bool = False,
     pool: Pool | None = None,
     remark: str = "",
 ) -> Gate:
-    """The gate for one task on one target: emulated, and on the pool's GPUs as well where there is one."""
+    """The gate for one task on one target: emulated, and on the pool's GPUs as well where there is one.
+
+    `thorough` runs bench calls whole on the emulator, for what is to be kept: minutes instead of seconds.
+    """
     from warpsmith.core.arch import find_architecture
     from warpsmith.sandbox.emulated import EmulatedLauncher
     from warpsmith.sandbox.gate.hardware import Gpu
@@ -189,6 +201,7 @@ def gate(
         launcher=EmulatedLauncher(target, read_settings().threads, execute=_vm()),
         compiler=_compiler(cache),
         profiled=profiled,
+        thorough=thorough,
         gpu=Gpu.of(pool) if pool else None,
         remark=remark,
         jail=choose().value,

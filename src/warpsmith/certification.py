@@ -148,7 +148,7 @@ def _judge(entry: Entry, task: Task) -> Evaluation:
 
     device = "cuda" if entry.manifest.source is Source.MEASURED else "emulator"
     with choose_target(device, entry.manifest.target, read_settings()) as target:
-        gate = app.gate(task, arch=target.arch.name, pool=target.pool, remark=target.remark)
+        gate = app.gate(task, arch=target.arch.name, thorough=True, pool=target.pool, remark=target.remark)
         return gate.evaluate(entry.candidate, seed=secrets.randbits(31))
 
 

@@ -1,4 +1,4 @@
-"""Values at bench sizes: kernels of several launches, too large to run whole, are compared where they hang together."""
+"""Values at bench sizes: calls run whole where there is time, and are compared where they hang together where not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from warpsmith.core.kernel_file import parse_kernel_file
 from warpsmith.core.outcome import Stage, Verified, Wrong
 from warpsmith.core.protocols import Evaluation
 from warpsmith.sandbox.builds import Builds
+from warpsmith.sandbox.gate import bench
 from warpsmith.tasks import load_task
 
 SEED = Path(__file__).parents[2] / "seeds" / "w4a16_gemm" / "tensor_core.cu"
@@ -35,20 +36,39 @@ __global__ void adds(const int* kmap, int* sums, y_t* y) { UPDATE }
 """
 
 
-def verdict(tmp_path: Path, *edits: tuple[str, str]) -> Evaluation:
+@pytest.fixture
+def in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is small enough to run whole, so that what larger kernels go through is seen on a small one."""
+    monkeypatch.setattr(bench, "ONCE_WHOLE_WARPS", 0)
+    monkeypatch.setattr(bench, "ALL_WHOLE_WARPS", 0)
+    monkeypatch.setattr(bench, "WHOLE_WARPS", 0)
+
+
+def verdict(tmp_path: Path, *edits: tuple[str, str], thorough: bool = False) -> Evaluation:
     text = SEED.read_text()
     for before, after in edits:
         assert 1 == text.count(before), before
         text = text.replace(before, after)
     kernel = tmp_path / "kernel.cu"
     kernel.write_text(text)
-    return app.verify(kernel, task="w4a16_gemm", arch="h200", seed=7)
+    return app.verify(kernel, task="w4a16_gemm", arch="h200", seed=7, thorough=thorough)
 
 
+def profiled(evaluation: Evaluation) -> str:
+    return next(report.detail for report in evaluation.stages if report.stage is Stage.PROFILE)
+
+
+@pytest.mark.usefixtures("in_part")
 def test_every_bench_workload_of_the_tensor_core_seed_is_compared(tmp_path: Path) -> None:
     outcome = verdict(tmp_path).outcome
     assert isinstance(outcome, Verified), outcome
     assert () == tuple(note for note in outcome.notes if "not compared" in note)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("in_part")
+def test_a_thorough_verdict_runs_every_bench_workload_whole(tmp_path: Path) -> None:
+    assert "values compared at 8, of 8 every element" in profiled(verdict(tmp_path, thorough=True))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +93,12 @@ def test_atomics_on_a_blocks_own_memory_tell_other_blocks_nothing(
 
 
 @pytest.mark.full
-def test_a_second_launch_that_drifts_at_large_sizes_is_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["whole", "in_part"])
+def test_a_second_launch_that_drifts_at_large_sizes_is_wrong(
+    way: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if way == "in_part":
+        request.getfixturevalue(way)
     outcome = verdict(tmp_path, (SUM, DRIFT)).outcome
     assert isinstance(outcome, Wrong), outcome
     assert Stage.PROFILE is outcome.stage

@@ -37,6 +37,12 @@ TaskChoice: TypeAlias = Annotated[
     str | None, typer.Option("--task", help="Task name or file; default: what the kernel names.", metavar="TASK")
 ]
 Seed: TypeAlias = Annotated[int | None, typer.Option("--seed", min=0, help="Mints inputs; default: drawn afresh.")]
+Whole: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--whole", help="Run bench workloads whole and compare all of each: up to minutes instead of seconds."
+    ),
+]
 Knobs: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--knob", help="Assign a knob, repeatable; default: each knob's first value.", metavar="NAME=N"),

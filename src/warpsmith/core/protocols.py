@@ -95,7 +95,8 @@ class RunRequest:
     """Sign of the large values that floating scratch and outputs hold at first while blocks are sampled; 0: none. What
     comes out alike under both signs depends on nothing that no block wrote."""
     budget: int | None = None
-    """Warp instructions one launch may issue; None: the launcher's own limit."""
+    """Warp instructions one launch may issue, or one that runs whole while blocks are sampled; None: the launcher's own
+    limit, which else is never exceeded."""
     pessimistic: bool = False
     """Results whose bits the ISA leaves open are moved within the documented error, by seed. A GPU has its own bits and
     ignores it."""

@@ -15,6 +15,7 @@ from warpsmith.cli.options import (
     RequireJail,
     Seed,
     TaskChoice,
+    Whole,
 )
 from warpsmith.cli.output import GOOD, UNHAPPY, console, emit
 
@@ -28,6 +29,7 @@ def verify(
     arch: DeviceArch = None,
     device: OnDevice = Device.AUTO,
     seed: Seed = None,
+    whole: Whole = False,
     knob: Knobs = None,
     library: Library = None,
     require_jail: RequireJail = None,
@@ -42,7 +44,7 @@ def verify(
 
     path, knobs = find_kernel(kernel, library or read_settings().library)
     chosen = parse_knobs(knob) or knobs
-    evaluation = app.verify(path, task=task, arch=arch, device=device.value, seed=seed, knobs=chosen)
+    evaluation = app.verify(path, task=task, arch=arch, device=device.value, seed=seed, knobs=chosen, thorough=whole)
     if as_json:
         emit(verdict(evaluation))
     else:
