@@ -44,6 +44,19 @@ def kill_after(words: list[str], seconds: float) -> None:
 
 
 @pytest.mark.full
+def test_ctrl_c_while_a_candidate_is_judged_ends_with_130_and_the_command_that_goes_on(tmp_path: Path) -> None:
+    child = subprocess.Popen(optimize(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    seen = next(line for line in child.stderr if line.startswith("round 1"))
+    time.sleep(2.0)  # torch and the compiler are at work in threads of their own
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert (130, "Interrupted") == (child.returncode, json.loads(out)["error"]["kind"]), (seen, err)
+    assert json.loads(out)["error"]["remedy"].startswith("Continue with: warpsmith resume ")
+    assert finish(command(tmp_path, "resume"))["rounds"]
+
+
+@pytest.mark.full
 def test_a_run_killed_ten_times_ends_with_the_kernel_of_an_undisturbed_one(tmp_path: Path) -> None:
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
     start = time.perf_counter()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
@@ -22,6 +24,22 @@ BROKEN_MACHINE = 3
 """This machine or installation lacks or broke something."""
 INTERRUPTED = 130
 """Ctrl-C; what typer returns for it, too."""
+UNHEARD = 141
+"""Whoever read our output has gone: what a shell says of a process that SIGPIPE ended."""
+
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -66,6 +84,28 @@ def report_failure(kind: str, message: str, remedy: str, *, as_json: bool) -> No
         emit({"error": {"kind": kind, "message": message, "remedy": remedy}})
     else:
         say(f"error: {message} {remedy}".rstrip())
+
+
+def report_os_error(error: OSError, *, as_json: bool) -> int:
+    """Print what the operating system refused us: its fault where a disk is full or a folder read-only, else a bug."""
+    if error.errno not in _OF_THE_MACHINE:
+        return report_bug(error, as_json=as_json)
+    what = f"{error.filename} cannot be written or read" if error.filename else "output cannot be written"
+    remedy = "Give space or rights there, or name another place; see warpsmith doctor."
+    try:
+        report_failure("MachineError", f"{what}: {error.strerror}.", remedy, as_json=as_json)
+    except OSError:  # it was standard output itself
+        say(f"error: standard output cannot be written: {error.strerror}.")
+    silence()
+    return BROKEN_MACHINE
+
+
+def silence() -> None:
+    """Let nothing more reach standard output, where what could not be written would fail again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def report_bug(error: Exception, *, as_json: bool) -> int:

@@ -24,7 +24,16 @@ from warpsmith.cli.commands import (
     tasks,
     verify,
 )
-from warpsmith.cli.output import BAD_INPUT, INTERRUPTED, report_bug, report_error, report_failure
+from warpsmith.cli.output import (
+    BAD_INPUT,
+    INTERRUPTED,
+    UNHEARD,
+    report_bug,
+    report_error,
+    report_failure,
+    report_os_error,
+    silence,
+)
 from warpsmith.core.errors import Interrupted, WarpsmithError
 
 program = typer.Typer(
@@ -88,6 +97,11 @@ def run(arguments: Sequence[str]) -> int:
         return BAD_INPUT
     except typer.Abort:
         code = INTERRUPTED
+    except SystemExit:  # rich and typer leave so where a pipe's reader has gone
+        silence()
+        return UNHEARD
+    except OSError as error:
+        return report_os_error(error, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last stop: a bug of ours must not exit like a verdict
         return report_bug(error, as_json=as_json)
     if code == INTERRUPTED:

@@ -31,7 +31,7 @@ def list_tasks(as_json: Json = False) -> int:
         emit({"tasks": [{"name": item.name, "family": item.family, "path": str(item.path)} for item in found]})
         return GOOD
     for item in found:
-        console().print(f"{item.family}/[bold]{item.name}[/]  {item.path}")
+        console().print(f"{item.family}/[bold]{item.name}[/]  {item.path}", soft_wrap=True)
     return GOOD
 
 
