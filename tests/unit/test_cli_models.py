@@ -100,7 +100,7 @@ def test_ctrl_c_while_somebody_is_asked_leaves_a_run_that_resumes(tmp_path: Path
         time.sleep(0.1)
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=30)
-    assert (1, True) == (child.returncode, "Continue with: warpsmith resume" in said)
+    assert (130, True) == (child.returncode, "Continue with: warpsmith resume" in said)
     assert "Traceback" not in said
 
 
