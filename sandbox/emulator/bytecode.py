@@ -129,6 +129,8 @@ class DraftBlock:
     instructions: int = 0
     changes: bool = False
     """It may change memory or a barrier (`polling.py`)."""
+    listens: bool = False
+    """It reads what others may change, and means it."""
 
 
 class Orders(IntFlag):

@@ -63,6 +63,8 @@ BUDGET_DETAILS = (
 DEADLOCK_DETAILS = (
     "waits for a barrier that the other threads of the block never reach",
     "waits in a loop for a value that none of the blocks on the device at the same time will write",
+    "turns in a loop that never ends: every register came round to what it was, and meanwhile nobody who could run in "
+    "its block changed memory or looked at what others may change",
 )
 """In the order of `WsDeadlockDetail`."""
 

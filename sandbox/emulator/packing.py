@@ -59,7 +59,7 @@ def pack(entry: Entry, draft: DraftProgram) -> Program:
     first = 0
     for block_row, block in zip(blocks, draft.blocks, strict=True):
         block_row["first"], block_row["instructions"] = first, block.instructions
-        block_row["changes"] = block.changes
+        block_row["changes"], block_row["listens"] = block.changes, block.listens
         first += len(block.operations)
     slots, variables = _pack_slots(draft.constants)
     prints = any(operation.handler in ("printf", "assert") for operation in flat)

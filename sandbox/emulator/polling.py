@@ -26,6 +26,8 @@ def mark_polls(entry: Entry, blocks: list[DraftBlock]) -> bool:
     waits = False
     for block in blocks:
         block.changes = any(name.startswith(CHANGES) for name in {draft.handler for draft in block.operations})
+    for block, basic in zip(blocks, entry.blocks, strict=True):
+        block.listens = any(map(_listens, entry.instructions[basic.start : basic.stop]))
     for index, draft, body in _loops(entry, blocks):
         if _waits(body, _polls):
             draft.flags |= Flag.POLLS
@@ -76,6 +78,10 @@ def _waits(body: tuple[Instr, ...], polls: Callable[[Instr], bool]) -> bool:
 
 def _indices(registers: Iterable[Register]) -> list[int]:
     return [register.index for register in registers]
+
+
+def _listens(instr: Instr) -> bool:
+    return instr.opcode == "red" or (instr.opcode in _POLLING and (instr.opcode == "atom" or _polls(instr)))
 
 
 def _polls(instr: Instr) -> bool:

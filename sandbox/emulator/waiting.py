@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from warpsmith.sandbox.emulator.program import Entry
 
-KINDS = ("at a barrier", "for lanes of their warp", "in a loop that waits", "ready to run")
+KINDS = ("at a barrier", "for lanes of their warp", "in a loop that waits", "ready to run", "in a loop without end")
 """In the order of `WsWaitKind`."""
 SHOWN = 12
 """Places that are told apart; the rest is counted."""

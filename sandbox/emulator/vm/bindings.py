@@ -32,7 +32,7 @@ OPERATION = np.dtype(
 OPERATION_LAYOUT = struct.Struct("<12Iq")
 """The same, a record at a time."""
 SLOT = np.dtype([*((name, np.uint32) for name in ("offset", "width", "kind", "index")), ("bits", np.uint64)])
-BLOCK = np.dtype([(name, np.uint32) for name in ("first", "instructions", "changes")])
+BLOCK = np.dtype([(name, np.uint32) for name in ("first", "instructions", "changes", "listens")])
 ALLOCATION = np.dtype(
     [
         *((name, np.uint64) for name in ("address", "size", "data", "valid")),

@@ -109,7 +109,7 @@ static void report(WsLaunch* launch, Worker* k) {
         (!launch->fault.kind || k->position <= __atomic_load_n(&launch->stop_after, __ATOMIC_RELAXED))) {
         launch->fault = k->fault;
         launch->waiting_count = 0;
-        if (hung(k->fault)) note_block(k, in_loops(k->fault));
+        if (hung(k->fault)) note_block(k, what_runs(k->fault));
     }
     unlock_reports();
 }
@@ -137,7 +137,8 @@ static bool work(WsLaunch* launch) {
     for (u32 i = 0; k && i < window.count; i++) end(window.workers[i]);
     // Where blocks share the device there is one host thread, and those beside the one blamed wait too.
     for (u32 i = 0; k && launch->resident && hung(launch->fault) && i < window.count; i++)
-        if (window.workers[i]->begun && !window.workers[i]->fault.kind) note_block(window.workers[i], in_loops(launch->fault));
+        if (window.workers[i]->begun && !window.workers[i]->fault.kind)
+            note_block(window.workers[i], what_runs(launch->fault));
     if (k) add_counts(launch, common);
     end(launch, common);
     release(window);

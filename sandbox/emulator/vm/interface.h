@@ -52,6 +52,7 @@ struct WsBlock {
     uint32_t first;         // its first operation
     uint32_t instructions;  // PTX instructions in it
     uint32_t changes;       // it may change memory, atomics apart, or a barrier
+    uint32_t listens;       // it may read what others write and mean it: volatile, atomic, an mbarrier
 };
 
 struct WsAllocation {
@@ -94,11 +95,11 @@ enum WsFaultKind : uint32_t {
     WS_DEADLOCK, WS_BUDGET, WS_TRAP
 };
 enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, WS_KERNEL_PARAM, WS_REGISTER };
-// What a deadlock is about: a barrier, or a loop that waits for another block.
 // Why accesses race: nothing orders them, a load through the read-only path finds what the launch wrote, or no fence
 // stands behind the strong read that told of the other.
 enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH, WS_UNFENCED };
-enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS };
+// What a deadlock is about: a barrier, a loop that waits for another block, or one that has nothing to wait for.
+enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS, WS_LOOP_TURNS };
 // What the budget ended: something that ran, or loops that waited while nothing changed.
 enum WsBudgetDetail : uint32_t { WS_RUNS, WS_NOTHING_CHANGES };
 // Why a barrier fault is one.
@@ -121,7 +122,7 @@ struct WsFault {
 
 // Where lanes of a warp were when a launch hung or had spent its budget.
 enum { WS_MOST_WAITING = 4096 };
-enum WsWaitKind : uint32_t { WS_AT_BARRIER, WS_FOR_LANES, WS_IN_LOOP, WS_RUNNING };
+enum WsWaitKind : uint32_t { WS_AT_BARRIER, WS_FOR_LANES, WS_IN_LOOP, WS_RUNNING, WS_IN_ENDLESS_LOOP };
 struct WsWaiting {
     int64_t block;
     uint32_t warp, site, lanes, kind;

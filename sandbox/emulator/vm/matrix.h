@@ -64,6 +64,37 @@ WS_INLINE bool reach_rows(Warp* w, const Operation* op, u8** row) {
     return true;
 }
 
+// Whether the part of an ldmatrix's row that goes to `lane` is there for it. The history of shared memory takes the lane
+// that gives the row's address for its reader, whose own writes are over for itself alone.
+WS_INLINE bool there_for(Warp* w, const Operation* op, Cell& cell, u32 at, u32 lane) {
+    Toucher t = {w->worker->races, w->index, thread_of(w, lane), op->site, false, w, op, nullptr, nullptr, at, false};
+    Collision found;
+    return !collides_with_write(t, cell, false, found) || !collide(w, op, lane, found, at, 4);
+}
+
+static bool there_for_all(Warp* w, const Operation* op, u8** row) {
+    Worker* k = w->worker;
+    Races* r = k->races;
+    const Epoch& e = r->epoch;
+    u32 words = op->bytes * 32;
+    for (u32 i = 0; i < words && e.calm; i++) {
+        u32 tag = e.tags[u32(row[i / 4] - k->shared) / 4 + i % 4];
+        if (tag >> EPOCH_SHIFT == e.now && tag & TAG_WRITTEN) tell(k);
+    }
+    for (u32 i = 0; i < words && !e.calm; i++) {
+        u32 at = u32(row[i / 4] - k->shared) + 4 * (i % 4), r8 = i / 4 % 8;
+        Cell& word = r->words[at / 4];
+        Cell* parts = word.split ? r->bytes + size_t(at / 4) * 4 : &word;
+        // Transposed, its two elements go to two lanes.
+        for (u32 half = 0; half < 2; half++) {
+            u32 lane = op->target ? 4 * (2 * (i % 4) + half) + r8 / 2 : 4 * r8 + i % 4;
+            for (u32 b = 0; b < (word.split ? 2u : 1u); b++)
+                if (!there_for(w, op, parts[word.split ? 2 * half + b : 0], at, lane)) return false;
+        }
+    }
+    return true;
+}
+
 template <bool Checks, bool Counts>
 struct LoadMatrix {
     static const Operation* run(Warp* w, const Operation* op) {
@@ -71,6 +102,7 @@ struct LoadMatrix {
         if (!everyone(w, op, next)) return next;
         u8* row[LANES];
         if (!reach_rows<Checks, Counts, false>(w, op, row)) return nullptr;
+        if (Checks && !there_for_all(w, op, row)) return nullptr;
         u32 words[4][LANES];
         for (u32 q = 0; q < op->bytes; q++) {
             if (!op->target) {

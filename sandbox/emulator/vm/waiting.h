@@ -27,8 +27,8 @@ static u32 beside_first(const Warp* w, u32 lanes, bool barrier) {
     return found;
 }
 
-// `loops`: those who could run turn in waiting loops.
-static void note_warp(Worker* k, const Warp* w, bool loops) {
+// `running`: what those do who could run.
+static void note_warp(Worker* k, const Warp* w, WsWaitKind running) {
     for (u32 left = w->alive; left;) {
         u32 at_barrier = left & w->waiting, for_lanes = left & w->meeting;
         u32 group = beside_first(w, at_barrier ? at_barrier : for_lanes ? for_lanes : left, at_barrier);
@@ -40,19 +40,19 @@ static void note_warp(Worker* k, const Warp* w, bool loops) {
         }
         u32 at = w->together ? w->resume : w->position[lane];
         if (for_lanes) note_place(k, w, group, at, WS_FOR_LANES);
-        else if (loops) note_place(k, w, group, poll_from(k, w, at), WS_IN_LOOP);
-        else note_place(k, w, group, at, WS_RUNNING);
+        else note_place(k, w, group, running == WS_IN_LOOP ? poll_from(k, w, at) : at, running);
     }
 }
 
-static void note_block(Worker* k, bool loops) {
-    for (u32 i = 0; i < k->warp_count; i++) note_warp(k, &k->warps[i], loops);
+static void note_block(Worker* k, WsWaitKind running) {
+    for (u32 i = 0; i < k->warp_count; i++) note_warp(k, &k->warps[i], running);
 }
 
 static bool hung(const WsFault& fault) { return fault.kind == WS_DEADLOCK || fault.kind == WS_BUDGET; }
 
-static bool in_loops(const WsFault& fault) {
-    return fault.detail == (fault.kind == WS_BUDGET ? u32(WS_NOTHING_CHANGES) : u32(WS_LOOP_WAITS));
+static WsWaitKind what_runs(const WsFault& fault) {
+    if (fault.kind == WS_BUDGET) return fault.detail == WS_NOTHING_CHANGES ? WS_IN_LOOP : WS_RUNNING;
+    return fault.detail == WS_LOOP_WAITS ? WS_IN_LOOP : fault.detail == WS_LOOP_TURNS ? WS_IN_ENDLESS_LOOP : WS_RUNNING;
 }
 
 }  // namespace

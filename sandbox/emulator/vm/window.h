@@ -15,31 +15,11 @@ struct Watch {
     u64 seen, turns, limit, changes;
 };
 
-WS_INLINE u64 stir(u64 hash, const void* from, u64 bytes) {
-    const u8* at = static_cast<const u8*>(from);
-    for (u64 i = 0; i + 8 <= bytes; i += 8) {
-        u64 word;
-        memcpy(&word, at + i, 8);
-        hash = (hash ^ word) * 0x9E3779B97F4A7C15ull;
-        hash ^= hash >> 29;
-    }
-    return hash;
-}
-
 // A number for all that the waiting blocks could change by themselves.
 static u64 state_of(const Window& window) {
     u64 hash = 1;
-    for (u32 i = 0; i < window.count; i++) {
-        const Worker* k = window.workers[i];
-        if (!k->begun) continue;
-        for (u32 j = 0; j < k->warp_count; j++) {
-            const Warp* w = &k->warps[j];
-            const u32 words[] = {w->alive, w->waiting, w->meeting, w->yielded, w->together, w->together ? w->resume : 0};
-            hash = stir(hash, words, sizeof words);
-            if (!w->together) hash = stir(hash, w->position, sizeof w->position);
-            hash = stir(hash, w->registers, k->launch->register_bytes);
-        }
-    }
+    for (u32 i = 0; i < window.count; i++)
+        if (window.workers[i]->begun) hash = state_of(window.workers[i], hash);
     return hash;
 }
 

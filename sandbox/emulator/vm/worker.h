@@ -3,6 +3,7 @@
 #include "async.h"
 #include "barriers.h"
 #include "samples.h"
+#include "still.h"
 
 namespace WS_NS {
 namespace {
@@ -117,13 +118,26 @@ enum class Ended : u32 { DONE, FAULTED, WAITING, YIELDED };
 // Backward branches in a row where blocks share the device: waiting loops are what turns are for there.
 constexpr u32 SHORT_TURN = 32;
 
+// Blames the first warp that turns in a loop and waits for nobody.
+WS_COLD void blame_loop(Worker* k) {
+    for (u32 i = 0; i < k->warp_count; i++) {
+        Warp* w = &k->warps[i];
+        u32 ready = w->alive & ~(w->waiting | w->meeting);
+        if (w->status != Status::READY || w->polled || !ready) continue;
+        u32 lane = first_lane(ready);
+        fail(w, w->code + (w->together ? w->resume : w->position[lane]), WS_DEADLOCK, lane, WS_LOOP_TURNS);
+        return;
+    }
+}
+
 // Lets the block's warps take turns until all have exited or, where other blocks are resident, until all that could
 // run waited for something in loops.
 static Ended run_warps(Worker* k) {
     u64 seed = k->launch->seed;
     bool shares = k->launch->resident;
+    Still still = {};
     for (;; k->round++) {
-        u32 done = 0, ran = 0, polled = 0;
+        u32 done = 0, ran = 0, polled = 0, turned = 0;
         u64 changes = k->changes;
         u32 start = seed ? u32(shuffled(seed + u64(k->block_index) * 977 + k->round) % k->warp_count) : 0;
         for (u32 i = 0; i < k->warp_count; i++) {
@@ -138,11 +152,16 @@ static Ended run_warps(Worker* k) {
             if (shares) w->turns = TURN - SHORT_TURN;
             run_warp(w);
             if (k->fault.kind) return Ended::FAULTED;
+            turned += w->status == Status::READY;
             polled += w->status == Status::READY && w->polled;
         }
         if (done == k->warp_count) return Ended::DONE;
         if (!ran) {
             deadlock(k);
+            return Ended::FAULTED;
+        }
+        if (turned == ran && polled < ran && turns_for_ever(k, still)) {
+            blame_loop(k);
             return Ended::FAULTED;
         }
         // Those who wait for a change go on from it, before the next one hides that they might have.
