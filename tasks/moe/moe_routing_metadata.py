@@ -44,6 +44,21 @@ def routed(skew: str) -> Draw:
     return draw
 
 
+def same(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+    """Every token to the same experts, in the same order of preference; the others get nothing."""
+    ids = torch.randperm(dims["E"], generator=generator)[: dims["TOPK"]]
+    return {"topk_ids": ids.to(torch.int32).repeat(dims["T"], 1)}
+
+
+def runs(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+    """Tokens that follow each other go to the same experts, 16 to 128 at a time: loads are whole tiles exactly."""
+    T, E, TOPK = (dims[name] for name in ("T", "E", "TOPK"))
+    length = 16 << int(torch.randint(0, 4, (1,), generator=generator))
+    first = torch.arange(T) // length * TOPK
+    ids = torch.randperm(E, generator=generator)[(first.view(T, 1) + torch.arange(TOPK)) % E]
+    return {"topk_ids": ids.to(torch.int32)}
+
+
 def cost(dims: Mapping[str, int]) -> Cost:
     """No arithmetic to speak of: every id read once, every result written once."""
     entries = dims["T"] * dims["TOPK"]
@@ -106,7 +121,11 @@ TASK = Task(
         Output("place", ("T", "TOPK"), "int32"),
     ),
     reference=reference,
-    make_inputs={name: routed(name) for name in ("even", "measured", "skewed", "one")},
+    make_inputs={
+        **{name: routed(name) for name in ("even", "measured", "skewed", "one")},
+        "same": same,
+        "runs": runs,
+    },
     properties=(
         Property("renaming experts moves their entries as they stand", renamed, same_runs),
         Property("the order of later tokens does not change earlier ones' ranks", later, earlier_ranks),
@@ -121,6 +140,8 @@ TASK = Task(
         verify("a prime of experts", 257, 61, 4, "measured"),
         verify("no token", 0, 8, 2, "even"),
         verify("whole tiles", 1024, 32, 2, "even"),
+        verify("the same experts for all", 290, 8, 2, "same"),
+        verify("runs of whole tiles", 512, 16, 2, "runs"),
     ),
     bench=(
         bench("Qwen3-30B-A3B, 4096 tokens", 4096, 128, 8, "measured", "Qwen3-30B-A3B: 128 experts, 8 a token"),

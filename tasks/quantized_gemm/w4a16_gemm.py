@@ -80,6 +80,25 @@ def outliers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, t
     return {"x": x.half(), "qweight": random_codes(dims, generator), "scales": scales.half()}
 
 
+def signed(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """As `zero_points`, with scales of either sign, a tenth of them 0."""
+    inputs = zero_points(dims, generator)
+    sign = torch.randint(0, 2, inputs["scales"].shape, generator=generator) * 2 - 1
+    kept = torch.rand(inputs["scales"].shape, generator=generator) >= 0.1
+    inputs["scales"] = inputs["scales"] * sign.half() * kept.half()
+    return inputs
+
+
+def not_numbers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """As `normal`, with one NaN in every third row of x, which spoils that row of the result and no other."""
+    inputs = normal(dims, generator)
+    rows, length = inputs["x"].shape
+    start = int(torch.randint(0, 3, (1,), generator=generator))
+    spoiled = torch.arange(start, rows, 3)
+    inputs["x"][spoiled, torch.randint(0, length, (len(spoiled),), generator=generator)] = float("nan")
+    return inputs
+
+
 def spikes(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Weak noise with one strong activation in every row and group of 32 k, and rows of mixed amplitude.
 
@@ -178,7 +197,14 @@ TASK = Task(
     ),
     outputs=(Output("y", ("M", "N"), "float16"),),
     reference=reference,
-    make_inputs={"normal": normal, "outliers": outliers, "spikes": spikes, "zero points": zero_points},
+    make_inputs={
+        "normal": normal,
+        "outliers": outliers,
+        "spikes": spikes,
+        "zero points": zero_points,
+        "signed": signed,
+        "not numbers": not_numbers,
+    },
     properties=(
         Property("permuting rows of x permutes rows of y", rows_permuted, same_rows),
         Property("permuting columns of the weights permutes columns of y", columns_permuted, same_columns),
@@ -199,6 +225,8 @@ TASK = Task(
         verify("whole large tiles", 64, 128, 256, 128, "spikes"),
         verify("zero points, groups of 64", 19, 72, 320, 64, "zero points"),
         verify("zero points, groups of 128", 3, 132, 512, 128, "zero points"),
+        verify("scales of either sign and 0", 9, 56, 256, 64, "signed"),
+        verify("NaN in some rows", 7, 48, 128, 64, "not numbers"),
     ),
     bench=(
         bench("Llama-2-7B output", 1, 4096, 4096, f"{LLAMA_2}: hidden size 4096; decoding one sequence"),

@@ -54,6 +54,25 @@ def zero_points(dims: Mapping[str, int], generator: torch.Generator) -> dict[str
     return inputs
 
 
+def signed(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """As `zero_points`, with scales of either sign, a tenth of them 0."""
+    inputs = zero_points(dims, generator)
+    sign = torch.randint(0, 2, inputs["scales"].shape, generator=generator) * 2 - 1
+    kept = torch.rand(inputs["scales"].shape, generator=generator) >= 0.1
+    inputs["scales"] = inputs["scales"] * sign.half() * kept.half()
+    return inputs
+
+
+def not_numbers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """As `normal`, with one NaN in every third row of dy, which spoils that row of the result and no other."""
+    inputs = normal(dims, generator)
+    rows, length = inputs["dy"].shape
+    start = int(torch.randint(0, 3, (1,), generator=generator))
+    spoiled = torch.arange(start, rows, 3)
+    inputs["dy"][spoiled, torch.randint(0, length, (len(spoiled),), generator=generator)] = float("nan")
+    return inputs
+
+
 def spikes(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Weak noise with one strong gradient in every row and stretch of 32 columns, and rows of mixed amplitude.
 
@@ -143,7 +162,13 @@ TASK = Task(
     outputs=(Output("dx", ("M", "K"), "float16"),),
     backward=Backward(of="w4a16_gemm", upstream={"dy": "y"}, gradients={"dx": "x"}),
     reference=reference,
-    make_inputs={"normal": normal, "spikes": spikes, "zero points": zero_points},
+    make_inputs={
+        "normal": normal,
+        "spikes": spikes,
+        "zero points": zero_points,
+        "signed": signed,
+        "not numbers": not_numbers,
+    },
     properties=(
         Property("permuting rows of dy permutes rows of dx", rows_permuted, same_rows),
         Property("permuting groups of the weights permutes stretches of dx", groups_permuted, same_stretches),
@@ -159,6 +184,8 @@ TASK = Task(
         verify("long N", 2, 4096, 64, 64, "spikes"),
         verify("whole tiles", 64, 128, 256, 128, "normal"),
         verify("zero points, groups of 64", 19, 72, 192, 64, "zero points"),
+        verify("scales of either sign and 0", 9, 56, 128, 32, "signed"),
+        verify("NaN in some rows", 7, 48, 96, 32, "not numbers"),
     ),
     bench=(
         bench("Llama-2-7B output", 128, 4096, 4096, f"{LLAMA_2}: hidden size 4096; a short sequence"),

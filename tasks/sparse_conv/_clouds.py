@@ -85,6 +85,47 @@ def distinct(coords: torch.Tensor) -> torch.Tensor:
     return torch.stack(parts, dim=1).to(coords.dtype)
 
 
+def bits_apart(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Exactly `count` sites, int32 [count, 4]: half are others with one bit of a coordinate or of the batch turned.
+
+    Any of their 15 bits; half of those have another coordinate one lower, too. Keys that leave a bit out, or let one
+    axis run into the next, are equal there.
+    """
+    if not count:
+        return torch.zeros(0, 4, dtype=torch.int32)
+    pool = sites(2 * count, indoor, generator).to(torch.int64)
+    first, row = pool[: (count + 1) // 2], torch.arange((count + 1) // 2)
+    twins = first.clone()
+    axis, bit, step = (torch.randint(0, high, (len(row),), generator=generator) for high in (4, 15, 6))
+    twins[row, axis] ^= 1 << bit
+    lower = (axis + 1 + step % 3) % 4
+    twins[row, lower] = torch.where(step > 2, (twins[row, lower] - 1).clamp(min=0), twins[row, lower])
+    found = torch.cat([first, twins, pool])
+    _, same = torch.unique(keys(found), return_inverse=True)
+    place = torch.full((len(found),), len(found)).scatter_reduce(0, same, torch.arange(len(found)), "amin")
+    chosen = found[place[place < len(found)].sort().values[:count]]
+    return chosen[torch.randperm(count, generator=generator)].to(torch.int32)
+
+
+def lattice(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Exactly `count` sites, int32 [count, 4], at multiples of a power of two: all low bits of all keys are equal."""
+    found = sites(count, uniform, generator, batches=1)
+    most = (1 << 15) // (int(found.max()) + 1) if count else 1
+    pitch = min(1 << int(torch.randint(4, 9, (1,), generator=generator)), 1 << (most.bit_length() - 1))
+    return found * torch.tensor([1, pitch, pitch, pitch], dtype=torch.int32)
+
+
+def solid(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Exactly `count` sites, int32 [count, 4], of a filled box somewhere: those inside have every neighbour."""
+    edge = 1
+    while edge**3 < count:
+        edge += 1
+    cells = torch.cartesian_prod(*[torch.arange(edge)] * 3)[:count].view(count, 3)
+    at = torch.randint(0, (1 << 15) - edge, (4,), generator=generator)
+    found = torch.cat([torch.zeros(count, 1, dtype=torch.int64), cells], dim=1) + at
+    return found[torch.randperm(count, generator=generator)].to(torch.int32)
+
+
 def kernel_map(coords: torch.Tensor, out_coords: torch.Tensor, KS: int) -> torch.Tensor:
     """Row of `coords` at every output site plus every offset, or -1; int32 [NOUT, KS ** 3], x slowest among offsets."""
     offsets = torch.cartesian_prod(*[torch.arange(KS) - KS // 2] * 3)

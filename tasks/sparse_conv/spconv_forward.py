@@ -80,6 +80,30 @@ def any_map(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
     return {**features(dims, generator), "kmap": kmap}
 
 
+def full(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+    """Rows with every neighbour, with the same one everywhere, with none, and with one alone, mixed evenly."""
+    NV, NOUT, KS = (dims[name] for name in ("NV", "NOUT", "KS"))
+    kmap = torch.randint(0, max(NV, 1), (NOUT, KS**3), generator=generator, dtype=torch.int32)
+    kind = torch.randint(0, 4, (NOUT, 1), generator=generator)
+    alone = torch.randint(0, KS**3, (NOUT, 1), generator=generator) == torch.arange(KS**3)
+    kmap = torch.where(kind == 1, kmap[:, :1], kmap)
+    kmap = torch.where((kind == 2) | ((kind == 3) & ~alone), -1, kmap)
+    return {**features(dims, generator), "kmap": kmap if NV else torch.full_like(kmap, -1)}
+
+
+def not_numbers(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+    """As `any_map`; a few sites have a NaN among their features, and a few that no output meets have nothing else."""
+    inputs, NV = any_map(dims, generator), dims["NV"]
+    if not NV:
+        return inputs
+    unmet = torch.rand(NV, generator=generator) < 0.2
+    kmap = inputs["kmap"].to(torch.int64)
+    inputs["kmap"] = torch.where((kmap >= 0) & ~unmet[kmap.clamp(min=0)], kmap, -1).to(torch.int32)
+    inputs["feats"][unmet] = float("nan")
+    inputs["feats"][torch.randint(0, NV, (NV // 40 + 1,), generator=generator), 0] = float("nan")
+    return inputs
+
+
 def cost(dims: Mapping[str, int]) -> Cost:
     """Every offset of every output meets a site."""
     return _cost(dims, dims["NOUT"] * dims["KS"] ** 3)
@@ -174,6 +198,8 @@ TASK = Task(
         "uniform": normal(uniform),
         "uneven": uneven,
         "any map": any_map,
+        "full": full,
+        "not numbers": not_numbers,
     },
     exact_cost=exact_cost,
     cost=cost,
@@ -195,6 +221,9 @@ TASK = Task(
         verify("wide", "uneven", 65, 65, 3, 128, 128),
         verify("no output", "any map", 5, 0, 3, 32, 32),
         verify("whole tiles", "indoor", 256, 256, 3, 64, 64),
+        verify("full and empty rows", "full", 60, 90, 3, 32, 32),
+        verify("full and empty rows, kernel of five", "full", 40, 50, 5, 16, 16),
+        verify("NaN among features", "not numbers", 50, 40, 3, 16, 16),
     ),
     bench=(
         bench("indoor, 100k, 64 to 64", "indoor", 100_000, 100_000, 3, 64, 64),

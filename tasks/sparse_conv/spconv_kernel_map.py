@@ -16,7 +16,19 @@ from typing import Any
 import torch
 
 from warpsmith.tasks import Check, Cost, Output, Property, Task, Tensor, Workload
-from warpsmith.tasks.sparse_conv._clouds import Cloud, distinct, indoor, kernel_map, keys, lidar, sites, uniform
+from warpsmith.tasks.sparse_conv._clouds import (
+    Cloud,
+    bits_apart,
+    distinct,
+    indoor,
+    kernel_map,
+    keys,
+    lattice,
+    lidar,
+    sites,
+    solid,
+    uniform,
+)
 
 Tensors = dict[str, torch.Tensor]
 Draw = Callable[[Mapping[str, int], torch.Generator], Tensors]
@@ -79,6 +91,15 @@ def drawn(cloud: Cloud) -> Draw:
 
     def draw(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
         return {"coords": sites(dims["NV"], cloud, generator)}
+
+    return draw
+
+
+def placed_by(draw_sites: Callable[[int, torch.Generator], torch.Tensor]) -> Draw:
+    """The distribution of sites that are drawn without a cloud."""
+
+    def draw(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+        return {"coords": draw_sites(dims["NV"], generator)}
 
     return draw
 
@@ -218,6 +239,9 @@ TASK = Task(
         "uniform": drawn(uniform),
         "extremes": extremes,
         "far": far,
+        "bits apart": placed_by(bits_apart),
+        "lattice": placed_by(lattice),
+        "solid": placed_by(solid),
     },
     exact_cost=exact_cost,
     cost=cost,
@@ -255,6 +279,11 @@ TASK = Task(
         # Hardly two sites are neighbours, so hash tables are as full as they become, and sites collide in them.
         verify("scattered, kernel 5", "uniform", 300, 5, 1),
         verify("scattered, stride 2", "uniform", 270, 3, 2),
+        verify("sites a bit apart", "bits apart", 360, 3, 1),
+        verify("sites a bit apart, stride 2", "bits apart", 310, 3, 2),
+        verify("equal low bits", "lattice", 280, 3, 1),
+        # 27 of them have all 125 neighbours.
+        verify("every neighbour, kernel 5", "solid", 343, 5, 1),
     ),
     bench=(
         bench("indoor, 100k, kernel 3", "indoor", SPIRA, 100_000, 3, 1),

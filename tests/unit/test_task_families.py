@@ -41,14 +41,16 @@ def attention_one_row_at_a_time(x: Tensors, dims: Mapping[str, int]) -> dict[str
 
 
 def convolution_on_a_dense_grid(x: Tensors, dims: Mapping[str, int]) -> dict[str, torch.Tensor]:
-    """A product with a matrix that holds a one for every pair of the map."""
-    y = torch.zeros(dims["NOUT"], dims["COUT"], dtype=torch.float64)
+    """A product with a matrix that holds a one for every pair of the map; NaN where a pair has one."""
+    y, numbers = torch.zeros(dims["NOUT"], dims["COUT"], dtype=torch.float64), x["feats"].double().nan_to_num()
+    spoiled = x["feats"].isnan().any(1)
     for v in range(dims["V"]):
         pairs = torch.zeros(dims["NOUT"], dims["NV"], dtype=torch.float64)
         for o, i in enumerate(x["kmap"][:, v].tolist()):
             if i >= 0:
                 pairs[o, i] = 1.0
-        y += pairs @ x["feats"].double() @ x["w"][v].double()
+        y += pairs @ numbers @ x["w"][v].double()
+        y[pairs[:, spoiled].any(1)] = float("nan")
     return {"y": y}
 
 
