@@ -325,7 +325,8 @@ class _Call:
         several = {("several", axis) for axis, extent in enumerate(spec.grid) if extent > 1}
         sizes = np.array([block.stop - block.start for block in entry.blocks], np.float64)
         issued = float(grid_warps(spec, result) @ sizes)
-        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several, issued)
+        heaviest = (result.heaviest_block or 0) * prod(spec.grid) / max(issued, 1.0)
+        return LaunchCoverage(step.kernel, step.line, decided | entered | guarded | several, issued, heaviest)
 
     def _sample(self, number: int, step: BoundLaunch) -> tuple[int, ...] | None:
         """Blocks to run; all of them where a later launch may take an index from what this one writes, or where one

@@ -168,7 +168,7 @@ class Bench:
         wrong = self._compared(workload, seen, part, every=every)
         if wrong is not None:
             return wrong
-        return self.launcher.run(replace(look, counters=True)) if differ(reply, seen) else reply
+        return self.launcher.run(replace(look, counters=True)) if differ(reply, seen) else _heavier(reply, seen)
 
     def _compared(self, workload: Workload, seen: RunReply, part: Part | None, *, every: bool) -> Outcome | None:
         """What is wrong with the values that there are."""
@@ -273,6 +273,15 @@ def differ(first: RunReply, second: RunReply) -> bool:
     """Whether two looks at a call disagree about how much one of its launches does."""
     pairs = zip(first.coverage, second.coverage, strict=True)
     return any(abs(one.issued - other.issued) > MOST_OFF * max(one.issued, other.issued) for one, other in pairs)
+
+
+def _heavier(reply: RunReply, seen: RunReply) -> RunReply:
+    """The reply, with the heaviest block that either look met: a multiprocessor is busy with that one alone."""
+    counters = tuple(
+        item.model_copy(update={"heaviest_block": max(item.heaviest_block, other.heaviest)})
+        for item, other in zip(reply.counters, seen.coverage, strict=True)
+    )
+    return replace(reply, counters=counters)
 
 
 def unlikely(plan: BoundPlan, reply: RunReply, cost: Cost, written: Mapping[str, float]) -> str:

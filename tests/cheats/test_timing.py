@@ -8,7 +8,7 @@ from warpsmith.core.profile import Profile
 from warpsmith.sandbox.gate.stages import Gate, read_candidate
 
 from .case import Case
-from .timing import DEPTH, FEW_BLOCKS, HONEST_DEPTH, PLAIN
+from .timing import DEPTH, FEW_BLOCKS, HONEST_DEPTH, ONE_SLOW, PLAIN
 
 
 def _microseconds(gate: Gate, case: Case) -> list[float]:
@@ -24,3 +24,8 @@ def test_a_kernel_that_hides_work_from_the_sample_is_not_faster(
 ) -> None:
     times = [_microseconds(gates["linear"], case) for case in (twin, honest)]
     assert all(mine >= theirs for mine, theirs in zip(*times, strict=True)), times
+
+
+def test_one_block_that_works_longer_than_the_others_is_waited_for(gates: dict[str, Gate]) -> None:
+    times = [_microseconds(gates["linear"], case) for case in (ONE_SLOW, HONEST_DEPTH)]
+    assert times[0][0] > 2 * times[1][0], times

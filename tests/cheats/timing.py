@@ -47,3 +47,15 @@ DEPTH: Case = tile(
 """Where blocks of the first launch were left out, the second has nothing to do."""
 
 HONEST_DEPTH: Case = tile("a tile through shared memory", gets="Verified")
+
+_CHUNKS = "    for (int k0 = 0; k0 < K; k0 += 64) {"
+
+ONE_SLOW: Case = tile(
+    "a tile that one block in the middle computes forty times",
+    (
+        _CHUNKS,
+        "    for (int again = blockIdx.x == 5 && m == 9 ? 40 : 1; again; again--, sum = again ? 0.f : sum)\n" + _CHUNKS,
+    ),
+    gets="Verified",
+)
+"""All wait for it."""

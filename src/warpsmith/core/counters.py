@@ -157,7 +157,7 @@ class LaunchCounters(Record):
     footprint_bytes: float = 0
     """Bytes of distinct sectors of global memory that the launch touches: what DRAM must move at least once."""
     heaviest_block: float = 1.0
-    """Warp instructions of the busiest counted block over the mean."""
+    """Warp instructions of the busiest block that was looked at over the mean."""
     outstanding_loads: float = 1.0
     """Mean independent global loads in flight per warp between uses: memory-level parallelism."""
     distances: dict[str, Distances] = Field(default_factory=dict)

@@ -137,6 +137,8 @@ class LaunchCoverage:
     axis of the grid that had `several` blocks."""
     issued: float
     """Warp instructions, scaled from the blocks that ran to the whole grid; known without counters, too."""
+    heaviest: float = 1.0
+    """Warp instructions of the block that issued most, of those that ran, over the mean of the grid."""
 
 
 @dataclass(frozen=True, slots=True)
