@@ -57,6 +57,7 @@ TASK = Task(
     outputs=(Output("y", ("T", "F"), "float16"),),
     dims=("T", "E", "H", "F", "TOPK"),
     fixed=("TOPK",),
+    constraints=("E >= 1", "TOPK >= 1", "TOPK <= E"),
     reference=reference,
     make_inputs={"uniform": uniform, "skewed": skewed},
     verify=(

@@ -112,6 +112,20 @@ def test_a_product_whose_results_are_summed_up_does_not_count_as_work(tmp_path: 
     assert 2 * 1024 * 96 * 64 == plain.cost(dict(plain.bench[0].dims)).flops
 
 
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        ("level1_triangles_multiplied", 2 * 192**3 // 6),  # row m meets column n in m - n + 1 places
+        ("level1_diagonal_times_matrix", 256 + 256 * 96),  # one operation an element read
+        ("level2_linear_swish_scale", 2 * 128 * 256 * 192),
+    ],
+)
+def test_no_more_work_is_counted_than_zeros_leave(tmp_path: Path, name: str, flops: int) -> None:
+    """A bound from all multiply-adds would call a kernel that skips the zeros impossible."""
+    task = imported(name, tmp_path)
+    assert task.cost(dict(task.bench[0].dims)).flops == flops
+
+
 def test_a_model_is_shown_the_problems_own_code(tmp_path: Path) -> None:
     shown = TaskView(imported("level2_linear_swish_scale", tmp_path)).reference
     assert "return evaluate(problem, sizes, state, (x,))" in shown

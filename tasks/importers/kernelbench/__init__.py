@@ -14,6 +14,7 @@ from typing import Any
 from warpsmith.core.errors import TaskError
 from warpsmith.tasks.importers.kernelbench.domain import find_domain
 from warpsmith.tasks.importers.kernelbench.facts import Facts
+from warpsmith.tasks.importers.kernelbench.needless import divisors
 from warpsmith.tasks.importers.kernelbench.probe import Probe, Seen, drawn_dtype
 from warpsmith.tasks.importers.kernelbench.source import ProblemSource, read_problem
 from warpsmith.tasks.importers.kernelbench.values import try_values
@@ -99,6 +100,7 @@ def import_problem(path: Path, *, name: str = "", dtype: str = "", bench_mib: in
         kinds=kinds,
         state=tried.used,
         unordered=tried.unordered,
+        divisors=divisors(probe, domain, kinds),
         verify=verify,
         bench=bench,
         halved=tuple(halved),

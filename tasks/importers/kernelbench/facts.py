@@ -51,6 +51,8 @@ class Facts:
     """Parameters and buffers that the result depends on."""
     unordered: frozenset[str | int]
     """Of those, and of arguments by their place, the ones whose last dimension may be in any order."""
+    divisors: tuple[int, ...]
+    """By what each product's work is divided so that no kernel can do with less (`needless.divisors`), or nothing."""
     verify: tuple[Chosen, ...]
     bench: dict[str, int]
     halved: tuple[str, ...]

@@ -21,6 +21,8 @@ Shape = tuple[int, ...]
 class Product:
     """A matrix product or convolution."""
 
+    operator: str
+    """ATen's name for it."""
     extents: Shape
     """What it runs over: their product is the number of multiply-adds."""
     results: int
@@ -181,9 +183,10 @@ class _Products:
         class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 result = func(*args, **(kwargs or {}))
-                extents = product_extents(func.name().split("::")[-1].split(".")[0], args, result)
+                name = operator_name(func)
+                extents = product_extents(name, args, result)
                 if extents:
-                    found.append(Product(extents, result.numel()))
+                    found.append(Product(name, extents, result.numel()))
                 return result
 
         self._mode = Mode()  # type: ignore[no-untyped-call]
@@ -192,6 +195,12 @@ class _Products:
 
     def __exit__(self, *raised: object) -> None:
         self._mode.__exit__(*raised)
+
+
+def operator_name(func: Any) -> str:
+    """`mm` of `aten::mm.default`."""
+    name: str = func.name().split("::")[-1].split(".")[0]
+    return name
 
 
 def product_extents(name: str, args: Sequence[Any], result: Any) -> Shape | None:

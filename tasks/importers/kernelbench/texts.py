@@ -80,7 +80,7 @@ class Texts:
         """Multiply-adds of the products, or one operation an element read.
 
         Where a product gives more than the task's results hold, something sums it up, and algebra may save most of it:
-        it does not count.
+        it does not count. Of a triangular operand's product half counts, of a diagonal one's nothing.
         """
         counts = {len(seen.products) for _, seen in self.samples}
         home = self.facts.probe.at(self.facts.domain.file)
@@ -89,15 +89,17 @@ class Texts:
         terms: Counter[str] = Counter()
         for number in range(counts.pop() if len(counts) == 1 else 0):
             shapes = [(sizes, seen.products[number].extents) for sizes, seen in self.samples]
-            if home.products[number].results > held or len({len(shape) for _, shape in shapes}) != 1:
+            divisor = self.facts.divisors[number] if self.facts.divisors else 1
+            if not divisor or home.products[number].results > held or len({len(shape) for _, shape in shapes}) != 1:
                 continue
             axes = range(len(shapes[0][1]))
             texts = [fit([Sample(sizes, shape[axis]) for sizes, shape in shapes], self.free) for axis in axes]
             if None not in texts:
-                terms[factored(["2", *(text for text in texts if text is not None)])] += 1
+                whole = factored(["2", *(text for text in texts if text is not None)])
+                terms[f"{whole} // {divisor}" if divisor > 1 else whole] += 1
         if not terms:
             return [self.counts[name] for name in self.names.arguments if name] or ["0"]
-        return [text if times == 1 else f"{times} * {text}" for text, times in terms.items()]
+        return [text if times == 1 else f"{times} * ({text})" for text, times in terms.items()]
 
     def _bytes(self) -> list[str]:
         """Of every tensor once."""

@@ -62,16 +62,21 @@ def try_values(place: str, problem: Build, sizes: Sequence[int], kinds: Kinds) -
     return Tried(tuple(used), frozenset(unordered))
 
 
+def call(problem: Build, sizes: Sequence[int], kinds: Kinds, seed: int) -> None:
+    """Run the model once in float64, on values drawn from the seed."""
+    _Model(problem, sizes, kinds, seed).result()
+
+
 class _Model:
     """The model with one set of values, some of which may be replaced for a call."""
 
-    def __init__(self, problem: Build, sizes: Sequence[int], kinds: Kinds) -> None:
+    def __init__(self, problem: Build, sizes: Sequence[int], kinds: Kinds, seed: int = 0) -> None:
         import torch
 
         self._problem, self._sizes = problem, sizes
         floating = {name: name for name, dtype in kinds.state.items() if dtype.is_floating_point}
         names = [f"argument {at}" if isinstance(kind, torch.dtype) else "" for at, kind in enumerate(kinds.arguments)]
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(seed)
         drawn = draw(problem, sizes, generator, inputs=names, state=floating, dtype=torch.float64)
         self.state = {name: drawn[name] for name in floating}
         self.arguments = [drawn[name] if name else kind for name, kind in zip(names, kinds.arguments, strict=True)]
