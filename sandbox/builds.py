@@ -16,6 +16,7 @@ from warpsmith.core.kernel_file import (
     bind,
     build_key,
     dims_of,
+    ends_too_soon,
     explain_compile_error,
     inside_domain,
     tensor_shape,
@@ -259,6 +260,8 @@ class Builds:
     def _explained(self, failed: CompileFailed) -> CompileFailed:
         if self.kernel.language == "triton":
             return failed
+        if (end := ends_too_soon(failed.message, self.kernel)) is not None:
+            return failed.model_copy(update={"line": end[0], "message": end[1], "details": ()})
         return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
 
 

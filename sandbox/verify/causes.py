@@ -30,7 +30,10 @@ def not_finite(got: float, expected: float, limit: float) -> str:
     if np.isneginf(expected):
         return "Nothing counts there, and its logarithm or maximum is -Inf: terms that are masked out were let in."
     if np.isneginf(got) and limit > 1e30:
-        return "-Inf is the logarithm of zero or the maximum of nothing: terms that count were masked out."
+        return (
+            "-Inf is the logarithm of zero or the maximum of nothing (terms that count were masked out), "
+            "or a sum in half precision overflows."
+        )
     if np.isinf(got) and limit > 1e30:
         return "An exponential overflows (take the row's maximum off first), or it is divided by 0."
     if np.isinf(got):

@@ -183,10 +183,7 @@ class _Compared:
         return _wrong(self.workload, f"Not finite where it should be, or the reverse: {where.text}. {cause}", element)
 
     def _too_far(self, got: Floats, expected: Floats, result: Measure) -> Wrong:
-        figures = (
-            f"relative L2 error {result.relative_l2:.3g}, allowed {result.limits.relative_l2:.3g}",
-            f"largest error over RMS {result.largest:.3g}, allowed {result.limits.largest:.3g}",
-        )
+        figures, exceeded = _figures(result), _exceeded(result)
         region = result.worst_region
         box = np.zeros(got.shape, dtype=np.bool_)
         box[slice(*region.rows), slice(*region.columns)] = True
@@ -195,11 +192,9 @@ class _Compared:
             wrong = _apart(got, expected)
         if not wrong.any():
             where = describe(box, self.name, self.shape)
-            cause = self._explained(got, expected, np.ones_like(box)) or _slightly_off(result.relative_l2)
+            cause = self._explained(got, expected, np.ones_like(box)) or _slightly_off(result.relative_l2, got.size)
             worst = self._worst(got, expected, box)
-            return _wrong(
-                self.workload, f"Too inaccurate, worst in {where.text}: {figures[0]}. {cause}", worst, *figures
-            )
+            return _wrong(self.workload, f"Too inaccurate, worst in {where.text}: {exceeded}. {cause}", worst, *figures)
         where = describe(wrong, self.name, self.shape)
         cause = (
             told_by_values(got, expected, wrong, tail=where.tail)
@@ -207,7 +202,7 @@ class _Compared:
             or guessed(got, expected, wrong, tail=where.tail)
         )
         details = (self._worst(got, expected, wrong), *figures)
-        return _wrong(self.workload, f"Wrong values in {where.text}: {figures[0]}. {cause}", *details)
+        return _wrong(self.workload, f"Wrong values in {where.text}: {exceeded}. {cause}", *details)
 
     def _explained(self, got: NDArray[Any], expected: NDArray[Any], wrong: Mask) -> str | None:
         """The mistake that would give these values, where somebody looks for it."""
@@ -223,9 +218,32 @@ class _Compared:
         return f"{self.name}{index} is {got[row, column]:.6g}, expected {expected[row, column]:.6g}"
 
 
-def _slightly_off(relative_l2: float) -> str:
+def _figures(result: Measure) -> tuple[str, ...]:
+    """The measured errors, each beside its limit."""
+    return (
+        f"relative L2 error {result.relative_l2:.3g}, allowed {result.limits.relative_l2:.3g}",
+        f"largest error over RMS {result.largest:.3g}, allowed {result.limits.largest:.3g}",
+        f"RMS error of the worst region {result.worst_region.ratio:.3g} times what it may be",
+    )
+
+
+def _exceeded(result: Measure) -> str:
+    """The first figure that is too large: a region can be, where the whole is not."""
+    whole, largest, region = _figures(result)
+    if result.relative_l2 > result.limits.relative_l2:
+        return whole
+    return largest if result.largest > result.limits.largest else region
+
+
+_FEW = 4
+"""Values that agree in being off by chance."""
+
+
+def _slightly_off(relative_l2: float, values: int) -> str:
     """What an error that all values share is likely to come from."""
     precision = "a sum or an intermediate is kept in too low a precision; use float32"
+    if values <= _FEW:
+        return f"There are few values to judge by: a term is missing or counted twice, or {precision}."
     if relative_l2 < _TOO_MUCH_FOR_ROUNDING:
         return f"Every value is slightly off: {precision}."
     return f"Every value is off: a small part of the sum is missing or counted twice, or {precision}."

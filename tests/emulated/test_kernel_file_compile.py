@@ -105,6 +105,13 @@ def test_one_text_serves_every_dtype_of_the_task(dtype: str) -> None:
     assert set(artifact.entries) == {"pack", "sums<BM>", "scale"}
 
 
+def test_macros_of_one_letter_reach_none_of_the_checks_behind_the_file() -> None:
+    macros = "".join(f"#define {name} 3\n" for name in "TUIHFPE") + "#define count 7\n#define pointer float*\n"
+    head, _, body = TEXT.partition("// ///\n")
+    artifact = compiled(f"{head}// ///\n{macros}__device__ int three() {{ return T; }}\n{body}", SCALE_ROWS, SCALE_DIMS)
+    assert isinstance(artifact, Artifact), artifact
+
+
 @pytest.mark.parametrize(
     ("message", "old", "new"),
     [

@@ -179,6 +179,25 @@ def test_a_wrong_tile_of_small_values_does_not_hide_behind_large_ones() -> None:
     assert "columns 0 to 15 of y" in wrong(case, assigned(np.s_[:, :16], 0.0))
 
 
+def test_the_figure_that_is_told_is_the_one_that_is_too_large() -> None:
+    """Half of each value in 16 columns that are small is nothing in the whole, and no value is far off."""
+
+    def scaled(dims: Any, generator: torch.Generator, dtypes: Any) -> dict[str, torch.Tensor]:
+        drawn = normal(dims, generator, {"T": torch.float32})
+        drawn["b"][:, :16] *= 1e-6
+        return drawn
+
+    case = product(64, 64, dtype="float32", make_inputs={"normal": scaled})
+    factors = np.where(np.arange(64) < 16, 2.0, 1.0)
+    assert "RMS error of the worst region" in wrong(case, lambda y: (y * factors).astype(y.dtype)).split(". ")[0]
+    assert "relative L2 error" in wrong(case, lambda y: (y * 1.001).astype(y.dtype)).split(". ")[0]
+
+
+def test_one_value_that_is_off_is_not_called_imprecision_alone() -> None:
+    said = wrong(product(1, 1, dtype="float32"), lambda y: (y * 1.001).astype(y.dtype))
+    assert "few values to judge by: a term is missing" in said
+
+
 def test_an_overflow_that_the_reference_shares_is_right_and_one_it_does_not_is_wrong() -> None:
     def large(dims: Any, generator: torch.Generator, dtypes: Any) -> dict[str, torch.Tensor]:
         drawn = normal(dims, generator, dtypes)

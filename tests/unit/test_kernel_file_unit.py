@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from warpsmith.core.kernel_file import explain_compile_error, parse_kernel_file, translation_unit
+from warpsmith.core.kernel_file import ends_too_soon, explain_compile_error, parse_kernel_file, translation_unit
 from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Workload
 
 KERNEL_FILE = parse_kernel_file((Path(__file__).parent / "kernel_files" / "scale_rows.cu").read_text())
@@ -50,8 +51,8 @@ def test_the_candidate_text_is_untouched_and_names_come_in_plan_order() -> None:
 @pytest.mark.parametrize(
     "check",
     [
-        "using ws_plan_launch_2 = ws_plan::of<decltype(&sums<BM>)>;",
-        'static_assert(ws_plan_launch_2::count == 4, "launch 1: sums<BM> does not take 4 arguments. ',
+        "using ws_plan_launch_2 = ws_plan::ws_of<decltype(&sums<BM>)>;",
+        'static_assert(ws_plan_launch_2::ws_count == 4, "launch 1: sums<BM> does not take 4 arguments. ',
         "launch 1: argument 1 ('x') of sums<BM> does not fit: 'x' holds bfloat16. Declare the parameter 'const x_t* x'",
         "launch 1: argument 1 ('x') of sums<BM> is read-only.",
         "launch 1: argument 3 ('M') of sums<BM> is an integer. Declare the parameter 'int M' or 'long long'.",
@@ -139,3 +140,35 @@ def test_a_plan_assertion_is_said_in_the_plans_own_words() -> None:
 def test_a_message_nobody_recognises_stays_as_it_is() -> None:
     message = 'candidate.cu(9): error: expected a ";"'
     assert explain_compile_error(message, TASK, KERNEL_FILE) == message
+
+
+RAN_ON = "launch-plan(1): error: namespace definition is not allowed"
+
+
+def test_a_brace_that_is_never_closed_is_found_where_the_compiler_blames_the_launch_plan() -> None:
+    whole = KERNEL_FILE.text
+    last = whole.rindex("}")
+    end = ends_too_soon(RAN_ON, replace(KERNEL_FILE, text=whole[:last] + whole[last + 1 :]))
+    assert end is not None
+    assert "{" in whole.splitlines()[end[0] - 1]
+    assert "a `}` is missing" in end[1]
+
+
+def test_a_declaration_that_is_never_ended_is_found_on_the_last_line() -> None:
+    text = KERNEL_FILE.text + "struct Pair { int a; }\n\n"
+    end = ends_too_soon('launch-plan(1): error: expected a ";"', replace(KERNEL_FILE, text=text))
+    assert end is not None
+    assert "struct Pair" in text.splitlines()[end[0] - 1]
+    assert "a `;` or `)` is missing" in end[1]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'launch-plan(9): error: static assertion failed with "launch 1: no"',
+        'launch-plan(28): error: identifier "scale" is undefined',
+        "candidate.cu(9): error: expected an expression\nlaunch-plan(1): error: expected a declaration",
+    ],
+)
+def test_an_error_of_the_files_own_or_of_a_launch_says_nothing_of_its_end(message: str) -> None:
+    assert ends_too_soon(message, KERNEL_FILE) is None

@@ -7,7 +7,7 @@
 from warpsmith.core.kernel_file.bind import MOST_SHARED, bind, inside_domain
 from warpsmith.core.kernel_file.check import check
 from warpsmith.core.kernel_file.dims import dimension_names, dims_of, tensor_shape
-from warpsmith.core.kernel_file.explain import explain_compile_error
+from warpsmith.core.kernel_file.explain import ends_too_soon, explain_compile_error
 from warpsmith.core.kernel_file.model import Argument, Buffer, Fill, KernelFile, Launch, Parameter, Signature
 from warpsmith.core.kernel_file.names import buffer_dtype
 from warpsmith.core.kernel_file.parse import LARGEST_TEXT, parse_kernel_file
@@ -33,6 +33,7 @@ __all__ = [
     "compiled_in",
     "dimension_names",
     "dims_of",
+    "ends_too_soon",
     "explain_compile_error",
     "inside_domain",
     "parse_kernel_file",

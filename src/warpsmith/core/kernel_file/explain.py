@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Iterable
 
 from warpsmith.core.kernel_file.dims import dimension_names, tensors_of
+from warpsmith.core.kernel_file.lexer import lex
 from warpsmith.core.kernel_file.model import KernelFile
 from warpsmith.core.nearest import did_you_mean
 from warpsmith.core.task import Task
 
 _PLAN = re.compile(r'[\w-]+\(\d+\): error: static assertion failed with "((?:launch|prepare) \d+: [^"]*)"')
+_RAN_ON = re.compile(r"launch-plan\(1\): error: ")
+"""The first error stands on the first line behind the file."""
 _UNDEFINED = re.compile(r'identifier "(\w+)" is undefined|name must be a type|namespace "ws" has no member "(\w+)"')
 _REDECLARED = re.compile(r'"(\w+)(?:::[^"]*)?" has already been (?:declared|defined)|redefinition of "?(\w+)')
 _NOT_CONSTANT = re.compile(
@@ -29,6 +32,28 @@ def explain_compile_error(message: str, task: Task, kernel_file: KernelFile) -> 
     message = _PLAN.sub(lambda match: re.sub(r"'([^']*)'", r"`\1`", match.group(1)), message)
     remedies = dict.fromkeys(remedy for explain in _EXPLAINERS for remedy in explain(message, task, kernel_file))
     return "\n".join([message.rstrip(), *remedies]) if remedies else message
+
+
+def ends_too_soon(message: str, kernel_file: KernelFile) -> tuple[int, str] | None:
+    """Line and remedy where the compiler ran out of the file inside something, and blames the text we append.
+
+    Of several open braces it is the outermost, since those inside may well be closed by braces that were meant for it.
+    """
+    if not _RAN_ON.match(message):
+        return None
+    opened: list[int] = []
+    line = 1
+    for token in lex(kernel_file.text).tokens:
+        line = token.line
+        if token.text == "{":
+            opened.append(line)
+        elif token.text == "}" and opened:
+            opened.pop()
+    if opened:
+        return opened[
+            0
+        ], "The file ends inside the `{` of this line: a `}` is missing, after it or after one inside it."
+    return line, "The file ends inside a declaration: a `;` or `)` is missing on this line or before it."
 
 
 def _undefined(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:

@@ -37,33 +37,34 @@ _FITTING: dict[DType, tuple[str, ...]] = {
 
 _TRAITS = """\
 namespace ws_plan {
-template <class T> struct bare { using type = T; };
-template <class T> struct bare<const T> { using type = T; };
-template <class T> struct bare<volatile T> { using type = T; };
-template <class T> struct bare<const volatile T> { using type = T; };
-template <class T, class U> constexpr bool same = false;
-template <class T> constexpr bool same<T, T> = true;
-template <class T> constexpr bool is_const = false;
-template <class T> constexpr bool is_const<const T> = true;
-template <class T> constexpr bool is_const<const volatile T> = true;
-template <int I, class... T> struct nth { using type = void; };
-template <class H, class... T> struct nth<0, H, T...> { using type = H; };
-template <int I, class H, class... T> struct nth<I, H, T...> : nth<I - 1, T...> {};
-template <class F> struct of { static constexpr int count = -1; template <int I> using at = void; };
-template <class... P> struct of<void (*)(P...)> {
-    static constexpr int count = sizeof...(P);
-    template <int I> using at = typename bare<typename nth<I, P...>::type>::type;
+template <class ws_T> struct ws_bare { using ws_type = ws_T; };
+template <class ws_T> struct ws_bare<const ws_T> { using ws_type = ws_T; };
+template <class ws_T> struct ws_bare<volatile ws_T> { using ws_type = ws_T; };
+template <class ws_T> struct ws_bare<const volatile ws_T> { using ws_type = ws_T; };
+template <class ws_T, class ws_U> constexpr bool ws_same = false;
+template <class ws_T> constexpr bool ws_same<ws_T, ws_T> = true;
+template <class ws_T> constexpr bool ws_is_const = false;
+template <class ws_T> constexpr bool ws_is_const<const ws_T> = true;
+template <class ws_T> constexpr bool ws_is_const<const volatile ws_T> = true;
+template <int ws_I, class... ws_T> struct ws_nth { using ws_type = void; };
+template <class ws_H, class... ws_T> struct ws_nth<0, ws_H, ws_T...> { using ws_type = ws_H; };
+template <int ws_I, class ws_H, class... ws_T> struct ws_nth<ws_I, ws_H, ws_T...> : ws_nth<ws_I - 1, ws_T...> {};
+template <class ws_F> struct ws_of { static constexpr int ws_count = -1; template <int ws_I> using ws_at = void; };
+template <class... ws_P> struct ws_of<void (*)(ws_P...)> {
+    static constexpr int ws_count = sizeof...(ws_P);
+    template <int ws_I> using ws_at = typename ws_bare<typename ws_nth<ws_I, ws_P...>::ws_type>::ws_type;
 };
-template <class... P> struct of<void (*)(P...) noexcept> : of<void (*)(P...)> {};
-template <class P, class... E> struct pointer { static constexpr bool fits = false, writes = false; };
-template <class T, class... E> struct pointer<T*, E...> {
-    static constexpr bool fits = (same<typename bare<T>::type, E> || ...);
-    static constexpr bool writes = !is_const<T>;
+template <class... ws_P> struct ws_of<void (*)(ws_P...) noexcept> : ws_of<void (*)(ws_P...)> {};
+template <class ws_P, class... ws_E> struct ws_pointer { static constexpr bool ws_fits = false, ws_writes = false; };
+template <class ws_T, class... ws_E> struct ws_pointer<ws_T*, ws_E...> {
+    static constexpr bool ws_fits = (ws_same<typename ws_bare<ws_T>::ws_type, ws_E> || ...);
+    static constexpr bool ws_writes = !ws_is_const<ws_T>;
 };
-template <class T> constexpr bool integer = same<T, int> || same<T, unsigned> || same<T, long> || same<T, unsigned long>
-    || same<T, long long> || same<T, unsigned long long>;
+template <class ws_T> constexpr bool ws_integer = ws_same<ws_T, int> || ws_same<ws_T, unsigned> || ws_same<ws_T, long>
+    || ws_same<ws_T, unsigned long> || ws_same<ws_T, long long> || ws_same<ws_T, unsigned long long>;
 }  // namespace ws_plan
 """
+"""Names begin with `ws_`, since a macro of the file (`#define T float`) holds here too."""
 
 
 def translation_unit(
@@ -156,20 +157,20 @@ def _checks(number: int, launch: Launch, kernel_file: KernelFile, task: Task, wo
     kernel, count, plan = launch.kernel, len(launch.arguments), f"ws_plan_launch_{number}"
     message = f"{launch.label}: {kernel} does not take {count} arguments. Write its parameters out, without macros."
     lines = [
-        f"using {plan} = ws_plan::of<decltype(&{kernel})>;",
-        f'static_assert({plan}::count == {count}, "{_quoted(message)}");',
+        f"using {plan} = ws_plan::ws_of<decltype(&{kernel})>;",
+        f'static_assert({plan}::ws_count == {count}, "{_quoted(message)}");',
     ]
     for index, argument in enumerate(launch.arguments):
         name = pointer_name(argument)
         place = f"{launch.label}: argument {index + 1} ('{argument.expression.text}') of {kernel}"
-        parameter = f"{plan}::at<{index}>"
+        parameter = f"{plan}::ws_at<{index}>"
         if name is None or name not in elements:
             message = f"{place} is an integer. Declare the parameter 'int {argument.parameter.name}' or 'long long'."
-            asserts = [(f"ws_plan::integer<{parameter}>", message)]
+            asserts = [(f"ws_plan::ws_integer<{parameter}>", message)]
         else:
             read_only = _read_only(name, launch, kernel_file, task)
             asserts = _pointer_checks(place, parameter, argument, elements[name], read_only)
-        lines += [f'static_assert({plan}::count != {count} || {test}, "{_quoted(text)}");' for test, text in asserts]
+        lines += [f'static_assert({plan}::ws_count != {count} || {test}, "{_quoted(text)}");' for test, text in asserts]
     return lines
 
 
@@ -179,11 +180,11 @@ def _pointer_checks(
     """(condition, message) of an argument that is a tensor or buffer."""
     name = argument.expression.text.strip()
     declared = f"{'const ' if read_only else ''}{name}_t* {argument.parameter.name}"
-    trait = f"ws_plan::pointer<{', '.join((parameter, dtype.c_type, 'void', *_FITTING[dtype], *_VECTORS))}>"
+    trait = f"ws_plan::ws_pointer<{', '.join((parameter, dtype.c_type, 'void', *_FITTING[dtype], *_VECTORS))}>"
     remedy = f"Declare the parameter '{declared}'."
-    checks = [(f"{trait}::fits", f"{place} does not fit: '{name}' holds {dtype.value}. {remedy}")]
+    checks = [(f"{trait}::ws_fits", f"{place} does not fit: '{name}' holds {dtype.value}. {remedy}")]
     if read_only:
-        checks.append((f"!{trait}::writes", f"{place} is read-only. {remedy}"))
+        checks.append((f"!{trait}::ws_writes", f"{place} is read-only. {remedy}"))
     return checks
 
 
