@@ -127,13 +127,15 @@ class Minter:
         largest = max(self.task.bench, key=lambda item: item.dims[name])
         most = largest.dims[name]
         drawn = scattered(most + 1, BEYOND * most, 4, draw) + scattered(most + 1, most + most // 8, 2, draw)
-        for source in (largest, *self._otherwise_fixed(largest)):
-            steps = (8, *(source.dims[fixed] for fixed in self.task.fixed if source.dims[fixed]))
-            for size in (*drawn, *(size - size % step for size in drawn for step in steps)):
-                sized = replace(source, dims={**source.dims, name: size})
-                twins = self._drawn(sized, (name,), draw, untimed=True) if size > most else []
-                if twins:
-                    return replace(twins[0], name=f"hidden: {name} beyond every bench workload's")
+        # The largest that is cheap with any fixed dimensions: a bound just beyond what is listed shows at any above it.
+        for size in sorted(drawn, reverse=True):
+            for source in (largest, *self._otherwise_fixed(largest)):
+                steps = {8, *(source.dims[fixed] for fixed in self.task.fixed if source.dims[fixed])}
+                for whole in (size, *(size - size % step for step in sorted(steps))):
+                    sized = replace(source, dims={**source.dims, name: whole})
+                    twins = self._drawn(sized, (name,), draw, untimed=True) if whole > most else []
+                    if twins:
+                        return replace(twins[0], name=f"hidden: {name} beyond every bench workload's")
         return None
 
     def _unseen_fixed(self, draw: random.Random) -> list[Workload]:
@@ -145,14 +147,21 @@ class Minter:
         for name in names:
             seen = sorted({item.dims[name] for item in (*self.task.verify, *self.task.bench)})
             least, most = seen[0], seen[-1]
-            beyond.append(self._with_fixed(name, scattered(most + 1, 2 * most, _TRIES, draw), seen, draw))
-            others.append(self._with_fixed(name, scattered(max(least // 4, 1), least - 1, _TRIES, draw), seen, draw))
-            others.append(self._with_fixed(name, scattered(least + 1, most - 1, _TRIES, draw), seen, draw))
+            # Where there is much of everything else: a cap on how many are taken shows only where there are more.
+            dear = [item for item in self.task.verify if self._cost(item) is not None and self.admits(item)]
+            dear.sort(key=lambda item: -(self._cost(item) or 0.0))
+            most_dear = dear[: (len(dear) + 2) // 3]
+            dear = draw.sample(most_dear, len(most_dear)) + dear[len(most_dear) :]
+            beyond.append(self._with_fixed(name, scattered(most + 1, 2 * most, _TRIES, draw), seen, dear))
+            others.append(
+                self._with_fixed(name, scattered(max(least // 4, 1), least - 1, _TRIES, draw), seen, self._bases(draw))
+            )
+            others.append(self._with_fixed(name, scattered(least + 1, most - 1, _TRIES, draw), seen, self._bases(draw)))
         found = [item for item in others if item is not None]
         return [item for item in beyond if item is not None] + draw.sample(found, min(UNSEEN_FIXED, len(found)))
 
-    def _with_fixed(self, name: str, sizes: list[int], seen: list[int], draw: random.Random) -> Workload | None:
-        for base in self._bases(draw)[:8]:
+    def _with_fixed(self, name: str, sizes: list[int], seen: list[int], bases: Sequence[Workload]) -> Workload | None:
+        for base in bases[:8]:
             for size in (*(size - size % 8 for size in sizes), *sizes):
                 if not size or size in seen:
                     continue
