@@ -30,9 +30,13 @@ SUITE = (
     "test_conformance_lanes.py",
     "test_executor*.py",
     "test_*_rows.py",
+    "checkers/test_flags.py",
+    "checkers/test_fragments.py",
     "checkers/test_lanes.py",
+    "checkers/test_loops.py",
     "checkers/test_mbarriers.py",
     "checkers/test_protocols.py",
+    "test_meetings.py",
     "test_random_programs.py",
     "test_vm_*.py",
 )
