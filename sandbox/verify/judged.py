@@ -78,7 +78,8 @@ def judge(
         arguments["rows"] = torch.from_numpy(np.arange(extent) if rows is None else rows)
     what = f"the check of {', '.join(check.outputs)} at workload '{workload.name}'"
     found = _asked(task, what, check.judge, **arguments)
-    return {name: _judgement(what, name, found, got[name].shape) for name in check.outputs}
+    told = f"{task.path}: {what}"
+    return {name: _judgement(told, name, found, got[name].shape) for name in check.outputs}
 
 
 def changed_inputs(task: Task, workload: Workload, prop: Property, inputs: Tensors, seed: int) -> tuple[Tensors, Any]:
@@ -150,7 +151,11 @@ def _asked(task: Task, what: str, function: Callable[..., Any], *args: Any, **na
 
 
 def _judgement(what: str, name: str, found: Any, shape: tuple[int, ...]) -> Judgement:
-    value = found.get(name) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping) or name not in found:
+        gave = f"names {', '.join(map(repr, found)) or 'nothing'}" if isinstance(found, Mapping) else "gave no mapping"
+        meant = "`wrong` is a bool tensor, true where it is wrong, or a mapping from reasons to such tensors."
+        raise TaskError(f"{what} {gave}, not the output {name}.", remedy=f'Return {{"{name}": wrong}}; {meant}')
+    value = found[name]
     if not isinstance(value, Mapping):
         return Judgement(_mask(what, name, value, shape), {})
     masks = {str(reason): _mask(what, f"{name}, {reason!r}", mask, shape) for reason, mask in value.items()}

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
+from warpsmith.core.errors import TaskError
 from warpsmith.core.outcome import WorkloadCheck, Wrong
-from warpsmith.core.task import Cost, Output, Task, Tensor, Tolerance, Workload
+from warpsmith.core.task import Check, Cost, Output, Task, Tensor, Tolerance, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.tasks import load_task
@@ -266,6 +267,21 @@ def test_the_tolerance_of_the_task_decides() -> None:
     assert "Too inaccurate" in wrong(product(32, 32), slightly)
     loose = Tolerance(k=3.0, floor=1e-2, floor_largest=5e-2)
     assert isinstance(verdict(product(32, 32, tolerance=loose), slightly), WorkloadCheck)
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        ({"too far": torch.zeros(2, 2, dtype=torch.bool)}, "names 'too far', not the output y"),
+        (torch.zeros(2, 2, dtype=torch.bool), "gave no mapping, not the output y"),
+    ],
+)
+def test_a_check_that_does_not_say_which_output_it_means_is_told_how(returned: Any, told: str) -> None:
+    check = Check(("y",), "it is near", lambda got, expected, inputs, dims: returned)
+    with pytest.raises(TaskError, match=told) as caught:
+        verdict(product(2, 2, checks=(check,), path="own.py"), lambda y: y)
+    assert caught.value.message.startswith("own.py: ")
+    assert 'Return {"y": wrong}' in caught.value.remedy
 
 
 def _dequantised(words: Array, scales: Array) -> Array:
