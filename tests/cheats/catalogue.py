@@ -16,6 +16,7 @@ from .packed import VALUES as CODED
 from .plans import PLAN
 from .screen import SCREEN
 from .sizes import SIZES
+from .sparse import CLOUDS, SPARSE
 from .values import VALUES
 
 CHEATS = (
@@ -34,7 +35,8 @@ CHEATS = (
     *AMPLITUDES,
     *CODED,
     *UNLISTED,
+    *SPARSE,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED, *LOUD, *LISTED)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED, *LOUD, *LISTED, *CLOUDS)
 
 __all__ = ["CHEATS", "HONEST"]
