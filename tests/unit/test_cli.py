@@ -233,3 +233,11 @@ def test_a_knob_that_is_not_there_or_has_no_such_value_ends_with_2(capsys: Captu
         code, found = run_json(capsys, "verify", str(path), "--knob", assignment)
         assert (2, "KernelFileError") == (code, found["error"]["kind"])  # type: ignore[index]
         assert message in found["error"]["message"]  # type: ignore[index]
+
+
+def test_every_key_of_a_task_that_is_shown_is_documented(capsys: Captured) -> None:
+    _, found = run_json(capsys, "tasks", "show", "w4a16_gemm")
+    documented = (Path(__file__).parents[2] / "docs" / "cli-json.md").read_text()
+    parts = [found, found["inputs"][0], found["outputs"][0], found["bench"][0]]  # type: ignore[index]
+    missing = [key for part in parts for key in part if key not in documented]
+    assert [] == missing
