@@ -79,9 +79,13 @@ def test_tasks_are_listed_and_shown(capsys: Captured) -> None:
     assert "[K // 8, N] (static)" in capsys.readouterr().out
 
 
-def test_an_empty_library_has_an_empty_leaderboard(capsys: Captured, tmp_path: Path) -> None:
-    code, found = run_json(capsys, "leaderboard", "--library", str(tmp_path), "w4a16_gemm_backward")
-    assert (0, ["w4a16_gemm_backward"]) == (code, [board["task"] for board in found["boards"]])
+def test_a_leaderboard_of_a_task_that_ships_is_no_error_and_of_that_task_alone(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    code, found = run_json(capsys, "leaderboard", "--library", str(tmp_path), "w4a16_gemm")
+    ranked = {board["task"] for board in found["boards"]}  # type: ignore[attr-defined]
+    assert 0 == code
+    assert ranked <= {"w4a16_gemm"}, "kernels that ship may be stale, and are not ranked then"
 
 
 @pytest.mark.parametrize(("name", "said"), [("no_such_task", "Known are: moe_forward"), ("w4a16_gem", "`w4a16_gemm`?")])
