@@ -150,7 +150,7 @@ class _Compared:
             return special
         finite = np.isfinite(values) & np.isfinite(expected) & np.isfinite(ideal)
         values, expected, ideal = (np.where(finite, array, 0.0) for array in (values, expected, ideal))
-        result = measure(values, expected, ideal, got.dtype, self.task.tolerance)
+        result = measure(values, expected, ideal, got.dtype, self.task.tolerance, int(finite.sum()))
         if result.passed:
             return result.ratio, result.relative_l2, result.largest
         return self._too_far(as_matrix(values), as_matrix(expected), result)
@@ -249,9 +249,12 @@ def _slightly_off(relative_l2: float, values: int) -> str:
     return f"Every value is off: a small part of the sum is missing or counted twice, or {precision}."
 
 
+@np.errstate(over="ignore")
 def _apart(got: Floats, expected: Floats) -> Mask:
     """The elements that make up nearly all of the error, each beside its own size, where they are few."""
-    error = np.square((got - expected) / np.maximum(np.abs(expected) + _nearby(expected), np.finfo(np.float64).tiny))
+    # Next to nothing where 0 is expected is not what the others are off by.
+    least = max(1e-6 * float(np.sqrt(np.square(expected).mean())), float(np.finfo(np.float64).tiny))
+    error = np.square((got - expected) / np.maximum(np.abs(expected) + _nearby(expected), least))
     ranked, few = np.sort(error, axis=None)[::-1], error.size // 8
     if error.size < _MANY or ranked[:few].sum() < 0.99 * ranked.sum():
         return np.zeros_like(error, dtype=np.bool_)

@@ -67,7 +67,7 @@ class Measure:
 
 
 @np.errstate(over="ignore")
-def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance) -> Measure:
+def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance, count: int) -> Measure:
     """Compare finite values.
 
     Args:
@@ -76,12 +76,14 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
         honest: What a careful kernel of the declared precision gives.
         dtype: Of the output, for the roundings that no kernel avoids.
         tolerance: The task's.
+        count: Elements that the oracle knows to be finite; the others are 0 in all three. The fewer there are, the more
+            their error is left to chance.
     """
     error, honest_error = np.abs(got - expected), np.abs(honest - expected)
     scale = max(_rms(expected), np.finfo(np.float64).tiny)
     cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
     unit = unit_roundoff(dtype)
-    floor = min(tolerance.floor, cap) + 2 * unit / expected.size**0.5
+    floor = min(tolerance.floor, cap) + 2 * unit / max(count, 1) ** 0.5
     floor_largest = min(tolerance.floor_largest, cap_largest) + unit * float(np.abs(expected).max()) / scale
     limits = Limits(
         relative_l2=tolerance.k * _rms(honest_error) / scale + floor,

@@ -1,5 +1,6 @@
 """Outputs held against the float64 oracle: what passes, what fails, and what is said of it."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from warpsmith.core.outcome import WorkloadCheck, Wrong
 from warpsmith.core.task import Check, Cost, Output, Task, Tensor, Tolerance, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.measure import measure
 from warpsmith.tasks import load_task
 from warpsmith.tasks.convert import from_torch, to_torch, torch_dtype
 from warpsmith.tasks.oracle import honest, oracle
@@ -197,6 +199,34 @@ def test_the_figure_that_is_told_is_the_one_that_is_too_large() -> None:
 def test_one_value_that_is_off_is_not_called_imprecision_alone() -> None:
     said = wrong(product(1, 1, dtype="float32"), lambda y: (y * 1.001).astype(y.dtype))
     assert "few values to judge by: a term is missing" in said
+
+
+def test_rows_of_nan_leave_the_others_the_room_that_few_values_have() -> None:
+    """Of few values the error is left to chance, and a kernel that is as careful as the honest one has no luck."""
+    y, off = np.array([1.0, -1.0]), np.array([1.0006, -1.0006])
+    many_y, many_off = (np.append(values, np.zeros(62)) for values in (y, off))
+
+    def limit(got: Array, right: Array, count: int) -> float:
+        return measure(got, right, right, DType.FLOAT16, Tolerance(), count).limits.relative_l2
+
+    assert math.isclose(limit(off, y, 2), limit(many_off, many_y, 2))
+    assert limit(many_off, many_y, 2) > limit(many_off, many_y, 64)
+
+
+def test_next_to_nothing_instead_of_zero_is_not_what_values_that_are_all_off_are_blamed_on() -> None:
+    """Its relative error is beyond what float64 can square; warnings are errors here."""
+
+    def no_first(dims: Any, generator: torch.Generator, dtypes: Any) -> dict[str, torch.Tensor]:
+        drawn = normal(dims, generator, dtypes)
+        drawn["a"][0], drawn["b"][:, 0] = 0, 0
+        return drawn
+
+    def change(y: Array) -> Array:
+        y *= 1.01
+        y[0, 0] = 1e-30
+        return y
+
+    assert "Too inaccurate" in wrong(product(16, 64, dtype="float32", make_inputs={"normal": no_first}), change)
 
 
 def test_an_overflow_that_the_reference_shares_is_right_and_one_it_does_not_is_wrong() -> None:
