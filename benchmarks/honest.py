@@ -109,6 +109,16 @@ def tasks() -> dict[str, Task]:
     return {task.name: task for task in loaded}
 
 
+def require_tasks(paths: Sequence[Path], known: Mapping[str, Task]) -> None:
+    """End here, not after an hour, where a kernel's task is nowhere."""
+    from warpsmith.core.kernel_file import parse_kernel_file
+
+    for path in paths:
+        task = parse_kernel_file(path.read_text(encoding="utf-8")).task
+        if task not in known:
+            raise SystemExit(f"{path}: no task {task} among {', '.join(FOLDERS)} and those that ship")
+
+
 def try_kernel(path: Path, known: Mapping[str, Task], trials: Trials, options: argparse.Namespace, cache: Path) -> None:
     """One kernel file under schedules, then in evaluations until the time is up."""
     from warpsmith import app
@@ -262,7 +272,9 @@ def main() -> int:
     trials = Trials.of(options.out)
     with tempfile.TemporaryDirectory() as folder:
         known = tasks()
-        for path in [path.resolve() for path in options.kernels] or kernel_files():
+        paths = [path.resolve() for path in options.kernels] or kernel_files()
+        require_tasks(paths, known)
+        for path in paths:
             try_kernel(path, known, trials, options, Path(folder))
         if not options.kernels and options.seeds:
             try_raw(trials, options.seeds, Path(folder))

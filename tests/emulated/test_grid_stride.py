@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from warpsmith import app
 
 TINY = Path(__file__).parent / "tiny"
@@ -15,18 +13,6 @@ def outcome_of(text: str, folder: Path, task: Path = TINY / "scaled_sum.py") -> 
     kernel = folder / "kernel.cu"
     kernel.write_text(text)
     return app.verify(kernel, task=str(task), arch="h200", seed=5).outcome.kind
-
-
-@pytest.fixture
-def wide_rows(tmp_path: Path) -> Path:
-    """A task whose rows are so long that no run under the checkers has more of them than the target multiprocessors."""
-    text = (TINY / "row_sums.py").read_text()
-    for before, after in (('"row_sums"', '"wide_rows"'), ("1003", "65536"), ("33", "65536"), ("4096", "65536")):
-        assert before in text
-        text = text.replace(before, after)
-    task = tmp_path / "wide_rows.py"
-    task.write_text(text.replace('dims=("M", "N"),', 'dims=("M", "N"), fixed=("N",),'))
-    return task
 
 
 def test_an_honest_grid_wide_loop_is_verified(tmp_path: Path) -> None:
@@ -40,14 +26,12 @@ def test_a_grid_wide_loop_that_skips_from_its_second_turn_on_is_not(tmp_path: Pa
     assert outcome_of(text.replace(step, f"{step} + 1"), tmp_path) in ("Wrong", "Unwritten")
 
 
-def test_turns_that_a_persistent_block_takes_on_a_small_device_alone_count_as_checked(
-    tmp_path: Path, wide_rows: Path
-) -> None:
-    assert "Verified" == outcome_of((TINY / "wide_rows.cu").read_text(), tmp_path, wide_rows)
+def test_turns_that_a_persistent_block_takes_on_a_small_device_alone_count_as_checked(tmp_path: Path) -> None:
+    assert "Verified" == outcome_of((TINY / "wide_rows.cu").read_text(), tmp_path, TINY / "wide_rows.py")
 
 
-def test_a_fault_in_them_is_found(tmp_path: Path, wide_rows: Path) -> None:
+def test_a_fault_in_them_is_found(tmp_path: Path) -> None:
     text = (TINY / "wide_rows.cu").read_text()
     right = "other += ws::to_float(row[(size_t)SMS * N + n]);"
     assert 1 == text.count(right)
-    assert "Wrong" == outcome_of(text.replace(right, f"if (n < N - 1024) {right}"), tmp_path, wide_rows)
+    assert "Wrong" == outcome_of(text.replace(right, f"if (n < N - 1024) {right}"), tmp_path, TINY / "wide_rows.py")
