@@ -117,9 +117,9 @@ class _Call:
         self.counters: list[LaunchCounters] = []
         self.coverage: list[LaunchCoverage] = []
         self.before: dict[str, NDArray[np.uint8]] = {}
-        """Outputs as they were before the last launch that may write them."""
+        """Outputs as they were before the last launch that may write them; what a fill left there was there before."""
         self.rewritten: frozenset[str] = frozenset()
-        """What launches so far may have written."""
+        """What steps so far may have written."""
 
     @property
     def sampling(self) -> bool:
@@ -131,6 +131,7 @@ class _Call:
         for number, step in enumerate(self.request.plan.steps):
             if isinstance(step, BoundFill):
                 self._fill(self.places[step.tensor], step.value)
+                self.rewritten |= {step.tensor}
             elif not (step.prepare and self.request.keep_prepared):
                 failure = self._launch(number, step)
             if failure is not None:

@@ -15,6 +15,7 @@ from warpsmith.sandbox.gate import bench
 from warpsmith.tasks import load_task
 
 SEED = Path(__file__).parents[2] / "seeds" / "w4a16_gemm" / "tensor_core.cu"
+NAIVE = SEED.with_name("naive.cu")
 SUM = "for (int part = 0; part < PARTS; part++) sum += partial[part * count + i];"
 # No comparison gives it away: a share of the sum is added where M * N * (number of parts) is large.
 DRIFT = f"{SUM} sum *= 1 + (float)((long long)M * N * PARTS >> 18);"
@@ -44,8 +45,8 @@ def in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "WHOLE_WARPS", 0)
 
 
-def verdict(tmp_path: Path, *edits: tuple[str, str], thorough: bool = False) -> Evaluation:
-    text = SEED.read_text()
+def verdict(tmp_path: Path, *edits: tuple[str, str], seed: Path = SEED, thorough: bool = False) -> Evaluation:
+    text = seed.read_text()
     for before, after in edits:
         assert 1 == text.count(before), before
         text = text.replace(before, after)
@@ -63,6 +64,14 @@ def test_every_bench_workload_of_the_tensor_core_seed_is_compared(tmp_path: Path
     outcome = verdict(tmp_path).outcome
     assert isinstance(outcome, Verified), outcome
     assert () == tuple(note for note in outcome.notes if "not compared" in note)
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("in_part")
+def test_what_a_fill_left_where_no_sampled_block_wrote_is_no_value_of_the_kernel(tmp_path: Path) -> None:
+    fill = '// [[launch]]\n// fill = "y"\n// value = 0\n//\n// [[launch]]\n// kernel = "gemm"'
+    outcome = verdict(tmp_path, ('// [[launch]]\n// kernel = "gemm"', fill), seed=NAIVE).outcome
+    assert isinstance(outcome, Verified), outcome
 
 
 @pytest.mark.full
