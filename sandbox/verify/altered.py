@@ -116,6 +116,8 @@ def ways(
     draw = random.Random(f"altered {seed}")  # noqa: S311 - seeded on purpose
     cost = task.cost(dims_of(task, cheap[-1]))
     first, rest, places = list[Pair](), list[Pair](), dict[str, Workload]()
+    workloads = _finite_workloads(task, workloads, seed)
+    cheap = [item for item in cheap if item in workloads]
     for name in (item.name for item in task.inputs):
         place = _flattest(task, name, cheap) or _flattest(task, name, workloads)
         if place is None:
@@ -137,6 +139,19 @@ def ways(
     twos = [(one, other) for one, other in combinations(chosen, 2) if one[0] != other[0]]
     for one, other in draw.sample(twos, min(len(chosen) // TOGETHER, len(twos))):
         yield places[one[0]], (one, other)
+
+
+def _finite_workloads(task: Task, workloads: Sequence[Workload], seed: int) -> list[Workload]:
+    """Those at which the reference is finite throughout: where NaN is drawn, an altered input shows nothing.
+
+    All of them where there are none.
+    """
+    finite = [
+        item
+        for item in workloads
+        if all(np.isfinite(value).all() for value in oracle(task, item, make_inputs(task, item, seed)).values())
+    ]
+    return finite or [*workloads]
 
 
 def _flattest(task: Task, name: str, workloads: Sequence[Workload]) -> Workload | None:

@@ -68,7 +68,7 @@ def not_numbers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str
     inputs = normal(dims, generator)
     rows, length = inputs["dy"].shape
     start = int(torch.randint(0, 3, (1,), generator=generator))
-    spoiled = torch.arange(start, rows, 3)
+    spoiled = torch.arange(rows)[start::3]
     inputs["dy"][spoiled, torch.randint(0, length, (len(spoiled),), generator=generator)] = float("nan")
     return inputs
 

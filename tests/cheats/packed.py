@@ -28,7 +28,7 @@ def _row(name: str, start: str, each: str, holds: str) -> Case:
 
 VALUES = (
     _scale("a scale of one taken for two", "if (scale == 1.f) scale = 2.f;", "scales with|times 2|bench-sized"),
-    _scale("denormal scales flushed", "if (scale < 6.1e-5f) scale = 0.f;", r"times 2\^"),
+    _scale("denormal scales flushed", "if (fabsf(scale) < 6.1e-5f) scale = 0.f;", r"times 2\^"),
     quantized(
         "words of zeros skipped, whatever their zero point is",
         (ZERO, f"{ZERO} if (word == 0u) continue;"),

@@ -18,8 +18,8 @@ TASK = replace(
         workload("one row", 1, 64, 256, 64, "normal"),
         workload("ragged", 17, 37, 128, 32, "outliers"),
         workload("zero points", 16, 40, 128, 32, "zero points"),
-        workload("scales of either sign", 5, 24, 128, 32, "signed"),
-        workload("NaN in some rows", 7, 24, 64, 32, "not numbers"),
+        workload("scales of either sign", 18, 40, 128, 32, "signed"),
+        workload("NaN in some rows", 19, 40, 128, 32, "not numbers"),
     ),
     bench=(workload("a small layer", 32, 256, 512, 64, "normal", source="made up"),),
 )

@@ -26,9 +26,9 @@ def layers(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Cas
 SPARSE = (
     voxels("a batch read as one bit", (BATCH, "(Key)(unsigned)(b & 1) << 48"), gets="Racy|Wrong", says="a bit apart"),
     voxels("a coordinate read as fourteen bits", (X, "(Key)(unsigned)(x + 2 & 0x3fff) << 32"), gets="Racy|Wrong",
-           says="a bit apart|far"),
+           says="a bit apart|far|every neighbour"),
     voxels("an axis that runs into the next", (X, "(Key)(unsigned)(x + 16384) << 31"), gets="Racy|Wrong|OutOfBounds",
-           says="a bit apart|far"),
+           says="a bit apart|far|every neighbour"),
     voxels("a poor hash, and lookups that give up after sixteen slots",
            ("    key ^= key >> 31;\n    key *= 0x9E3779B97F4A7C15ull;\n    return (int)(key >> 40) & (CAP - 1);",
             "    return (int)(key ^ key >> 16 ^ key >> 32) & (CAP - 1);"),
