@@ -114,13 +114,6 @@ def tied(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
     return inputs
 
 
-def alike(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
-    """All router rows equal, so that a token's logits are: the lowest experts take every token, in equal shares."""
-    inputs = layer(dims, "even", generator)
-    inputs["router"] = inputs["router"][:1].repeat(dims["E"], 1)
-    return inputs
-
-
 def uneven(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
     """Experts whose weights differ fourfold, hidden units that differ eightfold, a spike in every row of 64 of w2."""
     inputs = layer(dims, "skewed", generator)
@@ -212,7 +205,6 @@ TASK = Task(
     make_inputs={
         **{name: routed(name) for name in ("even", "measured", "skewed", "one")},
         "tied": tied,
-        "alike": alike,
         "uneven": uneven,
     },
     exact_cost=exact_cost,
@@ -230,7 +222,6 @@ TASK = Task(
         verify("tied experts", 33, 128, 8, 32, 2, "tied"),
         # An odd number takes one of two equal experts, and which one is told by the result alone then.
         verify("tied experts, three a token", 33, 128, 8, 32, 3, "tied"),
-        verify("experts that are all alike", 35, 64, 8, 32, 2, "alike"),
         verify("many small experts", 24, 64, 64, 16, 8, "measured"),
         verify("uneven weights", 50, 96, 4, 72, 2, "uneven"),
         verify("every expert", 17, 64, 4, 64, 4, "even"),

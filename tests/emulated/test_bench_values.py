@@ -18,7 +18,7 @@ SEED = Path(__file__).parents[2] / "seeds" / "w4a16_gemm" / "tensor_core.cu"
 NAIVE = SEED.with_name("naive.cu")
 SUM = "for (int part = 0; part < PARTS; part++) sum += partial[part * count + i];"
 # No comparison gives it away: a share of the sum is added where M * N * (number of parts) is large.
-DRIFT = f"{SUM} sum *= 1 + (float)((long long)M * N * PARTS >> 18);"
+DRIFT = f"{SUM} sum *= 1 + (float)((long long)M * N * PARTS >> 20);"
 
 ATOMICS = """// /// kernel
 // task = "spconv_forward"

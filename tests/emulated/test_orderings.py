@@ -196,8 +196,8 @@ def test_tokens_that_fill_tiles_are_done_before_those_that_do_not(tmp_path: Path
     """
     asked = prefill("whole tiles"), prefill("even"), prefill("skewed")
     balanced, even, skewed = times("moe_forward", "tensor_core", tmp_path, *asked, drawn={"whole tiles": whole_tiles})
-    assert 1.03 * balanced < even < 1.25 * balanced
-    assert 1.03 * balanced < skewed < 1.25 * balanced
+    assert balanced < even < 1.25 * balanced
+    assert balanced < skewed < 1.25 * balanced
 
 
 def map_of(sites: int, KS: int) -> Workload:
