@@ -140,44 +140,37 @@ class Bench:
         """
         complete = request.whole.issuperset(_positions(request.plan))
         every = complete or self._affords(workload, reply)
-        look = _whole(request) if every else self._second(request, workload, reply)
+        found = every or self._finds_all(request, workload, reply)
+        look = _whole(request) if every else self._second(request, reply, found=found)
         seen = reply if complete else self.launcher.run(look)
         if seen.failure is not None:
             return _at(seen.failure, workload)
-        part = None
-        if not every and not self._finds_all(request.plan, workload, reply):
+        part: Part | None = Part(seen, seen.changed)
+        if not found:
             part = run_partly(self.launcher, request, reply.counters, self._needed(request, workload), self.seed)
             if part is None and _warps(reply) <= LAST_WHOLE_WARPS:
                 every, look = True, _whole(request)
                 seen = self.launcher.run(look)
                 if seen.failure is not None:
                     return _at(seen.failure, workload)
-            elif part is None:
-                self.unseen.append(workload.name)
         self.replies.append((workload, seen))
-        wrong = self._compared(workload, seen, part, every=every)
+        wrong = self._compared(workload, _all_of(seen) if every else part, every=every)
         if wrong is not None:
             return wrong
         return self.launcher.run(replace(look, counters=True)) if differ(reply, seen) else heavier(reply, seen)
 
-    def _compared(self, workload: Workload, seen: RunReply, part: Part | None, *, every: bool) -> Outcome | None:
-        """What is wrong with the values that there are."""
-        outputs, written = seen.outputs, seen.changed
-        if every:
-            # What still holds poison counts, too.
-            self.whole.append(workload.name)
-            written = {name: np.ones_like(changed) for name, changed in written.items()}
-        elif part is not None:
-            outputs, written = part.reply.outputs, part.alike
-        elif workload.name in self.unseen:
+    def _compared(self, workload: Workload, part: Part | None, *, every: bool) -> Outcome | None:
+        """What is wrong with the values that can be judged, where there are any."""
+        if part is None:
+            self.unseen.append(workload.name)
             return None
-        return check_written(self.task, workload, outputs, written, CACHE, self.seed)
+        if every:
+            self.whole.append(workload.name)
+        return check_written(self.task, workload, part.reply.outputs, part.alike, CACHE, self.seed)
 
-    def _second(self, request: RunRequest, workload: Workload, reply: RunReply) -> RunRequest:
-        """Other blocks, after the launches before them where there is time for those."""
-        whole = request.whole
-        if self._finds_all(request.plan, workload, reply):
-            whole |= frozenset(_positions(request.plan)[:-1])
+    def _second(self, request: RunRequest, reply: RunReply, *, found: bool) -> RunRequest:
+        """Other blocks; `found`: after all of the launches before them."""
+        whole = request.whole | (frozenset(_positions(request.plan)[:-1]) if found else frozenset())
         blocks = self._others(request.plan, reply)
         some = {number: chosen for number, chosen in blocks.items() if chosen is not None}
         return replace(request, whole=whole | (blocks.keys() - some.keys()), blocks=some, counters=False)
@@ -223,15 +216,11 @@ class Bench:
     def _chosen(self) -> Workload:
         return self.task.bench[self.seed % len(self.task.bench)]
 
-    def _finds_all(self, plan: BoundPlan, workload: Workload, reply: RunReply) -> bool:
+    def _finds_all(self, request: RunRequest, workload: Workload, reply: RunReply) -> bool:
         """Whether all launches but the last may run whole, so that its blocks find what they read."""
         most = ONCE_WHOLE_WARPS if workload is self._chosen else WHOLE_WARPS
-        meeting = self._meeting(plan, workload)
-        large = [
-            sum(item.warp_instructions.values())
-            for number, item in zip(_positions(plan)[:-1], reply.counters, strict=False)
-            if number not in meeting
-        ]
+        earlier = list(zip(_positions(request.plan), reply.counters, strict=True))[:-1]
+        large = [sum(item.warp_instructions.values()) for number, item in earlier if number not in request.whole]
         return sum(large) <= most
 
 
@@ -243,6 +232,11 @@ def _positions(plan: BoundPlan) -> list[int]:
 def _whole(request: RunRequest) -> RunRequest:
     """The call with all its blocks."""
     return replace(request, whole=frozenset(_positions(request.plan)), counters=False)
+
+
+def _all_of(seen: RunReply) -> Part:
+    """Every element of a call that ran whole: what still holds poison counts, too."""
+    return Part(seen, {name: np.ones_like(changed) for name, changed in seen.changed.items()})
 
 
 def _warps(reply: RunReply) -> float:

@@ -7,7 +7,7 @@ wrote alike in both depends on written values alone, so it must be right; the re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -29,11 +29,11 @@ Grid = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What both runs agree on."""
+    """What can be judged of a call."""
 
     reply: RunReply
-    alike: dict[str, NDArray[np.bool_]]
-    """By output, flat: elements that were written, and alike in both runs."""
+    alike: Mapping[str, NDArray[np.bool_]]
+    """By output, flat: elements that were written, and alike in both runs where there were two."""
 
 
 def run_partly(
