@@ -116,13 +116,14 @@ def ways(
     draw = random.Random(f"altered {seed}")  # noqa: S311 - seeded on purpose
     cost = task.cost(dims_of(task, cheap[-1]))
     first, rest, places = list[Pair](), list[Pair](), dict[str, Workload]()
-    workloads = _finite_workloads(task, workloads, seed)
+    drawn = {item.name: make_inputs(task, item, seed) for item in workloads}
+    workloads = [item for item in workloads if _is_finite(task, item, drawn[item.name])] or workloads
     cheap = [item for item in cheap if item in workloads]
     for name in (item.name for item in task.inputs):
         place = _flattest(task, name, cheap) or _flattest(task, name, workloads)
         if place is None:
             continue
-        kind = kind_of(task, name, make_inputs(task, place, seed)[name])
+        kind = kind_of(task, name, drawn[place.name][name])
         # What such an input means may hang on others that are optional, as packed words do on zero points.
         full = min(len(item.absent) for item in workloads if name not in item.absent)
         fullest = _flattest(task, name, [item for item in workloads if len(item.absent) == full])
@@ -141,17 +142,9 @@ def ways(
         yield places[one[0]], (one, other)
 
 
-def _finite_workloads(task: Task, workloads: Sequence[Workload], seed: int) -> list[Workload]:
-    """Those at which the reference is finite throughout: where NaN is drawn, an altered input shows nothing.
-
-    All of them where there are none.
-    """
-    finite = [
-        item
-        for item in workloads
-        if all(np.isfinite(value).all() for value in oracle(task, item, make_inputs(task, item, seed)).values())
-    ]
-    return finite or [*workloads]
+def _is_finite(task: Task, workload: Workload, inputs: Inputs) -> bool:
+    """Whether the reference is finite throughout: where NaN is drawn, an altered input shows nothing."""
+    return all(np.isfinite(value).all() for value in oracle(task, workload, inputs).values())
 
 
 def _flattest(task: Task, name: str, workloads: Sequence[Workload]) -> Workload | None:
