@@ -50,9 +50,8 @@ def ends_too_soon(message: str, kernel_file: KernelFile) -> tuple[int, str] | No
         elif token.text == "}" and opened:
             opened.pop()
     if opened:
-        return opened[
-            0
-        ], "The file ends inside the `{` of this line: a `}` is missing, after it or after one inside it."
+        said = "The file ends inside the `{` of this line: a `}` is missing, after it or after one inside it."
+        return opened[0], said
     return line, "The file ends inside a declaration: a `;` or `)` is missing on this line or before it."
 
 
