@@ -6,6 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KERNELS = Path(__file__).parent / "kernels"
+SEEDS = Path(__file__).parents[2] / "seeds"
+NAIVE = {"voxels": "spconv_kernel_map", "layers": "spconv_forward", "quantized": "w4a16_gemm"}
+"""Bases that are the naive seed of a task that ships, for a smaller one of the same name as the base."""
+
+
+def _text_of(base: str) -> str:
+    if base not in NAIVE:
+        return (KERNELS / f"{base}.cu").read_text()
+    task = f'task = "{NAIVE[base]}"'
+    text = (SEEDS / NAIVE[base] / "naive.cu").read_text()
+    assert 1 == text.count(task), base
+    return text.replace(task, f'task = "{base}"')
 
 
 @dataclass(frozen=True)
@@ -14,7 +26,7 @@ class Case:
 
     name: str
     base: str
-    """Name of a file in `kernels/`."""
+    """Name of a file in `kernels/`, or in NAIVE."""
     edits: tuple[tuple[str, str], ...]
     outcomes: str
     """Kinds of Outcome, any of which is right; `KernelFileError` where no candidate comes of it."""
@@ -23,7 +35,7 @@ class Case:
 
     @property
     def text(self) -> str:
-        text = (KERNELS / f"{self.base}.cu").read_text()
+        text = _text_of(self.base)
         for before, after in self.edits:
             if text.count(before) != 1:
                 raise ValueError(f"{self.name}: {before!r} stands {text.count(before)} times in {self.base}.cu")
