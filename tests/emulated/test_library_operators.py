@@ -31,12 +31,16 @@ SHELF = list_entries(SHIPPED)
 def smallest(kernel: Kernel) -> Workload:
     """The smallest verify workload that a kernel takes and that draws no NaN, which would equal nothing."""
     sizes = sorted(kernel.task.verify, key=lambda item: prod(max(extent, 1) for extent in item.dims.values()))
-    whole = [
+    return next(
         item
         for item in sizes
-        if all(item.dims.values()) and item.distribution != "not numbers" and kernel.choose(item) is not None
-    ]
-    return whole[0]
+        if all(item.dims.values()) and kernel.choose(item) is not None and not has_nan(kernel.task, item)
+    )
+
+
+def has_nan(task: Task, workload: Workload) -> bool:
+    tensors, _ = call_of(task, workload)
+    return any(bool(tensor.isnan().any()) for tensor in tensors if tensor is not None)
 
 
 def call_of(task: Task, workload: Workload) -> tuple[tuple[torch.Tensor | None, ...], dict[str, int]]:
