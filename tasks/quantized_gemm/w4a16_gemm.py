@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from warpsmith.tasks import Cost, Output, Property, Role, Task, Tensor, Tolerance, Workload, intermediate
+from warpsmith.tasks.quantized_gemm._inputs import with_nan, with_signs, with_zero_points
 
 CODE_RMS = 4.64
 """RMS of a uniform 4-bit code minus 8."""
@@ -59,9 +60,7 @@ def normal(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, tor
 
 def zero_points(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
     """As `normal`, each group with a zero point of its own, the ends among them."""
-    inputs = normal(dims, generator)
-    inputs["zeros"] = torch.randint(0, 16, inputs["scales"].shape, dtype=torch.uint8, generator=generator)
-    return inputs
+    return with_zero_points(normal(dims, generator), generator)
 
 
 def outliers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -82,21 +81,12 @@ def outliers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, t
 
 def signed(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
     """As `zero_points`, with scales of either sign, a tenth of them 0."""
-    inputs = zero_points(dims, generator)
-    sign = torch.randint(0, 2, inputs["scales"].shape, generator=generator) * 2 - 1
-    kept = torch.rand(inputs["scales"].shape, generator=generator) >= 0.1
-    inputs["scales"] = inputs["scales"] * sign.half() * kept.half()
-    return inputs
+    return with_signs(zero_points(dims, generator), generator)
 
 
 def not_numbers(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """As `normal`, with one NaN in every third row of x, which spoils that row of the result and no other."""
-    inputs = normal(dims, generator)
-    rows, length = inputs["x"].shape
-    start = int(torch.randint(0, 3, (1,), generator=generator))
-    spoiled = torch.arange(rows)[start::3]
-    inputs["x"][spoiled, torch.randint(0, length, (len(spoiled),), generator=generator)] = float("nan")
-    return inputs
+    """As `normal`, with one NaN in every third row of x."""
+    return with_nan(normal(dims, generator), "x", generator)
 
 
 def spikes(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
