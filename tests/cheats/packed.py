@@ -79,7 +79,7 @@ LISTED = (
     quantized("a layer of packed weights", gets="Verified"),
     quantized(
         "one that does not compile for groups that nobody lists",
-        ("// tags = []", '// constants = ["G"]'),
+        ('// tags = ["naive"]', '// constants = ["G"]'),
         ("y_t* __restrict__ y, int M, int N, int K, int G)", "y_t* __restrict__ y, int M, int N, int K)"),
         ("    const int n = ", '    static_assert(G == 32 || G == 64, "groups of 32 or 64");\n    const int n = '),
         gets="Verified",
