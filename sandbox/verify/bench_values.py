@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,21 @@ SHARE = 0.02
 out otherwise in a large output. Where it makes none, no chunk may be off."""
 _KEPT_BYTES = 2 << 30
 _WIDE = (DType.FLOAT32, DType.FLOAT64)
+_Key: TypeAlias = tuple[Hashable, ...]
+
+
+def _key(task: Task, workload: Workload) -> _Key:
+    """Stands for a task and all of a workload that inputs follow from: a name alone may be given twice."""
+    dims, dtypes = frozenset(workload.dims.items()), frozenset(workload.dtypes.items())
+    return task.source_digest, workload.name, workload.distribution, dims, dtypes, workload.absent
 
 
 @dataclass(slots=True)
 class BenchCache:
     """Bench inputs and what they should give, by task digest and workload, kept between candidates."""
 
-    inputs: OrderedDict[tuple[str, str], dict[str, HostTensor]] = field(default_factory=OrderedDict)
-    expected: dict[tuple[str, str], dict[str, NDArray[Any]]] = field(default_factory=dict)
+    inputs: OrderedDict[_Key, dict[str, HostTensor]] = field(default_factory=OrderedDict)
+    expected: dict[_Key, dict[str, NDArray[Any]]] = field(default_factory=dict)
     seed: int = field(default_factory=lambda: secrets.randbits(31))
     """From the operating system: a candidate that knew the values could recognise them."""
     choosing: dict[str, bool] = field(default_factory=dict)
@@ -57,7 +64,7 @@ class BenchCache:
 
     def inputs_of(self, task: Task, workload: Workload) -> dict[str, HostTensor]:
         """Mint once, keep while there is room."""
-        key = (task.source_digest, workload.name)
+        key = _key(task, workload)
         if key not in self.inputs:
             self.inputs[key] = make_inputs(task, workload, seed=self.seed)
         self.inputs.move_to_end(key)
@@ -69,7 +76,7 @@ class BenchCache:
         self, task: Task, workload: Workload, rows: NDArray[np.int64] | None = None
     ) -> dict[str, NDArray[Any]]:
         """The reference's answer, whole (and kept) or of some rows; in float64 only where outputs are that wide."""
-        key = (task.source_digest, workload.name)
+        key = _key(task, workload)
         wide = any(task.dtype_of(output, workload) in _WIDE for output in task.outputs)
         if rows is not None:
             return bench_oracle(task, workload, self.inputs_of(task, workload), wide=wide, rows=rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,10 @@ def test_more_rows_are_looked_at_where_they_are_cheap(flops_a_row: float, least:
     )
     assert least <= met <= most
     assert not refused(right)
+
+
+def test_workloads_that_share_a_name_and_differ_in_size_have_inputs_of_their_own() -> None:
+    of, cache = task(1e3), BenchCache()
+    shorter = replace(AT, dims={"T": 40, "N": 16})
+    assert [cache.inputs_of(of, workload)["x"].shape for workload in (shorter, AT)] == [(40, 16), (4000, 16)]
+    assert cache.inputs_of(of, replace(AT)) is cache.inputs_of(of, AT)
