@@ -7,16 +7,19 @@ and coverage closure included, with the first knobs and a seed of its own. Kerne
 (`tests/emulated/test_vm_kernels.py`) run under as many schedules where their test runs them.
 
 Whatever is not accepted is a false reject. Every trial is kept in a file as soon as it is over, so that a run can be
-stopped and taken up again; evaluations of a kernel go on from where they were, for as long as `--seconds` allows.
+stopped and taken up again; evaluations of a kernel go on from where they were, for as long as `--seconds` allows. A
+trial stands for the text of its kernel and for what it ran under: a schedule for the sources of the emulator's VM, an
+evaluation for the edition of the gate's rules. Others are kept but not counted.
 
 Prints one JSON object; exit code 1 where anything was refused.
 
-    python benchmarks/honest.py [--seeds 50] [--evaluations 50] [--seconds 60] [--out FILE] [KERNEL ...]
+    python benchmarks/honest.py [--seeds 50] [--evaluations 50] [--seconds 60] [--jobs 1] [--out FILE] [KERNEL ...]
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import subprocess
@@ -25,9 +28,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from math import comb
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +63,16 @@ class Trial:
     seed: int
     runs: int
     """Runs that had to end well, in one process, for this answer."""
+    text: str = ""
+    """Beginning of the SHA-256 of the kernel's file."""
+    under: str = ""
+    """Beginning of the digest of the VM's sources, or the gate's edition."""
     refused: str = ""
     """Kind and message, where it was."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.kernel, self.what, self.case, str(self.seed), self.text, self.under
 
 
 def told(item: dict[str, Any]) -> Iterator[Trial]:
@@ -73,24 +86,46 @@ class Trials:
     """What is known, and where it is kept."""
 
     out: Path | None
-    known: dict[tuple[str, str, str, int], Trial]
+    known: dict[tuple[str, ...], Trial]
 
     @classmethod
     def of(cls, out: Path | None) -> Trials:
         lines = out.read_text(encoding="utf-8").splitlines() if out is not None and out.exists() else []
         trials = [trial for line in lines for trial in told(json.loads(line))]
-        return cls(out, {(item.kernel, item.what, item.case, item.seed): item for item in trials})
+        return cls(out, {item.key: item for item in trials})
 
-    def add(self, kernel: str, what: str, case: str, seed: int, run: Callable[[], tuple[int, str]]) -> None:
+    def add(self, asked: Trial, run: Callable[[], tuple[int, str]]) -> None:
         """Run a trial that is not known yet, and keep it."""
-        if (kernel, what, case, seed) in self.known:
+        if asked.key in self.known:
             return
         runs, refused = run()
-        trial = Trial(kernel, what, case, seed, runs, refused)
-        self.known[kernel, what, case, seed] = trial
+        trial = self.known[asked.key] = replace(asked, runs=runs, refused=refused)
         if self.out is not None:
             with self.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(trial)) + "\n")
+
+    def counted(self, what: str) -> list[Trial]:
+        """Those of what the repository holds now."""
+        texts = {str(path.relative_to(ROOT)): text_of(path) for path in kernel_files()}
+        return [
+            item
+            for item in self.known.values()
+            if item.what == what and item.under == under(what) and item.text == texts.get(item.kernel, text_of(RAW))
+        ]
+
+
+def text_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+@cache
+def under(what: str) -> str:
+    """What a trial stands for besides its kernel."""
+    from warpsmith.sandbox.edition import EDITION
+    from warpsmith.sandbox.emulator.vm import bindings
+    from warpsmith.sandbox.emulator.vm.digest import source_digest
+
+    return EDITION if what == "evaluation" else source_digest(bindings.FOLDER)[:12]
 
 
 def kernel_files() -> list[Path]:
@@ -107,6 +142,16 @@ def tasks() -> dict[str, Task]:
         paths += [path for path in (ROOT / folder).rglob("*.py") if TASK.search(path.read_text("utf-8"))]
     loaded = [load_task(path) for path in paths]
     return {task.name: task for task in loaded}
+
+
+def by_task(paths: Sequence[Path]) -> list[list[Path]]:
+    """Kernels that share a task share its bench inputs, where one process has them."""
+    from warpsmith.core.kernel_file import parse_kernel_file
+
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(parse_kernel_file(path.read_text(encoding="utf-8")).task, []).append(path)
+    return list(found.values())
 
 
 def require_tasks(paths: Sequence[Path], known: Mapping[str, Task]) -> None:
@@ -128,7 +173,8 @@ def try_kernel(path: Path, known: Mapping[str, Task], trials: Trials, options: a
     text, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
     kernel = parse_kernel_file(text)
     gate = app.gate(known[kernel.task], arch="sm_80" if kernel.language == "triton" else "sm_90", cache=cache)
-    try_schedules(kernel, name, gate, trials, options.seeds)
+    for case, seed, run in schedules(kernel, gate, options.seeds):
+        trials.add(Trial(name, "schedules", case, seed, 0, text_of(path), under("schedules")), run)
     builds = Builds(kernel, gate.task, first_and_last(kernel)[0], gate.arch, gate.compiler)
     if not all(builds.inside(workload) for workload in gate.task.bench):
         return  # A kernel that does not claim what is timed is no candidate.
@@ -136,20 +182,28 @@ def try_kernel(path: Path, known: Mapping[str, Task], trials: Trials, options: a
     for seed in range(options.evaluations):
         if time.process_time() >= end:
             return
-        trials.add(name, "evaluation", "", seed, partial(evaluated, gate, text, seed))
+        asked = Trial(name, "evaluation", "", seed, 0, text_of(path), under("evaluation"))
+        trials.add(asked, partial(evaluated, gate, text, seed))
 
 
-def try_schedules(kernel: KernelFile, name: str, gate: Gate, trials: Trials, seeds: int) -> None:
-    """First and last knobs; what does not fit the kernel's domain is left out."""
+def try_kernels(paths: Sequence[Path], options: argparse.Namespace, folder: Path) -> list[Trial]:
+    """Kernels of one process, and all that is known of any then."""
+    known, trials = tasks(), Trials.of(options.out)
+    for path in paths:
+        try_kernel(path, known, trials, options, folder)
+    return list(trials.known.values())
+
+
+def schedules(kernel: KernelFile, gate: Gate, seeds: int) -> Iterator[tuple[str, int, Callable[[], tuple[int, str]]]]:
+    """(case, seed, trial) for first and last knobs; what does not fit the kernel's domain is left out."""
     from warpsmith.sandbox.builds import Builds
     from warpsmith.sandbox.gate.trials import SCHEDULES
 
-    for knobs in first_and_last(kernel):
+    for knobs in first_and_last(kernel) if seeds else ():
         builds = Builds(kernel, gate.task, knobs, gate.arch, gate.compiler)
         for workload in smallest(builds, gate.task):
             for seed in range(seeds // SCHEDULES):
-                case = f"{workload.name} {knobs or ''}".strip()
-                trials.add(name, "schedules", case, seed, partial(scheduled, builds, gate, workload, seed))
+                yield f"{workload.name} {knobs or ''}".strip(), seed, partial(scheduled, builds, gate, workload, seed)
 
 
 def scheduled(builds: Builds, gate: Gate, workload: Workload, seed: int) -> tuple[int, str]:
@@ -204,7 +258,8 @@ def smallest(builds: Builds, task: Task) -> Iterator[Workload]:
 
 def try_raw(trials: Trials, seeds: int, folder: Path) -> None:
     """The tests' own kernels, run by their tests under more schedules."""
-    if any(item.kernel.startswith("raw: ") for item in trials.known.values()):
+    text, of = text_of(RAW), under("schedules")
+    if any(item.kernel.startswith("raw: ") and (item.text, item.under) == (text, of) for item in trials.known.values()):
         return
     report = folder / "raw.json"
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"--schedules={seeds}"]
@@ -214,7 +269,8 @@ def try_raw(trials: Trials, seeds: int, folder: Path) -> None:
     for line in report.read_text().splitlines():
         item = json.loads(line)
         answer = (item["runs"], "; ".join(item["alarms"]))
-        trials.add(f"raw: {item['kernel']}", "schedules", item["target"], 0, partial(lambda found: found, answer))
+        asked = Trial(f"raw: {item['kernel']}", "schedules", item["target"], 0, 0, text, of)
+        trials.add(asked, partial(lambda found: found, answer))
 
 
 def most_refused(refused: int, trials: int) -> float:
@@ -229,9 +285,8 @@ def most_refused(refused: int, trials: int) -> float:
     return high
 
 
-def figures(trials: Sequence[Trial], what: str) -> dict[str, Any]:
+def figures(found: Sequence[Trial]) -> dict[str, Any]:
     """Of one kind of trial: how many, of what, and the share that was refused."""
-    found = [item for item in trials if item.what == what]
     each = Counter(item.kernel for item in found)
     refused = [item for item in found if item.refused]
     return {
@@ -250,10 +305,10 @@ def figures(trials: Sequence[Trial], what: str) -> dict[str, Any]:
 
 def shortened(trials: Sequence[Trial]) -> str:
     """The file of trials with one line for all seeds that went alike."""
-    alike: dict[tuple[str, str, str, int, str], list[int]] = {}
+    names = ("kernel", "what", "case", "runs", "text", "under", "refused")
+    alike: dict[tuple[Any, ...], list[int]] = {}
     for item in trials:
-        alike.setdefault((item.kernel, item.what, item.case, item.runs, item.refused), []).append(item.seed)
-    names = ("kernel", "what", "case", "runs", "refused")
+        alike.setdefault(tuple(getattr(item, name) for name in names), []).append(item.seed)
     return "".join(
         json.dumps({**dict(zip(names, key, strict=True)), "seeds": sorted(seeds)}) + "\n"
         for key, seeds in alike.items()
@@ -267,21 +322,27 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=50, help="schedules of each workload")
     parser.add_argument("--evaluations", type=int, default=50, help="evaluations of each kernel, at most")
     parser.add_argument("--seconds", type=float, default=60, help="processor time for one kernel's evaluations")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; each takes the kernels of one task at a time")
     parser.add_argument("--out", type=Path, help="file of trials, one a line; those it holds are not run again")
     options = parser.parse_args()
+    known, paths = tasks(), [path.resolve() for path in options.kernels] or kernel_files()
+    require_tasks(paths, known)
     trials = Trials.of(options.out)
-    with tempfile.TemporaryDirectory() as folder:
-        known = tasks()
-        paths = [path.resolve() for path in options.kernels] or kernel_files()
-        require_tasks(paths, known)
-        for path in paths:
-            try_kernel(path, known, trials, options, Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes,
+    ):
+        started = [
+            processes.submit(try_kernels, group, options, Path(folder, str(number)))
+            for number, group in enumerate(by_task(paths))
+        ]
+        for found in as_completed(started):
+            trials.known |= {item.key: item for item in found.result()}
         if not options.kernels and options.seeds:
             try_raw(trials, options.seeds, Path(folder))
-    done = list(trials.known.values())
     if options.out is not None:
-        options.out.write_text(shortened(done), encoding="utf-8")
-    report = {what: figures(done, what) for what in ("schedules", "evaluation")}
+        options.out.write_text(shortened(list(trials.known.values())), encoding="utf-8")
+    report = {what: figures(trials.counted(what)) for what in ("schedules", "evaluation")}
     print(json.dumps({**report, "certainty": CERTAINTY}, indent=2))
     return 1 if any(item["refused"] for item in report.values()) else 0
 
