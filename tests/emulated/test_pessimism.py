@@ -112,6 +112,45 @@ def test_products_are_summed_in_another_order_and_cut_off(name: str, stays: bool
     assert (np.abs(first[finite] - second[finite]) <= depth * ulp * max(largest, 16.0 * depth)).all()
 
 
+def sums(kind: str, a: np.ndarray) -> np.ndarray:
+    """Rows of the halves `a`, [16, K], summed by a chain of mma at the edge of its error in sums of that kind."""
+    count = {"f32": 4, "f16": 2}[kind]
+    d = "{" + ", ".join(f"%{kind[0]}{i}" for i in range(count)) + "}"
+    held = "".join(f".reg .{'f32' if kind == 'f32' else 'b32'} %f{i}; mov.b32 %f{i}, 0;\n" for i in range(count))
+    text = f"""{HEAD}.reg .b64 %rd<5>; .reg .b32 %r<9>; .reg .pred %p;
+        {held} ld.param.u64 %rd1, [x]; ld.param.u64 %rd2, [y]; mov.u32 %r0, %tid.x; mov.u32 %r8, 0;
+        mul.wide.u32 %rd3, %r0, 16; add.s64 %rd1, %rd1, %rd3; mul.wide.u32 %rd3, %r0, {4 * count};
+        add.s64 %rd2, %rd2, %rd3; mov.b32 %r7, 0x3C003C00;
+        $more: ld.global.v4.b32 {{%r1, %r2, %r3, %r4}}, [%rd1]; add.s64 %rd1, %rd1, 512;
+        mma.sync.aligned.m16n8k16.row.col.{kind}.f16.f16.{kind} {d}, {{%r1, %r2, %r3, %r4}}, {{%r7, %r7}}, {d};
+        add.u32 %r8, %r8, 1; setp.lt.u32 %p, %r8, {a.shape[1] // 16}; @%p bra $more;
+        st.global.v{count}.b32 [%rd2], {d}; ret; }}"""
+    # Lane 4g + t holds rows g and g + 8 at columns 2t, 2t + 1, then those of columns 8 further.
+    pairs = a.reshape(2, 8, -1, 2, 4, 2).transpose(2, 1, 4, 3, 0, 5)
+    y = np.zeros((32, 4), np.float32 if kind == "f32" else np.float16)
+    found = run(vm.load(parse_module(text)), np.ascontiguousarray(pairs), y, 32, pessimistic=True, seed=5)
+    return found.astype(np.float64)[::4, ::2].T.reshape(-1)
+
+
+def lost(kind: str, a: np.ndarray) -> float:
+    """How far the sums are from the right ones, over the size of those."""
+    right = a.astype(np.float64).sum(axis=1)
+    return float(np.sqrt(np.square(sums(kind, a) - right).mean() / np.square(right).mean()))
+
+
+def test_a_long_sum_loses_what_tensor_cores_lose() -> None:
+    a = np.random.default_rng(6).normal(size=(16, 1 << 16)).astype(np.float16)
+    # Cut off once in eight products, of either sign; after each product it would be 1.6e-3.
+    assert 1e-6 < lost("f32", a) < 2e-4
+    assert (np.abs(sums("f32", np.abs(a))) <= np.abs(a).astype(np.float64).sum(axis=1)).all()
+    assert lost("f32", np.abs(a)) < 1e-3
+
+
+def test_a_long_sum_in_half_precision_loses_far_more() -> None:
+    a = np.random.default_rng(6).normal(size=(16, 1 << 16)).astype(np.float16)
+    assert lost("f16", a) > 2e-2
+
+
 def test_the_page_of_deviations_is_the_table() -> None:
     page = Path(__file__).parents[2] / "docs" / "emulator-deviations.md"
     assert deviations.text() == page.read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ WS_INLINE f32 toward_zero(f64 x) {
     return std::fabs(f64(y)) > std::fabs(x) ? f32_of(bits_of(y) - 1) : y;
 }
 
-// In pessimistic mode: which of the depth's products comes k-th, and how sums are rounded.
+// In pessimistic mode: which of the depth's products comes k-th.
 struct Another {
     u32 times, from, mask;
     Another(Warp* w, const Operation* op, u32 depth) : mask(depth - 1) {
@@ -54,6 +54,42 @@ struct Another {
     }
     u32 index(u32 k) const { return (k * times + from) & mask; }
 };
+
+// In pessimistic mode: sums as the least precise of our targets' tensor cores was measured to make them, A100's.
+// So many products and the sum so far are one addition: each is cut off below the 24th bit behind the largest one's
+// first, and the exact sum of those is cut off to f32. Cutting off after every product would lose, in a sum of K
+// products of either sign, K * 2^-24.5 / sqrt(3) of it, more than half precision's unit at K = 65536; no machine does.
+constexpr u32 MOST_AT_ONCE = 32;
+
+static u32 at_once(u32 element_bits) {
+    return element_bits > 4 ? 128 / element_bits : MOST_AT_ONCE;
+}
+
+static f64 last_kept(f64 largest) {
+    u64 power = bits_of(largest) & 0x7FF0000000000000ull;
+    return power < 0x0C00000000000000ull ? 0x1p-900 : f64_of(power) * 0x1p-24;
+}
+
+// sums[n] += left[k] * right[k][n] for `count` products.
+static void add_cut_off(const f64* left, const f32* const* right, u32 count, u32 columns, f32* sums) {
+    for (u32 n = 0; n < columns; n++) {
+        f64 terms[MOST_AT_ONCE + 1], largest = 0, exact = 0;
+        terms[count] = f64(sums[n]);
+        for (u32 k = 0; k < count; k++) terms[k] = left[k] * f64(right[k][n]);
+        for (u32 k = 0; k <= count; k++) {
+            f64 size = std::fabs(terms[k]);
+            largest = size > largest ? size : largest;
+            exact += terms[k];
+        }
+        if (!is_finite(exact)) {
+            sums[n] = f32(exact);
+            continue;
+        }
+        f64 unit = last_kept(largest), many = 1 / unit, sum = 0;
+        for (u32 k = 0; k <= count; k++) sum += std::trunc(terms[k] * many) * unit;
+        sums[n] = toward_zero(sum);
+    }
+}
 
 template <class Number>
 struct AnyProduct {
@@ -92,11 +128,16 @@ struct AnyProduct {
             if constexpr (std::is_same<Number, f32>::value)
                 if (flags & P_PESSIMISTIC) {
                     Another order(w, op, a.columns);
-                    for (u32 i = 0; i < a.columns; i++) {
-                        u32 k = order.index(i);
-                        f64 value = f64(left[row * a.columns + k]);
-                        for (u32 n = 0; n < d.columns; n++)
-                            sum[n] = toward_zero(value * f64(right[kept[k] * b.columns + n]) + f64(sum[n]));
+                    for (u32 done = 0, step = at_once(a.bits()); done < a.columns; done += step) {
+                        f64 values[MOST_AT_ONCE];
+                        const f32* lines[MOST_AT_ONCE];
+                        u32 count = a.columns - done < step ? a.columns - done : step;
+                        for (u32 i = 0; i < count; i++) {
+                            u32 k = order.index(done + i);
+                            values[i] = f64(left[row * a.columns + k]);
+                            lines[i] = right + kept[k] * b.columns;
+                        }
+                        add_cut_off(values, lines, count, d.columns, sum);
                     }
                     if (d.type == E_F16)
                         for (u32 n = 0; n < d.columns; n++) sum[n] = f16(to_f16_dir(f64(sum[n]), RZ));
