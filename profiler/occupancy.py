@@ -15,6 +15,9 @@ from warpsmith.core.profile import Occupancy
 
 STATIC_SHARED_LIMIT = 48 * 1024
 """Bytes of `__shared__` a compiler accepts; more must be dynamic."""
+LOCAL_LIMIT = 512 * 1024
+"""Bytes of local memory a thread may have. CUDA C++ Programming Guide, "Compute Capabilities", technical
+specifications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class ResourceExceeded:
     """A launch that the target refuses: a fact about the candidate, known before anything runs."""
 
     resource: str
-    """`threads`, `registers` or `shared`."""
+    """`threads`, `registers`, `shared` or `local`."""
     needed: int
     limit: int
     reason: str
@@ -80,7 +83,22 @@ def check_resources(
         cause = "its __launch_bounds__ allows" if resources.max_threads == most else "a block may have"
         reason = f"The block has {block_threads} threads; {cause} {most}."
         return ResourceExceeded("threads", block_threads, most, reason)
-    return _check_registers(resources, block_threads, arch) or _check_shared(resources, dynamic_shared, arch)
+    return (
+        _check_registers(resources, block_threads, arch)
+        or _check_shared(resources, dynamic_shared, arch)
+        or check_local(resources.stack)
+    )
+
+
+def check_local(needed: int) -> ResourceExceeded | None:
+    """Say whether a thread's arrays that lie in memory, with what is spilled there, are more than any target has."""
+    if needed <= LOCAL_LIMIT:
+        return None
+    reason = (
+        f"A thread's local arrays take {needed:,} bytes; the limit is {LOCAL_LIMIT:,}. Put large arrays into a "
+        "[[buffer]] or shared memory, or work on one tile of them at a time."
+    )
+    return ResourceExceeded("local", needed, LOCAL_LIMIT, reason)
 
 
 def _check_registers(resources: Resources, block_threads: int, arch: Architecture) -> ResourceExceeded | None:

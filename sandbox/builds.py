@@ -20,6 +20,7 @@ from warpsmith.core.kernel_file import (
     explain_compile_error,
     inside_domain,
     tensor_shape,
+    too_much,
     translation_unit,
     triton_unit,
 )
@@ -27,7 +28,7 @@ from warpsmith.core.outcome import CompileFailed, Outcome, OverBudget, Rejected,
 from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
-from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
+from warpsmith.profiler.occupancy import ResourceExceeded, check_local, occupancy
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.emulated import load_ptx, tensors_written
 from warpsmith.sandbox.emulator.isa.deviations import is_open
@@ -215,7 +216,10 @@ class Builds:
             if looks is not None:
                 return looks
             used = self._occupancy(artifact, launch)
-            reason = used.reason if isinstance(used, ResourceExceeded) else _other_block(artifact, launch)
+            # The emulator gives a thread what the PTX declares, even where the assembler leaves some of it out.
+            local = check_local(load_ptx(artifact.ptx).module.entry(artifact.entries[launch.kernel]).local_bytes)
+            exceeded = used if isinstance(used, ResourceExceeded) else local
+            reason = exceeded.reason if exceeded is not None else _other_block(artifact, launch)
             if reason:
                 message = f"{launch.kernel} cannot launch on {self.arch.name}: {reason}"
                 return OverBudget(stage=Stage.COMPILE, message=message, line=launch.line, workload=workload.name)
@@ -258,6 +262,10 @@ class Builds:
         return problem.model_copy(update={"message": message})
 
     def _explained(self, failed: CompileFailed) -> CompileFailed:
+        if (much := too_much(failed.message, self.kernel)) is not None:
+            failed = failed.model_copy(
+                update={"line": failed.line or much[0], "message": f"{failed.message} {much[1]}"}
+            )
         if self.kernel.language == "triton":
             return failed
         if (end := ends_too_soon(failed.message, self.kernel)) is not None:

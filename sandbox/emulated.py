@@ -297,7 +297,7 @@ class _Call:
         except UnsupportedInstruction as missing:
             return Unsupported(stage=Stage.EMULATE, message=str(missing), line=missing.line or None)
         except VmLost as gone:
-            return lost(gone, step.kernel)
+            return lost(gone, step.kernel, step.line)
         if result.fault is not None:
             whole = self.sampling and chosen is None
             return outcome_of(result.fault, step.kernel, budget=options.budget, whole=whole)

@@ -85,10 +85,13 @@ def _assertions(text: str) -> Iterator[tuple[int, int, str]]:
         yield first, first + text.count("\n", found.start(), end), condition
 
 
-def lost(lost: VmLost, kernel: str) -> Outcome:
-    """The Outcome of a launch that took the emulator's process with it: nothing is known of the kernel."""
+def lost(lost: VmLost, kernel: str, line: int = 0) -> Outcome:
+    """The Outcome of a launch that took the emulator's process with it: nothing is known of the kernel.
+
+    `line` is the launch's, in the plan.
+    """
     if lost.over_limit:
-        return OverBudget(stage=Stage.EMULATE, message=f"kernel {kernel}: {lost}")
+        return OverBudget(stage=Stage.EMULATE, message=f"kernel {kernel}: {lost}", line=line or None)
     return Inconclusive(stage=Stage.EMULATE, message=f"kernel {kernel} could not be emulated: {lost}")
 
 

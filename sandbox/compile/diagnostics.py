@@ -24,6 +24,8 @@ _LOC = re.compile(r"\s*\.loc\s+(\d+)\s+(\d+)")
 _FILE = re.compile(r'\s*\.file\s+(\d+)\s+"([^"]*)"')
 _NOISE = re.compile(r"ptxas (?:info|\s*\.)|\d+ (?:catastrophic )?errors? detected|Compilation terminated|Remark: ")
 _MAX_QUOTED = 8
+_MAX_WIDTH = 400
+"""Characters of one line: a type that holds itself is named at a length that says nothing."""
 _MAX_SHOWN = 10
 
 
@@ -58,7 +60,15 @@ class Diagnostic:
         if self.file == _NAMES:
             return f"{PLAN}: {self.severity}: the kernel's name: {self.text}"
         place = f"{self.file}({self.line})" if self.line else self.file
-        return f"{place}: {self.severity}: {self.text}"
+        return shortened(f"{place}: {self.severity}: {self.text}")
+
+
+def shortened(line: str) -> str:
+    """A line with its middle left out where it is very long."""
+    if len(line) <= _MAX_WIDTH:
+        return line
+    half = _MAX_WIDTH // 2
+    return f"{line[:half]} ... {line[-half:]}"
 
 
 def parse_log(log: str, include: Sequence[Path], ptx: str = "") -> list[Diagnostic]:
@@ -125,7 +135,7 @@ def source_line(ptx: str, line: int) -> int:
 
 def rendered(diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
     """Lines fit to show to the candidate's author."""
-    lines = [line for found in diagnostics[:_MAX_SHOWN] for line in (found.headline, *found.rest)]
+    lines = [line for found in diagnostics[:_MAX_SHOWN] for line in (found.headline, *map(shortened, found.rest))]
     if len(diagnostics) > _MAX_SHOWN:
         lines.append(f"and {len(diagnostics) - _MAX_SHOWN} more")
     return tuple(lines)

@@ -135,12 +135,14 @@ class _Compilation:
         reply = self.asked(self.source, self.names)
         if isinstance(reply, TimedOut):
             return _failed(
-                f"compiling takes more than {reply.seconds:g} seconds. Unroll less, or instantiate fewer templates."
+                f"compiling takes more than {reply.seconds:g} seconds. Unroll less, instantiate fewer templates, or "
+                "shorten tables and the text itself."
             )
         if isinstance(reply, Died) and reply.too_long:
             most = self.limits.output_bytes >> 20
             return _failed(
-                f"the compiler has more than {most} MiB to say. Mend its first errors and warnings; unroll less."
+                f"the compiler has more than {most} MiB to return: code, tables and messages. Shorten tables, unroll "
+                "less, and mend what it warns of."
             )
         if isinstance(reply, Died):
             self._prove_the_compiler_works()
@@ -190,7 +192,10 @@ class _Compilation:
                 )
         most = self.limits.ptx_bytes
         if len(reply.ptx) > most:
-            return _failed(f"the compiled code has {len(reply.ptx)} characters of PTX, of at most {most}.")
+            return _failed(
+                f"the compiled code has {len(reply.ptx):,} characters of PTX, of at most {most:,}. Unroll less, "
+                "instantiate fewer templates, or shorten tables."
+            )
         ptx = _FILE.sub(lambda file: f'{file.group(1)}"{_short(file.group(2), self.toolchain)}"', reply.ptx)
         return Artifact(
             architecture=self.arch,

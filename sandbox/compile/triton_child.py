@@ -165,10 +165,15 @@ def _blame(error: Any, functions: dict[str, Any], tree: ast.Module) -> tuple[str
         if source in sources and isinstance(node, ast.stmt | ast.expr):
             line = sources[source] + node.lineno - 1
         message = (
-            getattr(inner, "error_message", None) or (message if hasattr(inner, "node") else str(inner)) or message
+            getattr(inner, "error_message", None) or (message if hasattr(inner, "node") else _said(inner)) or message
         )
         inner = inner.__cause__
     return (message or "the kernel does not compile")[:_MOST_TEXT], line
+
+
+def _said(error: BaseException) -> str:
+    """What an error of Python's says; its kind where it says nothing, as running out of memory does."""
+    return str(error) or f"{type(error).__name__} while Python computes a constant: it is too large"
 
 
 def _reported(errors: int) -> tuple[str, int]:

@@ -135,8 +135,10 @@ class _Compilation:
     def result(self) -> Artifact | CompileFailed:
         lowered = self._lowered(self.unit)
         if isinstance(lowered, TimedOut):
-            message = f"compiling takes more than {lowered.seconds:g} seconds. Use smaller blocks, or tl.range in "
-            return _failed(message + "place of tl.static_range.")
+            count = len(self.unit.builds)
+            what = f"compiling {count} builds" if count > 1 else "compiling"
+            said = f"{what} takes more than {lowered.seconds:g} seconds. Use smaller blocks, or range in place of "
+            return _failed(f"{said}tl.static_range{', and fewer values of constexprs' if count > 1 else ''}.")
         if isinstance(lowered, Died):
             self._prove_the_compiler_works()
             message = f"Triton ended with {lowered.reason} (its memory limit is {self.limits.memory_bytes >> 30} GiB). "

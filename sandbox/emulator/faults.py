@@ -60,6 +60,19 @@ BUDGET_DETAILS = (
 )
 """In the order of `WsBudgetDetail`."""
 
+BUDGET_REMEDY = (
+    "If a loop here never ends, see that its counter moves and meets its bound for every thread; else the launch does "
+    "far more than the task needs"
+)
+
+DEADLOCK_REMEDIES = (
+    "Let every thread of the block come to the barrier: none may return, or take another branch, before it",
+    "Wait only for what a block or thread that runs by then writes, on every path; otherwise split the work into two "
+    "launches, which run one after the other",
+    "Give the loop an end: a counter that moves, or a `break` that can be reached",
+)
+"""In the order of `WsDeadlockDetail`."""
+
 DEADLOCK_DETAILS = (
     "waits for a barrier that the other threads of the block never reach",
     "waits in a loop for a value that none of the blocks on the device at the same time will write",
@@ -121,6 +134,13 @@ def _access_sentence(kind: FaultKind, record: FaultRecord, place: str, other: st
             return said + (UNFENCED_REMEDY if record.detail == UNFENCED else "")
 
 
+def _remedy(kind: FaultKind, detail: int) -> str:
+    """What ends a run that does not end by itself; empty for other faults, whose sentence says what to mend."""
+    if kind is FaultKind.DEADLOCK:
+        return DEADLOCK_REMEDIES[detail]
+    return BUDGET_REMEDY if kind is FaultKind.BUDGET else ""
+
+
 def describe(
     record: FaultRecord,
     entry: Entry,
@@ -161,6 +181,8 @@ def describe(
             space = NAMES[Space(record.space)]
             said = _access_sentence(kind, record, place, who, there)
     message = f"{instr.text} at {_place(instr)}: {_thread(thread)} of block {block} {said}{everyone(waiting, entry)}"
+    remedy = _remedy(kind, record.detail)
+    message += f". {remedy}" if remedy else ""
     has_other = kind in (FaultKind.RACE, FaultKind.BARRIER)
     return Fault(
         kind,

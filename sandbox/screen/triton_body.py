@@ -174,7 +174,9 @@ class _Body:
             known, at = LIBDEVICE, 3
         if names[at] not in known:
             path = ".".join((module, *names[: at + 1]))
-            raise refuse(node, f"`{path}` is not available in a kernel file.", _remedy(names[at], known))
+            # The name behind a module says more than the module's.
+            told = next((name for name in reversed(names) if name in REMEDIES), names[at])
+            raise refuse(node, f"`{path}` is not available in a kernel file.", _remedy(told, known))
         return names[at + 1 :]
 
 

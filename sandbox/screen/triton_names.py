@@ -62,6 +62,10 @@ REMEDIES = MappingProxyType(
         "print": "Remove it: nothing that a kernel prints is read.",
         "inline_asm_elementwise": "Write the operation in tl.*, or write the kernel file in CUDA, whose inline PTX is "
         "welcome.",
+        "globaltimer": "Kernels must not read clocks.",
+        "smid": "Decide by `tl.program_id`: a kernel must not know which multiprocessor runs it.",
+        "core": "Use what `tl.` itself offers.",
+        "format": "Kernels hold numbers alone.",
         "constexpr_function": 'It runs Python: say the value in the plan, `constexpr = { BLOCK = "pow2ceil(N)" }`.',
         "autotune": "Say the configurations as knobs under [tune]: `BLOCK = [64, 128]`, `num_warps = [4, 8]`.",
         "Config": "Say the configurations as knobs under [tune]: `BLOCK = [64, 128]`, `num_warps = [4, 8]`.",

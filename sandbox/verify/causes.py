@@ -98,7 +98,10 @@ def told_by_integers(got: Integers, expected: Integers, wrong: Mask) -> str | No
 def guessed(got: Floats, expected: Floats, wrong: Mask, *, tail: bool) -> str:
     """What wrong values resemble, where nothing tells more; arguments as in `told_by_values`."""
     if tail:
-        return "The last, partial tile is handled wrongly: mask its loads, and guard its stores."
+        return (
+            "The last, partial tile is handled wrongly: mask its loads, and guard its stores. Where whole tiles fit, a "
+            "bound or a count of blocks is too small for this size."
+        )
     likeness = _likeness(got[wrong], expected[wrong])
     if likeness > 0.6:
         return (

@@ -8,6 +8,7 @@ from .altered import ALTERED
 from .amplitudes import AMPLITUDES, LOUD
 from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
+from .limits import LIMITS, WITHIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
 from .outputs import OUTPUTS, PACKED
@@ -30,6 +31,7 @@ CHEATS = (
     *MEETING,
     *ABSENT,
     *DISGUISES,
+    *LIMITS,
     *OUTPUTS,
     *ALTERED,
     *AMPLITUDES,
@@ -37,6 +39,6 @@ CHEATS = (
     *UNLISTED,
     *SPARSE,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *PACKED, *LOUD, *LISTED, *CLOUDS)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *WITHIN, *PACKED, *LOUD, *LISTED, *CLOUDS)
 
 __all__ = ["CHEATS", "HONEST"]

@@ -137,6 +137,13 @@ def test_what_is_given_as_a_kernel_is_named_as_what_it_is(capsys: Captured, tmp_
             assert said in capsys.readouterr().err, (command, name)
 
 
+def test_a_plain_file_that_is_missing_is_said_before_what_it_would_be_launched_with(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    assert 2 == run(["emulate", str(tmp_path / "absent.ptx"), "--grid", "1"])
+    assert "there is no file" in capsys.readouterr().err
+
+
 def test_a_byte_order_mark_is_no_part_of_a_kernel_file(tmp_path: Path) -> None:
     path = tmp_path / "marked.cu"
     path.write_bytes(b"\xef\xbb\xbf// /// kernel\n")

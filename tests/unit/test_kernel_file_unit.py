@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from warpsmith.core.kernel_file import ends_too_soon, explain_compile_error, parse_kernel_file, translation_unit
+from warpsmith.core.kernel_file import (
+    ends_too_soon,
+    explain_compile_error,
+    parse_kernel_file,
+    too_much,
+    translation_unit,
+)
 from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Workload
 
 KERNEL_FILE = parse_kernel_file((Path(__file__).parent / "kernel_files" / "scale_rows.cu").read_text())
@@ -118,6 +124,15 @@ def test_what_a_launch_may_write_is_not_asked_to_be_const() -> None:
             'Round the range up, as in `constexpr = { BLOCK = "pow2ceil(N)" }`, and mask what lies beyond',
             "ValueError: arange's range must be a power of 2",
         ),
+        (
+            "declare a larger one `__device__ const`",
+            "candidate.cu: error: the assembler says: File uses too much global constant data (0x13880 bytes, ...)",
+        ),
+        (
+            "give it a last case",
+            'candidate.cu(11): error: excessive recursion at instantiation of class "B<99800>"',
+        ),
+        ("Instantiate fewer templates", "candidate.cu(32): catastrophic error: out of memory"),
         ("Kernels are found by name: give each its own.", 'cannot determine which instance of overloaded function "f"'),
     ],
 )
@@ -142,6 +157,51 @@ def test_a_message_nobody_recognises_stays_as_it_is() -> None:
     assert explain_compile_error(message, TASK, KERNEL_FILE) == message
 
 
+def test_a_character_that_no_compiler_reads_is_named() -> None:
+    kernel_file = replace(KERNEL_FILE, text="int a = 1 \u2212 2;  // \u03b1\nint b;\n")
+    explained = explain_compile_error("candidate.cu(1): error: unrecognized token", TASK, kernel_file)
+    assert explained.endswith("Line 1 holds `\u2212` (U+2212 MINUS SIGN): write code in ASCII.")
+
+
+GAVE_UP = "compiling takes more than 60 seconds."
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "code"),
+    [
+        (2, "writes a loop out 100,000 times", "\n#pragma unroll 100000\nfor (;;) {}"),
+        (1, "writes a loop out 5,000 times", '_Pragma("unroll 5000") for (;;) {}'),
+        (1, "`big` on line 1 has 268,435,456 elements", "__device__ const float big[1 << 28] = {1};"),
+        (2, "`wide` on line 2 has 1,048,576 elements", "int a[4];\nint wide[1024][1024];\n#pragma unroll 300\n"),
+    ],
+)
+def test_what_a_compiler_gives_up_on_is_sought_in_the_text(line: int, says: str, code: str) -> None:
+    found = too_much(GAVE_UP, replace(KERNEL_FILE, text=code))
+    assert found is not None
+    assert (line, True) == (found[0], says in found[1])
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (GAVE_UP, "#pragma unroll 8\nfor (;;) {} float tile[64][64]; x[n] = y[1 << 20 > n];"),
+        ('candidate.cu(9): error: expected a ";"', "#pragma unroll 100000\n"),
+    ],
+)
+def test_modest_numbers_and_other_errors_are_not_to_blame(message: str, code: str) -> None:
+    assert too_much(message, replace(KERNEL_FILE, text=code)) is None
+
+
+@pytest.mark.parametrize(
+    ("says", "code"),
+    [("takes a power", "x = 9**9**9"), ("`range` in place of", "for i in tl.static_range(8):\n  x = i")],
+)
+def test_a_triton_text_says_what_runs_in_python(says: str, code: str) -> None:
+    found = too_much(GAVE_UP, replace(KERNEL_FILE, text=code, language="triton"))
+    assert found is not None
+    assert says in found[1]
+
+
 RAN_ON = "launch-plan(1): error: namespace definition is not allowed"
 
 
@@ -152,6 +212,15 @@ def test_a_brace_that_is_never_closed_is_found_where_the_compiler_blames_the_lau
     assert end is not None
     assert "{" in whole.splitlines()[end[0] - 1]
     assert "a `}` is missing" in end[1]
+
+
+def test_a_namespace_that_swallows_the_launch_plan_is_found_though_the_compiler_says_nothing_of_it() -> None:
+    text = KERNEL_FILE.text + "namespace detail {\n"
+    nowhere = "the text does not compile, and the compiler does not say where."
+    end = ends_too_soon(nowhere, replace(KERNEL_FILE, text=text))
+    assert end is not None
+    assert "namespace detail" in text.splitlines()[end[0] - 1]
+    assert ends_too_soon(nowhere, KERNEL_FILE) is None
 
 
 def test_a_declaration_that_is_never_ended_is_found_on_the_last_line() -> None:

@@ -96,6 +96,16 @@ def test_a_launch_at_a_limit_is_accepted(registers: int, static: int, dynamic: i
     assert check_resources(resources, dynamic, threads, find_architecture("h200")) is None
 
 
+def test_a_thread_has_half_a_mebibyte_of_local_memory() -> None:
+    arch = find_architecture("h200")
+    fits, not_quite = (Resources(registers=32, static_shared=0, stack=bytes_) for bytes_ in (512 * KIB, 512 * KIB + 16))
+    assert check_resources(fits, 0, 128, arch) is None
+    exceeded = check_resources(not_quite, 0, 128, arch)
+    assert exceeded is not None
+    assert ("local", 512 * KIB) == (exceeded.resource, exceeded.limit)
+    assert "[[buffer]]" in exceeded.reason
+
+
 def test_launch_bounds_are_a_limit_of_their_own() -> None:
     arch = find_architecture("h200")
     bounded = Resources(registers=32, static_shared=0, max_threads=128)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -29,3 +30,10 @@ def _alike(name: str, other: str) -> bool:
         if all(it.startswith(before) and it.endswith(after) for it in (name, other)):
             name, other = (it.removeprefix(before).removesuffix(after) for it in (name, other))
     return difflib.SequenceMatcher(None, name, other).ratio() >= _ALIKE
+
+
+def shown(character: str) -> str:
+    """A character and its name, for one that looks like another or like nothing: `−` (U+2212 MINUS SIGN)."""
+    name = unicodedata.name(character, "no name")
+    picture = f"`{character}` " if character.isprintable() and not character.isspace() else ""
+    return f"{picture}(U+{ord(character):04X} {name})" if picture else f"U+{ord(character):04X} {name}"

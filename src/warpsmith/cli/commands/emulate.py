@@ -108,6 +108,8 @@ def emulate(
     )
     if grid or kernel.endswith(".ptx"):
         _refuse({"--workload": workload, "--task": task, "--knob": knob}, "a file launched by --grid has no task")
+        if not Path(kernel).is_file():
+            raise SettingsError(f"there is no file {kernel}.", remedy="Give a .ptx or .cu file.")
         launch = LaunchSettings(
             kernel=kernel_name,
             grid=_given("--grid", grid),

@@ -8,6 +8,7 @@ from warpsmith.core.kernel_file.bind import MOST_SHARED, bind, inside_domain
 from warpsmith.core.kernel_file.check import check
 from warpsmith.core.kernel_file.dims import dimension_names, dims_of, tensor_shape
 from warpsmith.core.kernel_file.explain import ends_too_soon, explain_compile_error
+from warpsmith.core.kernel_file.heavy import too_much
 from warpsmith.core.kernel_file.model import Argument, Buffer, Fill, KernelFile, Launch, Parameter, Signature
 from warpsmith.core.kernel_file.names import buffer_dtype
 from warpsmith.core.kernel_file.parse import LARGEST_TEXT, parse_kernel_file
@@ -38,6 +39,7 @@ __all__ = [
     "inside_domain",
     "parse_kernel_file",
     "tensor_shape",
+    "too_much",
     "translation_unit",
     "triton_builds",
     "triton_unit",

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from warpsmith.core.kernel_file.dims import dimension_names, tensors_of
 from warpsmith.core.kernel_file.lexer import lex
 from warpsmith.core.kernel_file.model import KernelFile
-from warpsmith.core.nearest import did_you_mean
+from warpsmith.core.nearest import did_you_mean, shown
 from warpsmith.core.task import Task
 
 _PLAN = re.compile(r'[\w-]+\(\d+\): error: static assertion failed with "((?:launch|prepare) \d+: [^"]*)"')
 _RAN_ON = re.compile(r"launch-plan\(1\): error: ")
 """The first error stands on the first line behind the file."""
+_BEHIND = re.compile(r"launch-plan\(\d+\): error: |the text does not compile, and the compiler does not say where")
+"""It stands behind the file, or nowhere: what the file leaves open may swallow what is appended."""
 _UNDEFINED = re.compile(r'identifier "(\w+)" is undefined|name must be a type|namespace "ws" has no member "(\w+)"')
 _REDECLARED = re.compile(r'"(\w+)(?:::[^"]*)?" has already been (?:declared|defined)|redefinition of "?(\w+)')
 _NOT_CONSTANT = re.compile(
@@ -24,6 +26,8 @@ _NARROW = re.compile(
     r'(?:more than one|no) operator "[^"]+" matches these operands|"(?:\w+_t|__half|__nv_\w+)" to "(?:float|double)"'
 )
 _SHARED = re.compile(r"uses too much shared data|shared memory.*(?:too large|exceed)", re.IGNORECASE)
+_CONSTANT = re.compile(r"uses too much global constant data")
+_UNREAD = re.compile(r"candidate\.cu\((\d+)\): error: unrecognized token")
 _MISSING_HEADER = re.compile(r'could not open source file "([^"]+)"|cannot open source file "([^"]+)"')
 
 
@@ -39,7 +43,7 @@ def ends_too_soon(message: str, kernel_file: KernelFile) -> tuple[int, str] | No
 
     Of several open braces it is the outermost, since those inside may well be closed by braces that were meant for it.
     """
-    if not _RAN_ON.match(message):
+    if not _BEHIND.match(message) or "static assertion failed" in message:
         return None
     opened: list[int] = []
     line = 1
@@ -52,6 +56,8 @@ def ends_too_soon(message: str, kernel_file: KernelFile) -> tuple[int, str] | No
     if opened:
         said = "The file ends inside the `{` of this line: a `}` is missing, after it or after one inside it."
         return opened[0], said
+    if not _RAN_ON.match(message):
+        return None
     return line, "The file ends inside a declaration: a `;` or `)` is missing on this line or before it."
 
 
@@ -77,7 +83,7 @@ def _undefined(message: str, task: Task, kernel_file: KernelFile) -> Iterable[st
             yield f"`{name}` is known to the launch plan only: take `int SMS` as a parameter, or read `gridDim.x`."
         elif name.endswith("_t"):
             yield f"`{name}`: {did_you_mean(name, [f'{known}_t' for known in (*tensors, *buffers)])}"
-        elif name.isupper():
+        elif name.isupper() and not _UNREAD.search(message):
             known = (*kernel_file.knobs, *kernel_file.constants)
             yield f"`{name}` is no knob: add `{name} = [64]` under [tune]. {did_you_mean(name, known)}".strip()
 
@@ -123,6 +129,33 @@ def _shared(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
         )
 
 
+def _constant(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if _CONSTANT.search(message):
+        yield (
+            "All `__constant__` tables together hold at most 64 KiB: declare a larger one `__device__ const`, or "
+            "compute it into a [[buffer]]."
+        )
+
+
+def _recursive(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if "excessive recursion at instantiation" in message:
+        yield "A template needs itself too often, or without end: give it a last case, or write a loop."
+
+
+def _memory(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    if "catastrophic error: out of memory" in message:
+        yield "Instantiate fewer templates, and let macros and `#pragma unroll` write out less."
+
+
+def _foreign(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
+    """Characters beyond ASCII that the compiler does not read: quotes and dashes of a word processor, Greek names."""
+    lines = kernel_file.text.split("\n")
+    for number in dict.fromkeys(int(found) for found in _UNREAD.findall(message)):
+        code = lines[number - 1].partition("//")[0] if number <= len(lines) else ""
+        for character in dict.fromkeys(item for item in code if ord(item) > 127):
+            yield f"Line {number} holds {shown(character)}: write code in ASCII."
+
+
 def _header(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
     for match in _MISSING_HEADER.finditer(message):
         yield f"`{match.group(1) or match.group(2)}` is not available: remove the `#include`."
@@ -153,6 +186,10 @@ _EXPLAINERS: tuple[Callable[[str, Task, KernelFile], Iterable[str]], ...] = (
     _linkage,
     _narrow,
     _shared,
+    _constant,
+    _recursive,
+    _memory,
+    _foreign,
     _header,
     _function,
     _triton,
