@@ -25,6 +25,7 @@ from warpsmith.sandbox.emulator.machine import (
     LaunchSpec,
     Memory,
     Options,
+    VmLost,
 )
 from warpsmith.sandbox.emulator.outputs import Outputs
 from warpsmith.sandbox.emulator.packing import Program, pack
@@ -34,6 +35,8 @@ from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.vm import bindings
 
 MAX_THREADS = 1024
+MOST_BLOCKS = 1 << 26
+"""Of one launch that runs whole: their order alone takes half a GiB here and in the VM's process."""
 
 
 @dataclass(slots=True)
@@ -97,12 +100,15 @@ def launch(
         UnsupportedInstruction: the entry uses something the emulator lacks; nothing has run.
         ValueError: the launch itself is malformed.
         VmNotBuilt: the library is missing or stale.
-        VmLost: the VM's own process was lost.
+        VmLost: the VM's own process was lost, or the grid has more blocks than are run.
     """
     options = options or Options()
     loaded = loaded if isinstance(loaded, LoadedModule) else load(loaded)
     program = loaded.program(entry_name, pessimistic=options.pessimistic)
     _check(spec, program, options)
+    if spec.blocks is None and prod(spec.grid) > MOST_BLOCKS:
+        said = f"its grid has {prod(spec.grid):,} blocks, more than the {MOST_BLOCKS:,} that are run"
+        raise VmLost(said, over_limit=True)
     placed = place(loaded.module, memory)
     slots = program.slots.copy()
     workspace = place_workspace(placed, options.seed) if spec.cooperative else 0

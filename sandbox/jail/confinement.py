@@ -67,14 +67,21 @@ def confine(setup: dict[str, Any]) -> list[str]:
 
 
 def _limit(limits: dict[str, int]) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (limits["memory_bytes"],) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_seconds"], limits["cpu_seconds"] + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_bytes"],) * 2)
-    resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"],) * 2)
+    _lower(resource.RLIMIT_AS, limits["memory_bytes"], limits["memory_bytes"])
+    _lower(resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1)
+    _lower(resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"])
+    _lower(resource.RLIMIT_NPROC, limits["processes"], limits["processes"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
     # A file that grows too long is an error to report, not a signal.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def _lower(kind: int, soft: int, hard: int) -> None:
+    """Set a limit; who started us may have set a lower one (`ulimit -v`), which nobody may raise again."""
+    most = resource.getrlimit(kind)[1]
+    most = hard if most == resource.RLIM_INFINITY else min(hard, most)
+    resource.setrlimit(kind, (min(soft, most), most))
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> bool:

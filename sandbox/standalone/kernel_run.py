@@ -104,7 +104,9 @@ class _KernelRun:
             execute=self.recorder.execute,
         )
         reply = launcher.run(request)
-        failure = reply.failure or (unwritten(self.task, reply) if self.options.checks else None)
+        if reply.failure is not None:  # what outputs hold means nothing
+            return self._told(quoting(reply.failure, self.candidate.text))
+        failure = unwritten(self.task, reply) if self.options.checks else None
         if failure is not None:
             return self._told(quoting(failure, self.candidate.text), reply.outputs)
         verdict = self._compared(reply, inputs)
@@ -160,7 +162,7 @@ class _KernelRun:
         check: WorkloadCheck | None = None,
     ) -> Emulation:
         options, recorder = self.options, self.recorder
-        shown = {} if recorder.fault else {name: values_of(item) for name, item in (outputs or {}).items()}
+        shown = {name: values_of(item) for name, item in (outputs or {}).items()}
         return Emulation(
             outcome=COMPLETED if failure is None else failure.kind,
             message=getattr(failure, "message", ""),

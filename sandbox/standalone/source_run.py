@@ -235,7 +235,9 @@ class _SourceRun:
         ran = recorder.launches and not recorder.fault
         shown = {item.name: item.values() for item in self.tensors if item.writable} if ran else {}
         asked = {dump.name for dump in self.options.dumps}
-        shown |= {item.name: item.values() for item in self.tensors if item.name in asked}
+        shown |= {
+            item.name: item.values() for item in self.tensors if item.name in asked and (ran or not item.writable)
+        }
         return _Told(self.file, self.arch, self.options).told(
             failure,
             toolchain=self.source.toolchain,

@@ -327,6 +327,43 @@ def test_a_launch_the_device_would_refuse_is_over_budget(reverse: Path, capsys: 
     assert (1, "OverBudget") == (code, found["outcome"])
 
 
+def test_a_grid_of_more_blocks_than_are_run_is_over_budget_at_once(tiny: Path, reverse: Path, capsys: Captured) -> None:
+    """Their order alone would take more memory than many machines have."""
+    code, found = emulate(capsys, reverse, "--grid", "2147483647", *LAUNCH[2:])
+    assert (1, "OverBudget") == (code, found["outcome"])
+    assert "2,147,483,647 blocks, more than the 67,108,864" in found["message"]
+    tiny.write_text(tiny.read_text().replace('"cdiv(N, 128)"', '"2147483647"'))
+    code, found = emulate(capsys, tiny, "--task", TINY)
+    assert (1, "OverBudget", []) == (code, found["outcome"], found["outputs"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("--budget", value) for value in ("0", "-1", "nan", "9223372036854775807", "many")),
+        *(("--tolerance", value) for value in ("-1", "nan", "inf", "1e400", "some")),
+        *(("--trace-limit", value) for value in ("0", "1e9", "9223372036854775807")),
+        *(("--shared", value) for value in ("-1", "1.5")),
+        *(("--seed", value) for value in ("-1", "nan")),
+    ],
+)
+def test_a_number_that_is_none_is_refused_by_the_name_of_its_option(
+    option: str, value: str, reverse: Path, capsys: Captured
+) -> None:
+    code, found = emulate(capsys, reverse, *LAUNCH, option, value)
+    assert (2, "UsageError") == (code, found["error"]["kind"])
+    assert option in found["error"]["message"]
+    assert found["error"]["remedy"]
+
+
+@pytest.mark.parametrize("name", ["absent.ptx", "absent.cu"])
+def test_a_missing_file_is_told_before_what_its_options_lack(name: str, tmp_path: Path, capsys: Captured) -> None:
+    for options in (["--grid", "1"], ["--block", "1"], []):
+        code, found = emulate(capsys, tmp_path / name, *options)
+        assert 2 == code
+        assert name in found["error"]["message"], options
+
+
 PLAIN = """#include <assert.h>
 __device__ float ws(float a) { return 2 * a; }
 __global__ void twice(const float* x, float* y) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from warpsmith.sandbox.jail.memory import kills, machine_bytes
@@ -28,3 +30,19 @@ def test_killings_are_counted_where_the_kernel_counts_them(tmp_path: Path) -> No
     counts.write_text("pgfault 12\noom_kill 3\n")
     assert 3 == kills(counts)
     assert 0 == kills(tmp_path / "missing")
+
+
+def test_a_lower_limit_that_was_set_before_stays(tmp_path: Path) -> None:
+    """`ulimit -v` of a shared machine: nobody may raise it, and a child that tried would end."""
+    script = tmp_path / "limited.py"
+    script.write_text("""
+import resource
+from warpsmith.sandbox.jail.confinement import confine
+limits = {"memory_bytes": 1 << 40, "cpu_seconds": 100, "file_bytes": 1 << 20, "processes": 1 << 16}
+resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))
+resource.setrlimit(resource.RLIMIT_CPU, (50, 50))
+confine({"level": "rlimits", "limits": limits})
+print(*(resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)))
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert f"{(1 << 33, 1 << 33)} (50, 50) {(1 << 20, 1 << 20)}" == done.stdout.strip()

@@ -26,8 +26,12 @@ Schedule = Annotated[
 ]
 DataSeed = Annotated[int, typer.Option("--data-seed", min=0, help="Mints random inputs.")]
 Fast = Annotated[bool, typer.Option("--fast", help="No uninitialised-read and race checks, and no counters.")]
+_MOST_BUDGET = 1 << 40
+"""Warp instructions; a launch would take days."""
+_MOST_TOLERANCE = 1e9
 Budget = Annotated[
-    int | None, typer.Option("--budget", min=1, help="Warp instructions a launch may issue.", metavar="N")
+    int | None,
+    typer.Option("--budget", min=1, max=_MOST_BUDGET, help="Warp instructions a launch may issue.", metavar="N"),
 ]
 Trace = Annotated[
     str,
@@ -62,7 +66,10 @@ Expects = Annotated[
     list[str] | None,
     typer.Option("--expect", help="What a tensor should hold: y=want.npy; repeatable.", metavar="NAME=FILE"),
 ]
-Tolerance = Annotated[float, typer.Option("--tolerance", min=0.0, help="Relative L2 error that --expect allows.")]
+Tolerance = Annotated[
+    float,
+    typer.Option("--tolerance", min=0.0, max=_MOST_TOLERANCE, help="Relative L2 error that --expect allows."),
+]
 
 
 def emulate(
@@ -107,6 +114,7 @@ def emulate(
         dumps=tuple(dump or ()),
     )
     if grid or kernel.endswith(".ptx"):
+        app.read_text(Path(kernel))  # that there is no such file comes before what its options lack
         _refuse({"--workload": workload, "--task": task, "--knob": knob}, "a file launched by --grid has no task")
         if not Path(kernel).is_file():
             raise SettingsError(f"there is no file {kernel}.", remedy="Give a .ptx or .cu file.")
@@ -121,9 +129,9 @@ def emulate(
         )
         found = app.emulate_source(Path(kernel), launch, arch=arch, settings=settings)
     else:
+        path, knobs = find_kernel(kernel, library or read_settings().library)
         plain = {"--kernel": kernel_name, "--block": block, "--shared": shared, "--arg": arg, "--expect": expect}
         _refuse(plain, "a kernel file's own plan says how it is launched; a plain file needs --grid too")
-        path, knobs = find_kernel(kernel, library or read_settings().library)
         if path.suffix == ".cu" and "/// kernel" not in app.read_text(path):
             raise SettingsError(
                 f"{path} has no head block, so it is a plain file that must be told how to launch.",
