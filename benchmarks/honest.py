@@ -317,6 +317,10 @@ def shortened(trials: Sequence[Trial]) -> str:
 
 def main() -> int:
     """Try what was asked for, or everything."""
+    from warpsmith.settings import ask_for_large_pages, let_threads_sleep
+
+    let_threads_sleep()
+    ask_for_large_pages()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kernels", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=50, help="schedules of each workload")

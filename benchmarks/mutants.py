@@ -247,6 +247,10 @@ def named(path: Path) -> str:
 
 
 def main() -> int:
+    from warpsmith.settings import ask_for_large_pages, let_threads_sleep
+
+    let_threads_sleep()
+    ask_for_large_pages()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kernels", nargs="*", type=Path, default=list(KERNELS))
     parser.add_argument("--each", type=int, default=4, help="mutants of each operator and kernel; 0 reports alone")

@@ -8,6 +8,7 @@ arithmetic shows it (J. Vignes, "A stochastic arithmetic for reliable scientific
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 PLACES = 4
@@ -24,18 +25,18 @@ MOVES = frozenset(
 def jitter(seed: int) -> AbstractContextManager[Any]:
     """A context in which every floating value that PyTorch computes moves by some of its last places, or stays."""
     import torch
-    from torch._decomp import get_decompositions
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map
 
-    in_steps = get_decompositions([getattr(torch.ops.aten, name) for name in IN_STEPS])
+    in_steps = _in_steps()
     draw = torch.Generator().manual_seed(seed)
 
     def moved(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point:
             return value
         steps = torch.randint(-PLACES, PLACES + 1, value.shape, generator=draw).to(value.dtype)
-        return value * (1 + torch.finfo(value.dtype).eps * steps)
+        # In place, where the draws are: a reference of many small operations spends its time here.
+        return steps.mul_(torch.finfo(value.dtype).eps).add_(1).mul_(value)
 
     class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,7 +45,22 @@ def jitter(seed: int) -> AbstractContextManager[Any]:
                 with self:
                     return in_steps[func](*args, **kwargs or {})
             found = func(*args, **kwargs or {})
-            name = func._schema.name.removeprefix("aten::")
-            return found if func.is_view or func._schema.is_mutable or name in MOVES else tree_map(moved, found)
+            if _stays(func):
+                return found
+            return moved(found) if isinstance(found, torch.Tensor) else tree_map(moved, found)
 
     return Jitter()  # type: ignore[no-untyped-call]
+
+
+@cache
+def _in_steps() -> Any:
+    import torch
+    from torch._decomp import get_decompositions
+
+    return get_decompositions([getattr(torch.ops.aten, name) for name in IN_STEPS])
+
+
+@cache
+def _stays(func: Any) -> bool:
+    """Whether an operation computes no value of its own."""
+    return func.is_view or func._schema.is_mutable or func._schema.name.removeprefix("aten::") in MOVES

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from warpsmith.settings import let_threads_sleep
 from warpsmith.store import Store
 
 
@@ -18,7 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Have SIGINT end what the tests start: a shell that puts the suite in the background bequeaths it as ignored."""
+    """Have SIGINT end what the tests start: a shell that puts the suite in the background bequeaths it as ignored.
+
+    Threads of torch sleep while they wait, as they do on the command line: the suite runs several processes a core.
+    """
+    let_threads_sleep()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
