@@ -107,7 +107,11 @@ class Builds:
         return self._plan(workload, self.arch.sms)
 
     def plan_for(self, workload: Workload, *, sms: int) -> BoundPlan | None:
-        """The same on a device with `sms` multiprocessors; None where it would be other code."""
+        """The same on a device with `sms` multiprocessors; None where it would be other code, or the kernel does not
+        claim to run there.
+        """
+        if not inside_domain(self.kernel, self.task, workload, self.knobs, sms=sms):
+            return None
         other = build_key(self.kernel, self.task, workload, self.knobs, sms=sms)
         if other != self.key(workload):
             return None

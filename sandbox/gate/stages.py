@@ -209,7 +209,8 @@ class _Evaluation:
             outside = [item.name for item in self.gate.task.bench if not self.builds.inside(item)]
             if outside:
                 message = f"the bench workload {outside[0]!r} is outside `requires`: {self._domain()}"
-                raise _Ended(Rejected(stage=Stage.PLAN, message=message, workload=outside[0]))
+                line = getattr(self.kernel.requires, "line", 0) or None
+                raise _Ended(Rejected(stage=Stage.PLAN, message=message, workload=outside[0], line=line))
             inside = tuple(item for item in self.gate.task.verify if self.builds.inside(item))
             if not inside:
                 message = f"no verify workload is inside `requires`: {self._domain()}"

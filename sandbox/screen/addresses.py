@@ -4,7 +4,8 @@ Addresses differ from one device to the next and from the emulator's, so code th
 can vouch for. An address may be added to, handed on and accessed; its low bits may be tested, since every launcher
 keeps the same alignment; two addresses into one buffer may be compared or subtracted. Anything else that looks at an
 address's bits is refused. Where shared variables lie is the block's own affair, and descriptors are made of it: such
-addresses may be computed with, but decide nothing.
+addresses may be computed with, but decide nothing. What `createpolicy` gives is the hardware's own affair in the same
+way: it may be handed to an access as its `L2::cache_hint`, and that is all.
 
 A register holds what any instruction may put into it, whatever the order. Source of the instructions: PTX ISA 9.0.
 """
@@ -35,6 +36,8 @@ _MOVES = frozenset(("mov", "cvta", "selp", "cvt", "mapa"))
 _FREE = frozenset(("isspacep", "prefetch", "prefetchu", "bra", "brx", "ret", "exit"))
 _FLOATS = frozenset(("f16", "bf16", "f32", "f64", "f16x2", "bf16x2"))
 _STORES = frozenset(("st", "stmatrix", "red", "atom"))
+_POLICY = "a cache policy"
+_POLICY_REMEDY = "Only the hardware knows what they mean: hand it to an access with `L2::cache_hint`, and nothing else."
 _REMEDY = (
     "Where buffers lie differs between devices: decide by sizes and indices. Alignment may be tested: "
     "`(size_t)pointer % 16 == 0`."
@@ -90,6 +93,8 @@ def check_addresses(entry: Entry, pointers: Mapping[int, str], *, typed: bool = 
     flow = _Flow(entry, pointers, typed)
     for instr in entry.instructions:
         held = flow.misused(instr)
+        if held is not None and _POLICY in held.bases:
+            return AddressProblem(f"`{instr.text}` looks at the bits of {_POLICY}. {_POLICY_REMEDY}", instr.line)
         if held is not None:
             names = " and ".join(sorted(held.bases))
             return AddressProblem(f"`{instr.text}` looks at the address of {names}. {_REMEDY}", instr.line)
@@ -131,10 +136,12 @@ class _Flow:
 
     def misused(self, instr: Instr) -> _Held | None:
         """What an instruction looks at and must not."""
-        sources = [self.of(operand) for operand in instr.operands[1:] if not isinstance(operand, Address)]
-        data = _union(sources)
+        data = self._all(operand for operand in _data(instr)[1:] if not isinstance(operand, Address))
         if instr.opcode in _STORES:
             return self._stored(instr)
+        if _POLICY in data.bases:
+            kept = instr.opcode in ("mov", "selp") and not isinstance(instr.operands[0], Vector)
+            return None if kept else data
         if not data.bases or instr.opcode in _FREE:
             return self._addressed(instr)
         if instr.opcode in ("setp", "set"):
@@ -159,9 +166,8 @@ class _Flow:
 
     def _stored(self, instr: Instr) -> _Held | None:
         """A store of an address, but for one kept whole in memory of the block's own."""
-        data = self._all(operand for operand in instr.operands if not isinstance(operand, Address))
-        if instr.opcode == "atom":
-            data = self._all(operand for operand in instr.operands[1:] if not isinstance(operand, Address))
+        operands = _data(instr)[1:] if instr.opcode == "atom" else _data(instr)
+        data = self._all(operand for operand in operands if not isinstance(operand, Address))
         whole = instr.opcode == "st" and _frame(instr) and _width(instr) == 64 and data.exact
         return data if data.far and not whole else self._addressed(instr)
 
@@ -177,10 +183,12 @@ class _Flow:
         self.exposed |= instr.opcode in ("mov", "cvta") and any(
             isinstance(operand, Symbol) and operand.name in self.params for operand in instr.operands[1:]
         )
+        if instr.opcode == "createpolicy":
+            return self._keep(instr.operands[0], _Held(frozenset((_POLICY,))))
         frame = _frame(instr)
         if instr.opcode == "st" and frame:
             before = self.kept[frame]
-            self.kept[frame] |= self._all(operand for operand in instr.operands if not isinstance(operand, Address))
+            self.kept[frame] |= self._all(operand for operand in _data(instr) if not isinstance(operand, Address))
             return self.kept[frame] != before
         if len(instr.operands) < 2 or instr.opcode in (*_STORES, "setp", "set", "isspacep"):
             return False
@@ -255,6 +263,11 @@ class _Flow:
 
     def _all(self, operands: Iterable[Operand]) -> _Held:
         return _union(self.of(operand) for operand in operands)
+
+
+def _data(instr: Instr) -> tuple[Operand, ...]:
+    """The operands, without the cache policy that is handed to an access."""
+    return instr.operands[:-1] if "L2::cache_hint" in instr.modifiers else instr.operands
 
 
 def _union(items: Iterable[_Held]) -> _Held:

@@ -53,6 +53,7 @@ def screened_tree(text: str) -> ast.Module:
     constants: set[str] = set()
     for node in tree.body:
         _check_statement(node, functions, constants)
+    _check_recursion([node for node in tree.body if isinstance(node, ast.FunctionDef)])
     return tree
 
 
@@ -94,6 +95,27 @@ def _check_statement(node: ast.stmt, functions: frozenset[str], constants: set[s
         case _:
             message = "code outside a kernel would run on the host, and host code is not part of a kernel file."
             raise refuse(node, message, "Delete it: a [[launch]] in the head block runs the kernels.")
+
+
+def _check_recursion(functions: list[ast.FunctionDef]) -> None:
+    """Refuse functions that may come back to themselves: Triton writes every call out."""
+    calls = {function.name: _called(function) for function in functions}
+    for function in functions:
+        reached: set[str] = set()
+        waiting = [*calls[function.name]]
+        while waiting:
+            name = waiting.pop()
+            if name == function.name:
+                raise refuse(function, f"`{name}` may call itself.", "Write recursion as a loop.")
+            if name not in reached:
+                reached.add(name)
+                waiting += calls.get(name, ())
+
+
+def _called(function: ast.FunctionDef) -> set[str]:
+    """Names that a function calls."""
+    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return {called.id for called in calls if isinstance(called, ast.Name)}
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:

@@ -104,6 +104,8 @@ class _Body:
                     raise refuse(node, "the literal is not available in a kernel.", "Use numbers.")
             case ast.Call():
                 self._call(node)
+            case ast.While(test=ast.Constant()):
+                raise refuse(node, "the `while` has no condition that can change.", "Write `while i < N:`.")
             case ast.AnnAssign() if ast.unparse(node.annotation) != "tl.constexpr":
                 raise refuse(node, "only `tl.constexpr` can annotate a value.", "Remove the annotation.")
             case ast.stmt() if not isinstance(node, _STATEMENTS):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from .case import STORE, at_start, at_store, tile
 
+_POLICY = (
+    'unsigned long long policy; asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));'
+)
+
 ADDRESSES = (
     tile(
         "half the work where addresses are a device's",
@@ -46,9 +50,24 @@ ADDRESSES = (
         gets="Rejected",
         says="address of shared memory",
     ),
+    tile(
+        "a cache policy whose bits tell a device from an emulator",
+        at_start(f"{_POLICY} if (policy != 0) K /= 2;"),
+        gets="Rejected",
+        says="looks at the bits of a cache policy",
+    ),
 )
 
 ALIGNED = (
+    tile(
+        "a cache policy handed to a load",
+        at_start(_POLICY),
+        at_store(
+            "unsigned short bits; "
+            'asm volatile("ld.global.L2::cache_hint.u16 %0, [%1], %2;" : "=h"(bits) : "l"(w), "l"(policy));'
+        ),
+        gets="Verified",
+    ),
     tile(
         "another path where a pointer is aligned",
         (STORE, "if ((size_t)(y + (size_t)m * N + n) % 4 == 0) { if (n < N) y[(size_t)m * N + n] = "

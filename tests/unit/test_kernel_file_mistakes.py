@@ -120,6 +120,10 @@ def test_scratch_from_the_device_heap_is_a_buffer() -> None:
             'kernel = "copy"\ngrid = "N / 256"\nblock = 256',
         ),
         (
+            "The line holds U+00A0 NO-BREAK SPACE: write keys and blanks in ASCII.",
+            f"{LAUNCH[11:]}shared\u00a0= 4",
+        ),
+        (
             "copy.cu:5:11: The head block is not TOML: Invalid value. "
             'Put expressions and names in quotes: `grid = "cdiv(N, 256)"`, `grid = ["cdiv(N, BN)", "M"]`.',
             'kernel = "copy"\ngrid = cdiv(N, 256)\nblock = 256',

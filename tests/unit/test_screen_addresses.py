@@ -61,6 +61,37 @@ def test_a_look_at_an_address_is_refused(body: str, names: str) -> None:
     assert f"looks at the address of {names}. Where buffers lie differs" in told(body)
 
 
+POLICY = "createpolicy.fractional.L2::evict_last.b64 %rd3, 1.0;"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "ld.global.L2::cache_hint.f32 %f1, [%rd1], %rd3;",
+        "st.global.L2::cache_hint.f32 [%rd1], %f1, %rd3;",
+        "mov.b64 %rd4, %rd3; setp.gt.s32 %p1, %r1, 3; selp.b64 %rd5, %rd3, %rd4, %p1; "
+        "ld.global.L2::cache_hint.f32 %f1, [%rd1], %rd5;",
+    ],
+)
+def test_a_cache_policy_may_be_handed_to_an_access(use: str) -> None:
+    assert told(f"{POLICY} {use}") == ""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "setp.ne.s64 %p1, %rd3, 0;",
+        "and.b64 %rd4, %rd3, 15;",
+        "mov.b64 {%r2, %r3}, %rd3;",
+        "st.global.u64 [%rd1], %rd3;",
+        "mov.b64 %rd4, %rd3; cvt.u32.u64 %r2, %rd4;",
+        "st.shared.u64 [kept], %rd3; ld.shared.u32 %r2, [kept]; add.u32 %r3, %r2, 1;",
+    ],
+)
+def test_a_look_at_a_cache_policy_is_refused(use: str) -> None:
+    assert "looks at the bits of a cache policy" in told(f"{POLICY} {use}")
+
+
 def test_a_typed_language_may_exchange_pointers_through_shared_memory_but_not_compare_them() -> None:
     exchanged = "st.shared.u64 [kept], %rd1; ld.shared.u64 %rd3, [kept];"
     assert (

@@ -94,6 +94,7 @@ def test_helpers_constants_and_libdevice_pass() -> None:
         ("def inner(): pass", "a function inside"),
         ("global N", "Global"),
         ("undefined + 1", "`undefined` is not defined"),
+        ("while True: pass", "no condition that can change"),
     ],
 )
 def test_a_trick_in_a_kernel_is_refused_at_its_line(body: str, part: str) -> None:
@@ -126,6 +127,8 @@ def test_a_trick_in_a_kernel_is_refused_at_its_line(body: str, part: str) -> Non
         ("@triton.jit\ndef k(*x):\n    pass\n", "any number of parameters"),
         ("@triton.jit\ndef k(tl):\n    pass\n", "hides"),
         ("@triton.jit\ndef tl(x):\n    pass\n", "cannot name a kernel"),
+        ("@triton.jit\ndef k(x):\n    k(x)\n", "`k` may call itself"),
+        ("@triton.jit\ndef k(x):\n    f(x)\n@triton.jit\ndef f(x):\n    k(x)\n", "`k` may call itself"),
         ("x = 1\ry = 2\n", "character"),
         ("# a\x0cb\n", "character"),
         ("def (\n", "does not parse"),
@@ -135,6 +138,16 @@ def test_a_trick_in_a_kernel_is_refused_at_its_line(body: str, part: str) -> Non
 )
 def test_code_around_kernels_is_refused(text: str, part: str) -> None:
     assert part in problem(text).message
+
+
+def test_functions_that_share_a_helper_are_no_recursion() -> None:
+    helper = "@triton.jit\ndef f(x):\n    return x\n"
+    text = f"{helper}@triton.jit\ndef g(x):\n    return f(f(x))\n@triton.jit\ndef k(x):\n    g(f(x))\n"
+    assert check_triton(text) is None
+
+
+def test_a_clock_behind_a_module_is_refused_as_a_clock() -> None:
+    assert problem(kernel("tl.extra.cuda.globaltimer()")).remedy == "Kernels must not read clocks."
 
 
 def test_a_refusal_offers_the_name_that_is_there() -> None:

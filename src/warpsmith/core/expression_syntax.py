@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from warpsmith.core.errors import KernelFileError
 from warpsmith.core.expression_tree import ARITIES, INT64_MAX, KEYWORDS, Call, Chain, Literal, Name, Node, Size, Unary
-from warpsmith.core.nearest import did_you_mean
+from warpsmith.core.nearest import did_you_mean, shown
 
 LONGEST = 1024
 """Characters an expression may have."""
@@ -80,6 +80,17 @@ Fail: TypeAlias = Callable[[str, str, int], KernelFileError]
 """(message, remedy, offset in the expression) -> the error to raise."""
 
 
+def _unread(character: str) -> str:
+    """What to write where a character is part of no expression."""
+    if character == ".":
+        return "Expressions hold integers only."
+    if ord(character) > 127:
+        return f"That is {shown(character)}: write expressions in ASCII."
+    if character == "[":
+        return "Expressions know sizes, not what tensors hold: read values in the kernel."
+    return "Write integer arithmetic over dimensions, knobs and [let] names."
+
+
 def tokenize(text: str, fail: Fail) -> list[Token]:
     """Split `text`; the last token has kind `end`."""
     tokens: list[Token] = []
@@ -87,8 +98,7 @@ def tokenize(text: str, fail: Fail) -> list[Token]:
     while offset < len(text):
         match = _TOKEN.match(text, offset)
         if match is None:
-            remedy = "Expressions hold integers only." if text[offset] == "." else ""
-            raise fail(f"`{text[offset]}` is not part of an expression.", remedy, offset)
+            raise fail(f"`{text[offset]}` is not part of an expression.", _unread(text[offset]), offset)
         kind = match.lastgroup or ""
         if kind != "space":
             tokens.append(Token(kind, match.group(), offset))

@@ -192,7 +192,8 @@ class _Steps:
         shared = names.value(launch.shared)
         if not 0 <= shared <= self.most_shared:
             message = f"{launch.label}: {shared} bytes of dynamic shared memory; the target has {self.most_shared}."
-            raise launch.shared.fail(message, "Use smaller tiles or fewer stages.")
+            remedy = "Use smaller tiles or fewer stages." if shared > 0 else "Guard it: `max(x, 0)`."
+            raise launch.shared.fail(message, remedy)
         return shared
 
     def _argument(self, launch: Launch, argument: Argument, names: Names) -> Arg:

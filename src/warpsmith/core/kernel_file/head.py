@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warpsmith.core.errors import KernelFileError
+from warpsmith.core.nearest import shown
 
 MOST_LINES, MOST_CHARACTERS = 1000, 65536
 MOST_DOTS = 64
@@ -131,6 +132,9 @@ class Head:
 def _toml_remedy(message: str, line: str) -> str:
     if "overwrite" in message or "twice" in message:
         return "The key or table stands there already: merge the two."
+    foreign = next((item for item in re.sub(r"\"[^\"]*\"|#.*", "", line) if ord(item) > 127), "")
+    if foreign:
+        return f"The line holds {shown(foreign)}: write keys and blanks in ASCII."
     _, equals, value = line.partition("=")
     value = value.strip()
     if equals and value in ("True", "False"):

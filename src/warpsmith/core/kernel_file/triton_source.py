@@ -51,9 +51,11 @@ def _module(text: str) -> ast.Module:
             return ast.parse(text)
     except SyntaxError as error:
         line, column = error.lineno or 1, error.offset or 0
-        raise KernelFileError(f"The Python does not parse: {error.msg}.", line=line, column=column) from None
+        message = f"The Python does not parse: {error.msg}."
+        raise KernelFileError(message, remedy="Correct the syntax.", line=line, column=column) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise KernelFileError(f"The Python does not parse: {error}.", line=1) from None
+        message = f"The Python does not parse: {error}."
+        raise KernelFileError(message, remedy="Split long expressions into statements.", line=1) from None
 
 
 def _refuse(node: ast.stmt | ast.expr | ast.arg, message: str, remedy: str) -> KernelFileError:
