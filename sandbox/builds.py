@@ -19,6 +19,7 @@ from warpsmith.core.kernel_file import (
     ends_too_soon,
     explain_compile_error,
     inside_domain,
+    line_of_entry,
     tensor_shape,
     too_much,
     translation_unit,
@@ -274,7 +275,9 @@ class Builds:
             return failed
         if (end := ends_too_soon(failed.message, self.kernel)) is not None:
             return failed.model_copy(update={"line": end[0], "message": end[1], "details": ()})
-        return failed.model_copy(update={"message": explain_compile_error(failed.message, self.task, self.kernel)})
+        line = failed.line or line_of_entry(failed.message, self.kernel)
+        message = explain_compile_error(failed.message, self.task, self.kernel)
+        return failed.model_copy(update={"line": line, "message": message})
 
 
 def _sizes(workload: Workload, sms: int) -> _Sizes:

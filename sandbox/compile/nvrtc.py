@@ -148,7 +148,7 @@ class _Compilation:
             self._prove_the_compiler_works()
             return _failed(
                 f"the compiler ended with {reply.reason} (its memory limit is {self.limits.memory_bytes >> 30} GiB). "
-                "Unroll less, or simplify the templates and inline assembly."
+                "Unroll less, nest less deeply, or simplify the templates and inline assembly."
             )
         compiled, cubin = reply
         if compiled.status == _COMPILATION_ERROR:

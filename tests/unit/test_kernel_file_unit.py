@@ -10,6 +10,7 @@ import pytest
 from warpsmith.core.kernel_file import (
     ends_too_soon,
     explain_compile_error,
+    line_of_entry,
     parse_kernel_file,
     too_much,
     translation_unit,
@@ -161,6 +162,14 @@ def test_a_character_that_no_compiler_reads_is_named() -> None:
     kernel_file = replace(KERNEL_FILE, text="int a = 1 \u2212 2;  // \u03b1\nint b;\n")
     explained = explain_compile_error("candidate.cu(1): error: unrecognized token", TASK, kernel_file)
     assert explained.endswith("Line 1 holds `\u2212` (U+2212 MINUS SIGN): write code in ASCII.")
+
+
+def test_the_kernel_that_an_assembler_names_mangled_is_found_at_its_line() -> None:
+    signature = KERNEL_FILE.launches[0].signature
+    mangled = f"_Z{len(signature.name)}{signature.name}PKf"
+    message = f"the assembler says: Entry function '{mangled}' uses too much shared data"
+    assert signature.line == line_of_entry(message, KERNEL_FILE)
+    assert line_of_entry(message.replace(signature.name, "another"), KERNEL_FILE) is None
 
 
 GAVE_UP = "compiling takes more than 60 seconds."

@@ -7,7 +7,7 @@
 from warpsmith.core.kernel_file.bind import MOST_SHARED, bind, inside_domain
 from warpsmith.core.kernel_file.check import check
 from warpsmith.core.kernel_file.dims import dimension_names, dims_of, tensor_shape
-from warpsmith.core.kernel_file.explain import ends_too_soon, explain_compile_error
+from warpsmith.core.kernel_file.explain import ends_too_soon, explain_compile_error, line_of_entry
 from warpsmith.core.kernel_file.heavy import too_much
 from warpsmith.core.kernel_file.model import Argument, Buffer, Fill, KernelFile, Launch, Parameter, Signature
 from warpsmith.core.kernel_file.names import buffer_dtype
@@ -37,6 +37,7 @@ __all__ = [
     "ends_too_soon",
     "explain_compile_error",
     "inside_domain",
+    "line_of_entry",
     "parse_kernel_file",
     "tensor_shape",
     "too_much",

@@ -27,6 +27,7 @@ _NARROW = re.compile(
 )
 _SHARED = re.compile(r"uses too much shared data|shared memory.*(?:too large|exceed)", re.IGNORECASE)
 _CONSTANT = re.compile(r"uses too much global constant data")
+_ENTRY = re.compile(r"Entry function '(\w+)'")
 _UNREAD = re.compile(r"candidate\.cu\((\d+)\): error: unrecognized token")
 _MISSING_HEADER = re.compile(r'could not open source file "([^"]+)"|cannot open source file "([^"]+)"')
 
@@ -59,6 +60,17 @@ def ends_too_soon(message: str, kernel_file: KernelFile) -> tuple[int, str] | No
     if not _RAN_ON.match(message):
         return None
     return line, "The file ends inside a declaration: a `;` or `)` is missing on this line or before it."
+
+
+def line_of_entry(message: str, kernel_file: KernelFile) -> int | None:
+    """Line of the kernel that an assembler names, mangled, where it says nothing of a line."""
+    named = _ENTRY.search(message)
+    if named is None:
+        return None
+    signatures = (launch.signature for launch in kernel_file.launches)
+    # The Itanium ABI writes a name behind its length.
+    lines = (item.line for item in signatures if f"{len(item.name)}{item.name}" in named[1] or item.name == named[1])
+    return next(lines, None)
 
 
 def _undefined(message: str, task: Task, kernel_file: KernelFile) -> Iterable[str]:
