@@ -40,11 +40,13 @@ def scores(
     most = int(cu_seqlens.diff().max()) // BS + 1 if len(cu_seqlens) > 1 else 1
     blocks = torch.arange(most)
     complete = blocks.view(1, -1) < ((place + 1) // BS).view(R, 1)
-    keys = (start.view(R, 1) + blocks).clamp(0, max(len(kc) - 1, 0))
-    padded = kc if len(kc) else kc.new_zeros(1, H, D)
+    # A key of zeros behind the others stands in for blocks that are not complete.
+    keys = torch.where(complete, start.view(R, 1) + blocks, len(kc))
+    padded = torch.nn.functional.pad(kc, (0, 0, 0, 0, 0, 1))
     group = q[rows].view(R, H, -1, D)
-    gathered = padded[keys].masked_fill(~complete.view(R, most, 1, 1), 0.0)
-    logits = torch.einsum("rhgd,rbhd->hrgb", group, gathered) * D**-0.5
+    held = (keys.view(R, 1, most) * H + torch.arange(H).view(1, H, 1)).flatten()
+    gathered = padded.flatten(0, 1).index_select(0, held).view(R, H, most, D)
+    logits = torch.einsum("rhgd,rhbd->hrgb", group, gathered) * D**-0.5
     logits = logits.masked_fill(~complete.view(1, R, 1, most), float("-inf"))
     weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True).nan_to_num(neginf=0.0))
     shares = (weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)).sum(dim=2)
