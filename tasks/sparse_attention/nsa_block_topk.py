@@ -21,7 +21,9 @@ roundings of an exponent, and far below what half-precision scores cost."""
 FLOOR = 1e-6
 """Scores this small, of a sum of G, are all alike."""
 SCORED = 1 << 24
-"""Scores the reference computes at a time."""
+"""Products the reference computes at a time."""
+MANY, CACHED = 1 << 28, 1 << 20
+"""Where there are more than so many, it computes as few at a time as are made of what a cache holds."""
 Inputs = dict[str, torch.Tensor]
 
 
@@ -66,14 +68,20 @@ def reference(
 ) -> torch.Tensor:
     """The S best blocks of each row and key head, best first; -1 behind where there are fewer."""
     H = kc.shape[1]
-    step = max(1, SCORED // max(1, q.shape[1] * q.shape[2] * (len(q) // BS + 1)))
     parts = [torch.full((H, 0, S), -1)]
-    for part in torch.split(rows, step):
+    for part in _parts(q, BS, rows):
         score = scores(q, kc, cu_seqlens, cu_blocks, BS, part)
         best = score.topk(min(S, score.shape[-1]), dim=-1)
         ids = best.indices.masked_fill(best.values < 0, -1)
         parts.append(torch.nn.functional.pad(ids, (0, S - ids.shape[-1]), value=-1))
     return torch.cat(parts, dim=1).to(torch.int32)
+
+
+def _parts(q: torch.Tensor, BS: int, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The rows, as many at a time as should be scored together."""
+    products = max(1, q.shape[1] * q.shape[2] * (len(q) // BS + 1))
+    step = SCORED if len(rows) * products <= MANY else CACHED
+    return torch.split(rows, max(1, step // products))
 
 
 def no_regret(
@@ -82,7 +90,8 @@ def no_regret(
     """Wrong: a block that is none, later, repeated, or scores less than the S-th best; a place lost."""
     ids = got["block_ids"].to(torch.int64)
     wide = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
-    score = scores(wide["q"], wide["kc"], wide["cu_seqlens"], wide["cu_blocks"], dims["BS"], rows)
+    given = (wide["q"], wide["kc"], wide["cu_seqlens"], wide["cu_blocks"], dims["BS"])
+    score = torch.cat([scores(*given, part) for part in _parts(wide["q"], dims["BS"], rows)], dim=1)
     known = score.shape[-1]
     inside = (ids >= 0) & (ids < known)
     chosen = score.gather(-1, ids.clamp(0, known - 1)).masked_fill(~inside, -1.0)
