@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from warpsmith.core.errors import TaskError
+from warpsmith.core.files import write_whole
 from warpsmith.tasks.find import SHIPPED, find_tasks
 
 _TASK = SHIPPED / "skeleton" / "_new_task.py"
@@ -27,7 +28,9 @@ def new_task(name: str, folder: Path) -> NewTask:
     """Write `<name>.py` and `<name>.cu` into a folder, which is made where it is missing.
 
     Raises:
-        TaskError: the name is no task's name or a shipped one, a file of that name is there, or cannot be written.
+        TaskError: the name is no task's name or a shipped one, or a file of that name is there.
+        SettingsError: the folder cannot be one.
+        OSError: there is no space, or no right to write.
     """
     if not _NAMES.match(name):
         raise TaskError(f"'{name}' cannot name a task.", remedy="Use lower-case letters, digits and _: row_softmax.")
@@ -47,15 +50,12 @@ def write_new(texts: dict[Path, str]) -> None:
     """Write files that are not there yet; none of them where one is.
 
     Raises:
-        TaskError: a file is there already, or cannot be written.
+        TaskError: a file is there already.
+        SettingsError: the folder cannot be one.
+        OSError: there is no space, or no right to write.
     """
     for path in texts:
         if path.exists():
             raise TaskError(f"{path} exists already.", remedy="Choose another name or folder, or move it away.")
     for path, text in texts.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise TaskError(f"{path} cannot be written: {error.strerror or error}.") from error
+        write_whole(path, text, new=True)

@@ -10,6 +10,8 @@ import pytest
 from warpsmith.settings import let_threads_sleep
 from warpsmith.store import Store
 
+pytest_plugins = ["tests.without_torch"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--isa", help="run the VM's machine for this instruction set, not the processor's best")

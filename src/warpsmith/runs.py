@@ -212,9 +212,11 @@ def show(run: str | None, *, store: Path) -> tuple[RunSummary, Ledger]:
     """
     from warpsmith.agents.ledger import ledger
     from warpsmith.agents.state import fold
-    from warpsmith.store import Store
+    from warpsmith.store.archive import reading
 
-    with Store.open(store) as opened:
+    if not store.expanduser().exists():
+        raise _no_run(store, run, others=False)
+    with reading(store) as opened:
         events = _recorded(opened, run, store)[1]
         state = fold(events, opened.get_text)
         return summarise(state), ledger(state)
@@ -293,8 +295,13 @@ def _recorded(store: Store, run: str | None, path: Path) -> tuple[RunStarted, tu
     name = run or (newest.run if newest else "")
     events = store.events(name) if name else ()
     if not events or not isinstance(events[0], RunStarted):
-        raise SettingsError(f"{path} holds no run {name}".rstrip() + ".", remedy="Start one: warpsmith optimize TASK.")
+        raise _no_run(path, run, others=newest is not None)
     return events[0], events
+
+
+def _no_run(store: Path, run: str | None, *, others: bool) -> SettingsError:
+    remedy = f"See warpsmith runs list --store {store}." if others else "Start one: warpsmith optimize TASK."
+    return SettingsError(f"{store} holds no run {run or ''}".rstrip() + ".", remedy=remedy)
 
 
 def _same_task(started: RunStarted) -> Task:

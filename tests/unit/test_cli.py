@@ -175,6 +175,14 @@ def test_a_library_that_cannot_be_written_ends_a_run_before_its_search(capsys: C
     assert "--library DIR" in found["error"]["remedy"]  # type: ignore[index]
 
 
+def test_to_look_at_runs_makes_no_store(capsys: Captured, tmp_path: Path) -> None:
+    store = tmp_path / "mistyped.sqlite"
+    for words, code in ((["list"], 0), (["show"], 2), (["show", "20260101-r1"], 2), (["export", "r", "f"], 3)):
+        assert code == run(["runs", *words, "--store", str(store)]), words
+        assert str(store) in capsys.readouterr().err
+    assert [] == [*tmp_path.iterdir()]
+
+
 def test_resuming_in_an_empty_store_ends_with_2(capsys: Captured, tmp_path: Path) -> None:
     code, found = run_json(capsys, "resume", "--store", str(tmp_path / "store.sqlite"))
     assert (2, "SettingsError") == (code, found["error"]["kind"])  # type: ignore[index]

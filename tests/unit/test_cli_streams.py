@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from warpsmith.cli.program import run
+from warpsmith.core.errors import SettingsError
+from warpsmith.core.files import write_whole
 
 LIST = [sys.executable, "-m", "warpsmith", "tasks", "list"]
 Captured = pytest.CaptureFixture[str]
@@ -83,3 +85,24 @@ main()
 def test_leaving_while_a_thread_works_tidies_up_and_unwinds_no_thread() -> None:
     done = subprocess.run([sys.executable, "-c", WORKING], capture_output=True, text=True, check=False, timeout=60)
     assert (130, "code []\ntidied up\n") == (done.returncode, done.stdout)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_file_that_does_not_fit_the_disk_ends_with_3_and_is_not_left_in_half(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "warpsmith", "tasks", "new", "mine", *options]
+    limited = ["bash", "-c", 'ulimit -f 1; "$@"', "bash", *command]
+    done = subprocess.run(limited, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert 3 == done.returncode
+    assert "mine.py cannot be written or read: File too large." in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert [] == [*tmp_path.iterdir()]
+
+
+def test_a_folder_where_a_file_should_be_written_ends_with_2(capsys: Captured, tmp_path: Path) -> None:
+    (tmp_path / "in the way").touch()
+    assert 2 == run(["tasks", "new", "mine", "--folder", str(tmp_path / "in the way")])
+    assert "cannot be written" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match="Is a directory"):
+        write_whole(tmp_path, "text")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -208,6 +209,10 @@ def test_a_truncated_store_says_how_to_save_what_is_left(tmp_path: Path, open_st
     path.write_bytes(whole[:50])
     with pytest.raises(StoreError, match="store export DIR"), reading(path):
         pass
+    path.write_bytes(whole[:3000])
+    with pytest.raises(StoreError, match=re.escape(f"the store {path} is damaged")), reading(path):
+        pass
+    path.write_bytes(whole[:50])
     assert whole[:50] == path.read_bytes()
 
 
@@ -334,7 +339,13 @@ def test_a_store_in_a_folder_that_cannot_be_written_says_so_and_can_still_be_sav
             write_archive(store, out / "archive")
 
     assert "WARPSMITH_STORE" in as_nobody(open_it)
+
+    def list_it() -> None:
+        if run(["runs", "list", "--store", str(folder / "store.sqlite")]):
+            raise StoreError("not listed")
+
     assert "" == as_nobody(save_it)
+    assert "" == as_nobody(list_it)
     assert ["a.jsonl", "b.jsonl", "incumbents.jsonl"] == sorted(path.name for path in (out / "archive").iterdir())
     folder.chmod(0o755)
 

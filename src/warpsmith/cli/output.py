@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from warpsmith.core.errors import InputError, Interrupted, WarpsmithError
+from warpsmith.core.files import OF_THE_MACHINE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,20 +26,6 @@ INTERRUPTED = 130
 """Ctrl-C; what typer returns for it, too."""
 UNHEARD = 141
 """Whoever read our output has gone: what a shell says of a process that SIGPIPE ended."""
-
-_OF_THE_MACHINE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-    }
-)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -88,7 +74,7 @@ def report_failure(kind: str, message: str, remedy: str, *, as_json: bool) -> No
 
 def report_os_error(error: OSError, *, as_json: bool) -> int:
     """Print what the operating system refused us: its fault where a disk is full or a folder read-only, else a bug."""
-    if error.errno not in _OF_THE_MACHINE:
+    if error.errno not in OF_THE_MACHINE:
         return report_bug(error, as_json=as_json)
     what = f"{error.filename} cannot be written or read" if error.filename else "output cannot be written"
     remedy = "Give space or rights there, or name another place; see warpsmith doctor."

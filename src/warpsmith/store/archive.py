@@ -52,7 +52,7 @@ def reading(path: Path) -> Iterator[Store]:
 
 def _opened(path: Path, scratch: Path) -> Store:
     if not (access(path, W_OK) and access(path.parent, W_OK)):
-        return _called(path, Store.open(_copy(path, scratch)))
+        return _called(path, _copy(path, scratch))
     try:
         return Store.open(path)
     except StoreError:
@@ -61,13 +61,17 @@ def _opened(path: Path, scratch: Path) -> Store:
         copy = _copy(path, scratch)
         if not _lengthened(copy):
             raise
-        return _called(path, Store.open(copy))
+        return _called(path, copy)
 
 
-def _called(path: Path, copy: Store) -> Store:
+def _called(path: Path, copy: Path) -> Store:
     """What is wrong with a copy is wrong with the store it was made of, and told by that one's name."""
-    copy.path = path
-    return copy
+    try:
+        store = Store.open(copy)
+    except StoreError as error:
+        raise StoreError(error.message.replace(str(copy), str(path)), remedy=error.remedy) from error
+    store.path = path
+    return store
 
 
 def _copy(path: Path, folder: Path) -> Path:

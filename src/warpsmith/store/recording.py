@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import SettingsError
 from warpsmith.core.events import EVENT, Accepted, Called, Event, Proposed, RunStarted
+from warpsmith.core.files import write_whole
 from warpsmith.store.store import Store
 
 FORMAT = "warpsmith run 1"
@@ -22,7 +23,8 @@ def write_recording(store: Store, run: str, path: Path) -> int:
     """Write a run with all its texts; the number of events.
 
     Raises:
-        SettingsError: there is no such run.
+        SettingsError: there is no such run, or the file's name is a folder's.
+        OSError: there is no space, or no right to write.
     """
     events = store.events(run)
     if not events:
@@ -31,7 +33,7 @@ def write_recording(store: Store, run: str, path: Path) -> int:
     lines = [json.dumps({"format": FORMAT, "run": run})]
     lines += [json.dumps({"digest": it, "text": store.get_text(it)}, ensure_ascii=False) for it in digests]
     lines += [_portable(event).model_dump_json() for event in events]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
     return len(events)
 
 

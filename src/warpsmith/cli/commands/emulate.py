@@ -114,10 +114,9 @@ def emulate(
         dumps=tuple(dump or ()),
     )
     if grid or kernel.endswith(".ptx"):
-        app.read_text(Path(kernel))  # that there is no such file comes before what its options lack
-        _refuse({"--workload": workload, "--task": task, "--knob": knob}, "a file launched by --grid has no task")
         if not Path(kernel).is_file():
             raise SettingsError(f"there is no file {kernel}.", remedy="Give a .ptx or .cu file.")
+        _refuse({"--workload": workload, "--task": task, "--knob": knob}, "a file launched by --grid has no task")
         launch = LaunchSettings(
             kernel=kernel_name,
             grid=_given("--grid", grid),

@@ -34,6 +34,7 @@ def import_(
 ) -> int:
     """Make a kernel file of an existing kernel, and list what its host code leaves open; nothing of it is run."""
     from warpsmith import app
+    from warpsmith.core.files import write_whole
     from warpsmith.porting import make_draft
 
     if out is not None and out.exists() and not force:
@@ -45,7 +46,7 @@ def import_(
         error.file = str(file)
         raise
     if out is not None:
-        _write(out, draft.text)
+        write_whole(out, draft.text)
     if as_json:
         questions = [{"line": it.line, "what": it.what, "remedy": it.remedy} for it in draft.questions]
         shown = {"language": draft.language, "complete": not draft.questions, "questions": questions}
@@ -72,11 +73,3 @@ def _bindings(texts: list[str] | None) -> dict[str, str]:
             raise SettingsError(f"--bind {text} binds nothing.", remedy='Write NAME=TENSOR or "NAME=M * N".')
         bindings[name.strip()] = what.strip()
     return bindings
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from error

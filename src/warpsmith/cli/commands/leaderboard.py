@@ -77,12 +77,12 @@ def _require_known(task: str, whole: Shelf, store: Path) -> None:
     """Refuse what names no task that ships, that a kernel is of or that a recorded run is of."""
     from warpsmith.core.errors import SettingsError
     from warpsmith.core.nearest import did_you_mean
-    from warpsmith.store import Store
+    from warpsmith.store.archive import reading
     from warpsmith.tasks.find import find_tasks
 
     known = {*(found.name for found in find_tasks()), *whole.tasks, *(it.folder.parent.name for it in whole.refused)}
     if task not in known and store.expanduser().is_file():
-        with Store.open(store) as opened:
+        with reading(store) as opened:
             known.update(run.task for run in opened.runs())
     if task not in known:
         remedy = f"{did_you_mean(task, sorted(known), listed=20)} A task of your own is known by name once it was run."
@@ -127,9 +127,9 @@ def _print(boards: tuple[Board, ...], form: Format, top: int) -> None:
 
 def _write(html: Path, shelf: Shelf, store: Path, *, as_json: bool) -> int:
     from warpsmith.leaderboard.site import write_site
-    from warpsmith.store import Store
+    from warpsmith.store.archive import reading
 
-    with Store.open(store) if store.exists() else nullcontext() as opened:
+    with reading(store) if store.exists() else nullcontext() as opened:
         pages = write_site(html, shelf, opened)
     if as_json:
         emit({"index": str(html / "index.html"), "pages": len(pages)})

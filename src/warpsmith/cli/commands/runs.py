@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,11 +23,11 @@ RunName = Annotated[str | None, typer.Argument(help="Run; default: the latest.",
 def list_runs(store: StoreFile = None, as_json: Json = False) -> int:
     """List every run, newest first."""
     from warpsmith.settings import read_settings
-    from warpsmith.store import Store
+    from warpsmith.store.archive import reading
 
-    path = store or read_settings().store
-    with Store.open(path) as opened:
-        found = opened.runs()
+    path = (store or read_settings().store).expanduser()
+    with reading(path) if path.exists() else nullcontext() as opened:
+        found = opened.runs() if opened else ()
     if as_json:
         fields = ("run", "task", "target", "device", "events", "started_at", "updated_at", "last_reason", "resumable")
         emit({"runs": [{name: getattr(run, name) for name in fields} for run in found]})
@@ -67,10 +68,10 @@ def export_run(
 ) -> int:
     """Write a run with all its prompts, replies and kernels to one text file, for `replay`."""
     from warpsmith.settings import read_settings
-    from warpsmith.store import Store
+    from warpsmith.store.archive import reading
     from warpsmith.store.recording import write_recording
 
-    with Store.open(store or read_settings().store) as opened:
+    with reading(store or read_settings().store) as opened:
         events = write_recording(opened, run, file)
     if as_json:
         emit({"run": run, "file": str(file), "events": events})

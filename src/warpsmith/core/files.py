@@ -1,0 +1,52 @@
+"""Files that a command writes for a person."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from warpsmith.core.errors import SettingsError
+
+OF_THE_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""What the operating system refuses for want of space or rights, whatever was asked for."""
+
+
+def write_whole(path: Path, text: str, *, new: bool = False) -> None:
+    """Write a text file, in a folder that is made where it is missing; half a file is not left behind.
+
+    Raises:
+        SettingsError: the name is a folder's, or that of a file where it has to be `new`.
+        OSError: there is no space, or no right to write; it names the file.
+    """
+    there = path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x" if new else "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        if not there:
+            _remove(path)
+        if error.errno not in OF_THE_MACHINE:
+            why = error.strerror or str(error)
+            raise SettingsError(f"{path} cannot be written: {why}.", remedy="Name another place.") from error
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
