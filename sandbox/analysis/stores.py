@@ -6,7 +6,7 @@ memory, where any 64-bit value may be a pointer that was put there. So the answe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.sandbox.emulator.dataflow import registers_of
@@ -24,14 +24,23 @@ _READS = frozenset({"ld", "ldu", "atom"})
 
 def written_parameters(entry: Entry) -> frozenset[int]:
     """Indices of the parameters whose memory a launch of the entry may change."""
+    return _pointed_into(entry, _stores_globally)
+
+
+def read_parameters(entry: Entry) -> frozenset[int]:
+    """Indices of the parameters whose memory a launch of the entry may read."""
+    return _pointed_into(entry, _loads_globally)
+
+
+def _pointed_into(entry: Entry, chosen: Callable[[Instr], bool]) -> frozenset[int]:
+    """Indices of the parameters that the addresses of some instructions may point into."""
     everything = frozenset(range(len(entry.params)))
     reach = _Reach(entry, everything)
     found: set[int] = set()
-    for instr in entry.instructions:
-        if _stores_globally(instr):
-            held = [reach.of(operand) for operand in instr.operands if isinstance(operand, Address)]
-            # An address from nowhere known, such as an integer, may point anywhere.
-            found |= frozenset().union(*held) or everything
+    for instr in filter(chosen, entry.instructions):
+        held = [reach.of(operand) for operand in instr.operands if isinstance(operand, Address)]
+        # An address from nowhere known, such as an integer, may point anywhere.
+        found |= frozenset().union(*held) or everything
     return frozenset(found)
 
 
@@ -59,8 +68,17 @@ def feeds_indices(plan: BoundPlan, step: BoundLaunch, written: frozenset[str], f
 
 
 def _stores_globally(instr: Instr) -> bool:
-    store = instr.opcode in _WRITES or (instr.opcode == "wmma" and "store" in instr.modifiers)
-    return store and not {"shared", "local", "param"} & {word.split("::")[0] for word in instr.modifiers}
+    return _is_global(instr, instr.opcode in _WRITES or (instr.opcode == "wmma" and "store" in instr.modifiers))
+
+
+def _loads_globally(instr: Instr) -> bool:
+    if instr.opcode == "cp":
+        return any(isinstance(operand, Address) for operand in instr.operands)
+    return _is_global(instr, instr.opcode in _READS or (instr.opcode == "wmma" and "load" in instr.modifiers))
+
+
+def _is_global(instr: Instr, accesses: bool) -> bool:
+    return accesses and not {"shared", "local", "param", "const"} & {word.split("::")[0] for word in instr.modifiers}
 
 
 class _Reach:

@@ -19,6 +19,7 @@ from warpsmith.sandbox.analysis.stores import feeds_indices
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.counting.sampling import choose_blocks
 from warpsmith.sandbox.gate.bench_partly import Part, run_partly
+from warpsmith.sandbox.gate.bench_races import race_between_blocks
 from warpsmith.sandbox.gate.bench_samples import LEAST_FLOPS, LEAST_WRITTEN, differ, heavier, uneven, unlikely
 from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
@@ -109,6 +110,9 @@ class Bench:
             return _at(reply.failure, workload)
         if why := unlikely(plan, reply, cost, written):
             return Inconclusive(stage=Stage.PROFILE, message=f"{why} {_SHARE_OUT}", workload=workload.name)
+        race = race_between_blocks(self.launcher, request, reply, self.builds.arch)
+        if race is not None:
+            return _at(race, workload)
         checked = self._check(request, workload, reply)
         if not isinstance(checked, RunReply):
             return checked

@@ -8,7 +8,7 @@ import pytest
 
 from warpsmith.app import gate
 from warpsmith.core.kernel_file import parse_kernel_file
-from warpsmith.core.outcome import Outcome, Stage, Verified, Wrong
+from warpsmith.core.outcome import Outcome, Racy, Stage, Verified, Wrong
 from warpsmith.core.profile import Profile
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.bench import Bench
@@ -16,7 +16,7 @@ from warpsmith.sandbox.gate.stages import Gate, read_candidate
 from warpsmith.tasks import load_task
 
 from .case import Case
-from .wide_sizes import BEHIND, MEET
+from .wide_sizes import BEHIND, MEET, OWN, SPOILT
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,23 @@ def test_honest_blocks_that_meet_are_timed_and_compared_whole(case: Case, large:
     found, whole = timed(large, case, 0)
     assert isinstance(found, Profile), found
     assert {item.name for item in large[read_candidate(case.text).task].task.bench} == set(whole)
+
+
+@pytest.mark.parametrize("case", SPOILT, ids=lambda case: case.name)
+@pytest.mark.parametrize("seed", [0, 5])
+def test_blocks_that_share_scratch_at_a_large_size_alone_are_found(
+    case: Case, seed: int, large: dict[str, Gate]
+) -> None:
+    found, _ = timed(large, case, seed)
+    assert isinstance(found, Racy), found
+    assert "a wide layer" == found.workload
+    assert case.says in found.message
+
+
+@pytest.mark.parametrize("case", OWN, ids=lambda case: case.name)
+def test_scratch_of_a_blocks_own_is_no_race(case: Case, large: dict[str, Gate]) -> None:
+    found, _ = timed(large, case, 0)
+    assert isinstance(found, Profile), found
 
 
 @pytest.mark.full

@@ -64,6 +64,35 @@ _QUEUE = (
      "        const int tile = drawn;\n        if (tile >= columns * M) break;"),
 )  # fmt: skip
 
+_LINEAR = "(blockIdx.y * gridDim.x + blockIdx.x)"
+
+
+def _scratch(name: str, slots: str, slot: str, gets: str) -> Case:
+    """The tiled kernel with sums that pass through scratch: a slot of 64 floats for each block, of `slots` in all."""
+    own = f"float* own = extra + (size_t)({slot}) * 64 + threadIdx.x;"
+    through = f"{own}\n    *own = sum;\n    __syncthreads();\n    sum = *own;"
+    return Case(
+        name,
+        "tile",
+        (
+            WIDE,
+            ("\n// [[launch]]", BUFFER.format(shape=slots, dtype="float32").replace("// init = 0\n", "")),
+            ("y_t* y, int M", "y_t* y, float* extra, int M"),
+            (STORE, f"{through}\n    {STORE}"),
+        ),
+        gets,
+        "unordered" if gets == "Racy" else "",
+    )
+
+
+SPOILT = (
+    _scratch("scratch of every block and the one 512 further on", '"64 * 512"', f"{_LINEAR} % 512", "Racy"),
+    _scratch("scratch of every block and the one 3001 further on", '"64 * 3001"', f"{_LINEAR} % 3001", "Racy"),
+)
+"""Right on the emulator, block by block: on a device one block finds there what another left."""
+
+OWN = (_scratch("scratch of a block's own", '"64 * cdiv(N, 64) * M"', _LINEAR, "Profile"),)
+
 BEHIND = (
     _wrong("an integer atomic that adds nothing", _first("atomicAdd(extra, 0)")),
     _wrong("a floating atomic that adds nothing", _first("atomicAdd(extra, 0.f)"), dtype="float32"),
