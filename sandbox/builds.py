@@ -31,6 +31,7 @@ from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, check_local, occupancy
 from warpsmith.sandbox.compile import Unit
+from warpsmith.sandbox.compile.diagnostics import source_line
 from warpsmith.sandbox.emulated import load_ptx, tensors_written
 from warpsmith.sandbox.emulator.isa.deviations import is_open
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
@@ -295,7 +296,8 @@ def screen(artifact: Artifact, *, watched: bool = False, cooperative: frozenset[
     try:
         loaded = load_ptx(artifact.ptx)
     except PtxSyntaxError as error:
-        return Rejected(stage=Stage.SCREEN, message=f"the compiled PTX does not parse: {error}")
+        line = source_line(artifact.ptx, error.ptx_line) or None
+        return Rejected(stage=Stage.SCREEN, message=f"the compiled PTX does not parse: {error}", line=line)
     together = [entry for name, entry in artifact.entries.items() if name in cooperative]
     entries = tuple(artifact.entries.values())
     problem = screen_ptx(loaded.module, entries, watched=watched, cooperative=together)

@@ -59,6 +59,10 @@ def outcome_of(fault: Fault, kernel: str, *, budget: int = 0, whole: bool = Fals
 
 _ASSERT = re.compile(r"\bassert\s*\(")
 _TRAPPED = "executed a trap"
+_MEANINGLESS = (
+    "The text holds none: a compiler puts one where code can mean nothing, such as a store to a __constant__ table or "
+    "an access at address 0"
+)
 
 
 def quoting(outcome: Outcome, text: str) -> Outcome:
@@ -66,6 +70,9 @@ def quoting(outcome: Outcome, text: str) -> Outcome:
     if not isinstance(outcome, Crashed) or outcome.line is None or _TRAPPED not in outcome.message:
         return outcome
     failed = [said for first, last, said in _assertions(text) if first <= outcome.line <= last]
+    if not failed and "trap" not in text:
+        message = f"{outcome.message}. {_MEANINGLESS}"
+        return outcome.model_copy(update={"message": message})
     if not failed:
         return outcome
     which = "the assertion" if len(failed) == 1 else "one of the assertions"

@@ -107,7 +107,9 @@ def launch(
     program = loaded.program(entry_name, pessimistic=options.pessimistic)
     _check(spec, program, options)
     if spec.blocks is None and prod(spec.grid) > MOST_BLOCKS:
-        said = f"its grid has {prod(spec.grid):,} blocks, more than the {MOST_BLOCKS:,} that are run"
+        said = (
+            f"its grid has {prod(spec.grid):,} blocks, more than the {MOST_BLOCKS:,} that are run: give each more work"
+        )
         raise VmLost(said, over_limit=True)
     placed = place(loaded.module, memory)
     slots = program.slots.copy()

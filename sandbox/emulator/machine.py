@@ -46,14 +46,6 @@ class VmLost(Exception):  # noqa: N818 - a fact about a launch
         """Whether it asked for more time or memory than there is for it."""
 
 
-class TooManyBlocks(VmLost):
-    """A grid that no run could come to the end of; nothing has run."""
-
-    def __init__(self, blocks: int, most: int) -> None:
-        why = f"its grid has {blocks:,} blocks, of at most {most:,} that run in one launch. Give each block more work"
-        super().__init__(why, over_limit=True)
-
-
 class FaultKind(StrEnum):
     OUT_OF_BOUNDS = "out_of_bounds"
     READ_ONLY = "read_only"

@@ -95,6 +95,19 @@ DISGUISES = (
         says="param memory, which is read-only",
     ),
     tile(
+        "a verdict written over the compiler's words on a terminal",
+        before_kernel("#error \x1b[2K\x1b[32mVerified"),
+        gets="KernelFileError",
+        says=r"U\+001B",
+    ),
+    tile(
+        "a store that a compiler turns into a trap",
+        before_kernel("__constant__ float tab[4] = {1, 1, 1, 1};"),
+        at_store("const_cast<float*>(tab)[0] = 2; sum *= tab[1];"),
+        gets="Crashed|Rejected",
+        says="such as a store to a __constant__ table|tab",
+    ),
+    tile(
         "half the work at an alignment that allocators do not give",
         at_start("if (((size_t)y & 127) >= 64) K /= 2;"),
         gets="Nondeterministic",
@@ -114,5 +127,6 @@ SAME_BLOCK = (
         (_GLOBAL, "__global__ void __block_size__((64, 1, 1)) gemm"),
         gets="Verified",
     ),
+    tile("words of other languages in comments", at_store("// gr\u00f6\u00dfer \u03b1 \u2264 \u4e2d"), gets="Verified"),
     tile("a limit on registers", (_GLOBAL, "__global__ void __maxnreg__(32) gemm"), gets="Verified"),
 )

@@ -237,6 +237,23 @@ def test_a_head_block_stands_once_closed_at_the_top(expected: str, text: str) ->
     assert expected in message(text)
 
 
+@pytest.mark.parametrize(
+    ("character", "named"),
+    [("\0", "U+0000"), ("\x1b", "U+001B a control character"), ("\x9b", "U+009B"), ("\u202e", "U+202E RIGHT-TO-LEFT")],
+)
+def test_characters_that_nobody_sees_are_refused_even_in_comments(character: str, named: str) -> None:
+    text = kernel_file(f'task = "copy"\n{LAUNCH}', f"{KERNEL}// hidden {character}\n")
+    with pytest.raises(KernelFileError) as caught:
+        parse_kernel_file(text)
+    assert named in caught.value.message
+    assert len(text.split("\n")) - 1 == caught.value.line
+
+
+def test_words_of_any_language_may_stand_in_comments() -> None:
+    source = f"{KERNEL}// gr\u00f6\u00dfer \u03b1 \u2264 \u4e2d\n"
+    assert parse_kernel_file(kernel_file(f'task = "copy"\n{LAUNCH}', source)).task == "copy"
+
+
 def test_parameters_need_names() -> None:
     assert source_message("__global__ void copy(const x_t*, y_t* y, int N) {}\n") == (
         "copy.cu:8: Parameter 1 of `copy` has no name that can be read. "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..machine import LaunchSpec, TooManyBlocks
+from ..machine import LaunchSpec
 
 if TYPE_CHECKING:
     from .state import Thread, Warp
@@ -21,20 +21,12 @@ DRAWN = 4
 """Of its first divergences a warp draws for each, and later as many for every doubling or so."""
 HELD = 8
 """Backward branches for which lanes are held back at most."""
-MOST_BLOCKS = 1 << 25
-"""That run in one launch: their order alone takes 256 MiB, and each issues an instruction."""
 _WORD = (1 << 64) - 1
 
 
 def block_order(spec: LaunchSpec, seed: int) -> NDArray[np.int64]:
-    """Linear indices of the blocks to run, in the order of the schedule; seed 0 is launch order.
-
-    Raises:
-        TooManyBlocks: more than any run would come to the end of.
-    """
+    """Linear indices of the blocks to run, in the order of the schedule; seed 0 is launch order."""
     count = spec.grid[0] * spec.grid[1] * spec.grid[2]
-    if spec.blocks is None and count > MOST_BLOCKS:
-        raise TooManyBlocks(count, MOST_BLOCKS)
     run = np.arange(count, dtype=np.int64) if spec.blocks is None else np.array(spec.blocks, np.int64)
     if seed:
         np.random.default_rng(seed).shuffle(run)

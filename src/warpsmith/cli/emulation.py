@@ -84,9 +84,14 @@ def _launch(number: int, launch: LaunchReport, *, checks: bool) -> Iterator[str]
     if launch.counters is not None:
         yield from _counters(launch.counters)
     for text in launch.printed[:MOST_PRINTED]:
-        yield from (f"  printf: {line}" for line in text.rstrip("\n").split("\n"))
+        yield from (f"  printf: {_harmless(line)}" for line in text.rstrip("\n").split("\n"))
     if len(launch.printed) > MOST_PRINTED:
         yield f"  printf: {len(launch.printed) - MOST_PRINTED} more lines; --json has them"
+
+
+def _harmless(line: str) -> str:
+    """What a kernel printed, without characters that would command the terminal."""
+    return "".join(item if item.isprintable() or item == "\t" else "?" for item in line)
 
 
 def _counters(counters: LaunchCounters) -> Iterator[str]:

@@ -34,6 +34,6 @@ def _alike(name: str, other: str) -> bool:
 
 def shown(character: str) -> str:
     """A character and its name, for one that looks like another or like nothing: `−` (U+2212 MINUS SIGN)."""
-    name = unicodedata.name(character, "no name")
+    name = unicodedata.name(character, "a control character")
     picture = f"`{character}` " if character.isprintable() and not character.isspace() else ""
     return f"{picture}(U+{ord(character):04X} {name})" if picture else f"U+{ord(character):04X} {name}"

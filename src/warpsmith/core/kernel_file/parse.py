@@ -18,8 +18,10 @@ from warpsmith.core.kernel_file.lexer import lex
 from warpsmith.core.kernel_file.model import TRITON_OPTIONS, Buffer, KernelFile, Signature
 from warpsmith.core.kernel_file.reader import Table
 from warpsmith.core.kernel_file.triton_source import triton_signatures
-from warpsmith.core.nearest import did_you_mean
+from warpsmith.core.nearest import did_you_mean, shown
 
+_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that command a terminal, or let a text read otherwise than it runs: it is quoted, and people review it."""
 LARGEST_TEXT = 256 * 1024
 """Bytes a kernel file may have."""
 MOST_ASSIGNMENTS = 256
@@ -124,9 +126,11 @@ def _check_text(text: str) -> None:
         raise KernelFileError("The text is not valid Unicode.", remedy="Save it as UTF-8.") from None
     if size > LARGEST_TEXT:
         raise KernelFileError(f"The file has {size} bytes; at most {LARGEST_TEXT} are allowed.", remedy="Shorten it.")
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise KernelFileError("The text holds a NUL character.", remedy="Remove it.", line=line)
+    found = _UNSEEN.search(text)
+    if found is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        message = f"The text holds {shown(found.group())}, which nobody sees."
+        raise KernelFileError(message, remedy="Remove it.", line=line)
 
 
 def _check_top(top: Table) -> None:
