@@ -99,7 +99,7 @@ class Trials:
         replies: list[RunReply] = []
         for schedule in range(SCHEDULES):
             reply = self.launcher.run(replace(request, seed=self.seed * SCHEDULES + schedule))
-            failure = reply.failure or unwritten(self.task, reply)
+            failure = reply.failure or unwritten(self.task, reply, launches=len(request.plan.launches))
             if failure is not None:
                 return _at(failure, workload)
             self.ledger.add(workload, reply)
@@ -227,7 +227,7 @@ class Trials:
         if plan is None or (plan == request.plan and not self.builds.reads_sms(workload)):
             return None
         reply = self.launcher.run(replace(request, plan=plan, seed=self.seed * SCHEDULES, sms=FEW_SMS))
-        failure = reply.failure or unwritten(self.task, reply)
+        failure = reply.failure or unwritten(self.task, reply, launches=len(plan.launches))
         if failure is not None:
             return _at(failure, workload, f"with {FEW_SMS} multiprocessors")
         # A persistent block has several turns there, as it has at bench size: checked like every other run, it counts.
@@ -303,8 +303,11 @@ def told_apart(task: Task, replies: list[RunReply], name: str) -> str:
     return ""
 
 
-def unwritten(task: Task, reply: RunReply) -> Unwritten | None:
-    """The first output element that counts and that no launch wrote; counts of rows come before the rows."""
+def unwritten(task: Task, reply: RunReply, *, launches: int = 1) -> Unwritten | None:
+    """The first output element that counts and that no launch wrote; counts of rows come before the rows.
+
+    `launches` is how many the plan had at this size.
+    """
     counts = {getattr(output, "valid", None) for output in task.outputs}
     for name in sorted(reply.unwritten, key=lambda name: name not in counts):
         tensor, index = reply.outputs[name], reply.unwritten[name]
@@ -314,6 +317,8 @@ def unwritten(task: Task, reply: RunReply) -> Unwritten | None:
         counted = getattr(task.tensor(name), "valid", None)
         said = int(reply.outputs[counted].array.reshape(-1)[0]) if counted else 0
         remedy = f"{counted} says that {said} rows count, so write those." if counted else "cover every row and column."
+        if not launches:
+            remedy = "no launch runs at this size, since every grid is empty or every `when` is 0."
         return Unwritten(
             stage=Stage.EMULATE,
             message=f"{name}{place} was never written (shape {list(tensor.shape)}): {remedy}",

@@ -37,6 +37,12 @@ PLAN = (
         says="no size but those",
     ),
     tile(
+        "no launch at one size",
+        (GRID, GRID + '\n// when = "M != 7"'),
+        gets="Unwritten",
+        says="no launch runs at this size",
+    ),
+    tile(
         "a million knobs",
         (
             "//\n// [[launch]]",
