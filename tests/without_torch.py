@@ -16,6 +16,8 @@ import pytest
 
 MISSING = frozenset(name for name in ("torch", "triton") if importlib.util.find_spec(name) is None)
 WHY = "needs PyTorch or Triton, which are not installed"
+needs_torch = pytest.mark.skipif(bool(MISSING), reason=WHY)
+"""For what fails without it in a process whose words the test keeps to itself."""
 
 
 class _Asked:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.without_torch import needs_torch
 from warpsmith.cli.program import run
 from warpsmith.settings import hidden_keys, read_provider
 
@@ -92,6 +93,7 @@ def test_a_limit_in_dollars_is_refused_where_the_price_is_unknown(
     assert 2 == refused(capsys, "--max-dollars", "nan")[0]
 
 
+@needs_torch
 def test_ctrl_c_while_somebody_is_asked_leaves_a_run_that_resumes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "warpsmith", "optimize", TASK, "--coder", f"handoff:{tmp_path / 'desk'}"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

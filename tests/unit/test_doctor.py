@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.without_torch import needs_torch
 from warpsmith.core.errors import DeviceError
 from warpsmith.doctor import Finding, State, examine, works
 from warpsmith.gpus import choose_target
@@ -42,6 +43,7 @@ def test_a_library_below_a_file_is_missing_with_a_remedy(findings: dict[str, Fin
     assert "--library" in findings["library"].remedy
 
 
+@needs_torch
 def test_only_what_is_needed_decides(findings: dict[str, Finding]) -> None:
     assert not works(tuple(findings.values()))
     assert works(tuple(item for name, item in findings.items() if name != "library"))

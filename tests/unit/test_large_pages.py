@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.without_torch import needs_torch
 from warpsmith.settings import ask_for_large_pages
 
 FAULTS = """
@@ -27,6 +28,7 @@ def faults(how: str) -> int:
     return int(run.stdout)
 
 
+@needs_torch
 @pytest.mark.full
 def test_large_tensors_take_few_page_faults_where_they_were_asked_for() -> None:
     state = Path("/sys/kernel/mm/transparent_hugepage/enabled")

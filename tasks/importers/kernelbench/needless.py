@@ -39,8 +39,8 @@ def divisors(probe: Probe, domain: Domain, kinds: Kinds) -> tuple[int, ...]:
         if seen.flops > MOST_FLOPS or seen.elements > MOST_ELEMENTS:
             return ()
         found = _needed(probe, [sizes[name] for name in probe.names], kinds)
-        if len(found) != len(seen.products):
-            return ()
+        if len(found) != len(seen.products) or any(len(found) != len(others) for others in shares):
+            return ()  # a loop over a free size multiplies once a step
         shares.append(found)
     return tuple(small if small == large else 0 for small, large in zip(*shares, strict=True))
 
