@@ -91,7 +91,7 @@ def _rows(
 
 
 def _gathered(items: torch.Tensor, held: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """Items [H, R, keys, D] by place in their first two dimensions: whole rows are copied, faster than by any index."""
+    """Items [H, R, keys, D] by place in their first two dimensions, copied as whole rows."""
     return items.flatten(0, 1).index_select(0, held).view(*keys.shape, -1)
 
 
