@@ -24,7 +24,16 @@ def task_error(path: str, what: str, error: Exception) -> TaskError:
     # Python's own reader runs out of its stack, and says it in two ways.
     deep = isinstance(error, RecursionError | MemoryError) and not line
     first = "its code nests too deeply" if deep else said[0] if said else "no message"
-    return TaskError(f"{place}: {what}: {type(error).__name__}: {first}")
+    return TaskError(f"{place}: {what}: {type(error).__name__}: {first}", remedy=_remedy(error, first))
+
+
+def _remedy(error: Exception, said: str) -> str:
+    """Where the task is not to blame."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"Install it into the Python that runs warpsmith: pip install {error.name.partition('.')[0]}."
+    if "allocate memory" in said:
+        return "This machine has too little memory for it, or a limit (`ulimit -v`, a container's) leaves too little."
+    return ""
 
 
 def place_of(task: Task, function: Callable[..., Any]) -> str:

@@ -72,7 +72,11 @@ def test_a_missing_file_is_named() -> None:
     [
         ("TASK = Task(", "task = dict(", r":1: defines no Task"),
         ("TASK = Task(", "ONE = Task(\n    name='x',", r"mine\.py.*SyntaxError"),
-        ("import torch", "import torhc", r"mine\.py:2: the task file does not load: ModuleNotFoundError"),
+        (
+            "import torch",
+            "import torhc",
+            r"mine\.py:2: the task file does not load: ModuleNotFoundError.*pip install torhc",
+        ),
         ('"mine"', '"mine", colour=1', r"mine\.py:14: the task file does not load: TypeError"),
         ('Output("y", ("N",)', 'Output("y", ("M",)', r"mine\.py:17: the shape of y: In `M`: `M` is unknown"),
         ('Output("y", ("N",)', 'Output("y", ("N +",)', r"mine\.py:17: the shape of y: In `N \+`"),
