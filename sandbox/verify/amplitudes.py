@@ -20,6 +20,7 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import Inputs, well_posed
+from warpsmith.sandbox.verify.exact import only_chooses
 from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
 from warpsmith.sandbox.verify.steady import Answer, as_steady
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
@@ -29,6 +30,8 @@ STEP = 4
 """Octaves from one amplitude to the next; the values of one take one more."""
 REACH = 32
 """Octaves from what a distribution draws, up and down; fewer where the dtype ends before."""
+WHOLE_REACH = 1 << 11
+"""The same for a reference that chooses among values and computes none: nothing overflows on the way."""
 LEAST, MOST, WORK = 4, 36, 4e6
 """Amplitudes that an evaluation tries: at least so many; more while they cost fewer operations and bytes than that."""
 TRIES = 8
@@ -53,6 +56,8 @@ class Step:
     """By which its largest value grows."""
     spread: bool = True
     """Whether its values are spread evenly over the octaves below that; else they are scaled as they are."""
+    reach: int = REACH
+    """Octaves by which any input may grow and shrink."""
 
 
 def ladder(task: Task, workload: Workload, inputs: Inputs, seed: int) -> list[Step]:
@@ -60,16 +65,16 @@ def ladder(task: Task, workload: Workload, inputs: Inputs, seed: int) -> list[St
     ends: list[Step] = []
     rest: list[Step] = []
     answer = oracle(task, workload, inputs)
-    room = _room(task, workload, answer)
+    room, reach = _room(task, workload, answer), WHOLE_REACH if only_chooses(task, workload, inputs) else REACH
     for name, tensor in inputs.items():
-        limits = _limits(task, name, tensor, seed)
+        limits = _limits(task, name, tensor, seed, reach)
         if limits is None or not _shows(task, workload, inputs, name, answer, FAINTLY):
             continue
         low, high = limits
         steps = sorted({low, high, *range(high, low, -STEP)})
-        ends += [Step(name, octaves) for octaves in {steps[0], steps[-1]}]
-        rest += [Step(name, octaves) for octaves in steps[1:-1]]
-        rest += [Step(name, room, spread=False)] if room and high else []
+        ends += [Step(name, octaves, reach=reach) for octaves in {steps[0], steps[-1]}]
+        rest += [Step(name, octaves, reach=reach) for octaves in steps[1:-1]]
+        rest += [Step(name, room, spread=False, reach=reach)] if room and high else []
     draw = random.Random(f"amplitudes {seed}")  # noqa: S311 - seeded on purpose
     ends.sort(key=lambda step: (step.name, step.octaves))
     draw.shuffle(ends)
@@ -91,8 +96,10 @@ def at_amplitude(
         step: One of `ladder`'s.
         seed: Draws values, and the order in which ways to scale the other inputs are tried.
     """
-    draw = np.random.default_rng([seed, step.octaves + REACH])
-    limits = {name: _limits(task, name, tensor, seed) for name, tensor in inputs.items() if name != step.name}
+    draw = np.random.default_rng([seed, step.octaves + WHOLE_REACH])
+    limits = {
+        name: _limits(task, name, tensor, seed, step.reach) for name, tensor in inputs.items() if name != step.name
+    }
     others = [name for name, found in limits.items() if found is not None]
     ways = (
         [*product((0, step.octaves, -step.octaves, -step.octaves // 2), repeat=len(others))]
@@ -101,7 +108,8 @@ def at_amplitude(
     )
     draw.shuffle(ways)
     ways.sort(key=lambda way: sum(map(bool, way)))
-    chosen = _spread(inputs[step.name], step.octaves, draw) if step.spread else _loud(task, workload, inputs, step)
+    tensor = inputs[step.name]
+    chosen = _spread(tensor, step.octaves, draw, step.reach) if step.spread else _loud(task, workload, inputs, step)
     for way in ways[: TRIES if step.spread else 1]:
         given = {**inputs, step.name: chosen}
         for other, by in zip(others, way, strict=True):
@@ -116,14 +124,14 @@ def at_amplitude(
     return None
 
 
-def _limits(task: Task, name: str, tensor: HostTensor, seed: int) -> tuple[int, int] | None:
+def _limits(task: Task, name: str, tensor: HostTensor, seed: int, reach: int) -> tuple[int, int] | None:
     """Octaves by which an input may shrink and grow; None where its values might obey a rule."""
     kind = kind_of(task, name, tensor)
     if kind is Kind.FREE:
-        return _range(tensor)
+        return _range(tensor, reach)
     if kind is not Kind.ONE_SIGN:
         return None
-    low, high = _range(tensor)
+    low, high = _range(tensor, reach)
     return low, high if Range.drawn(task, name, tensor, task.verify, seed).may_grow else 0
 
 
@@ -147,20 +155,24 @@ def _room(task: Task, workload: Workload, answer: Answer) -> int:
     return max(min(found, key=abs), 0) if found and max(found) <= REACH else 0
 
 
-def _range(tensor: HostTensor) -> tuple[int, int]:
+def _range(tensor: HostTensor, reach: int = REACH) -> tuple[int, int]:
     """Octaves by which a tensor's largest value may shrink and grow, to some steps above nothing and to the end."""
     largest = float(np.abs(widened(tensor)).max())
     least = 2 * unit_roundoff(tensor.dtype) * smallest_normal(tensor.dtype)
     high = floor(log2(finite_limit(tensor.dtype) / largest))
     low = -floor(log2(largest / (least * 2 ** (STEP + 1))))
-    return max(min(low, 0), -REACH), min(max(high, 0), REACH)
+    return max(min(low, 0), -reach), min(max(high, 0), reach)
 
 
-def _spread(tensor: HostTensor, octaves: int, draw: np.random.Generator) -> HostTensor:
-    """The same signs and zeros; magnitudes spread over the octaves below the largest, one of which is the largest."""
+def _spread(tensor: HostTensor, octaves: int, draw: np.random.Generator, reach: int) -> HostTensor:
+    """Magnitudes spread over the octaves below the largest, one of which is the largest; the same zeros and signs. What
+    is only chosen among has rows of one sign, too: no positive value hides there what becomes of negative ones.
+    """
     values = widened(tensor)
+    if reach == WHOLE_REACH and values.min() < 0 < values.max() and values.ndim > 1:
+        values[1::3] = np.copysign(values[1::3], draw.integers(2) - 0.5)
     top = min(float(np.abs(values).max()) * 2.0**octaves, finite_limit(tensor.dtype))
-    if octaves == _range(tensor)[1] < REACH:
+    if octaves == _range(tensor, reach)[1] < reach:
         top = finite_limit(tensor.dtype)
     magnitudes = top * 2.0 ** -(draw.random(values.shape) * (STEP + 1))
     magnitudes.reshape(-1)[draw.integers(magnitudes.size)] = top
@@ -189,9 +201,18 @@ def _is_sound(task: Task, workload: Workload, given: Inputs, here: Answer) -> bo
 
 
 def _shows(task: Task, workload: Workload, given: Inputs, name: str, here: Answer, least: float = SHOWS) -> bool:
-    """Whether some output moves by `least` at least, relative, when the input is halved."""
-    there = oracle(task, workload, {**given, name: _scaled(given[name], -1)})
-    return any(_apart(here[output], there[output]) >= least for output in _floats(task, workload, here))
+    """Whether some output moves by `least` at least, relative, when the input is halved.
+
+    Where all are integers: whether so many of them change when its values change places.
+    """
+    floats = _floats(task, workload, here)
+    if floats:
+        there = oracle(task, workload, {**given, name: _scaled(given[name], -1)})
+        return any(_apart(here[output], there[output]) >= least for output in floats)
+    tensor = given[name]
+    rolled = HostTensor(tensor.dtype, tensor.shape, np.roll(tensor.array, 1))
+    there = oracle(task, workload, {**given, name: rolled})
+    return any(value.size and (value != there[output]).mean() >= least for output, value in here.items())
 
 
 def _floats(task: Task, workload: Workload, answer: Answer) -> dict[str, DType]:

@@ -50,6 +50,9 @@ KINDS: dict[str, Callable[[Floats, Floats, np.random.Generator], Floats]] = {
     "a half that repeats": lambda row, last, draw: np.resize(row[: (row.size + 1) // 2], row.size),
     "of neighbours that cancel": lambda row, last, draw: _opposite(row),
     "zeros of either sign": lambda row, last, draw: np.copysign(0.0, row),
+    "of nothing above zero": lambda row, last, draw: np.where(
+        row > 0, np.copysign(0.0, draw.random(row.size) - 0.5), row
+    ),
 }
 """What becomes of a row, given what became of the one before."""
 

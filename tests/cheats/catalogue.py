@@ -14,6 +14,7 @@ from .memory import MEMORY, ORDER
 from .outputs import OUTPUTS, PACKED
 from .packed import LISTED, UNLISTED
 from .packed import VALUES as CODED
+from .places import FIRST, PLACES
 from .plans import PLAN
 from .screen import SCREEN
 from .sizes import SIZES
@@ -38,7 +39,8 @@ CHEATS = (
     *CODED,
     *UNLISTED,
     *SPARSE,
+    *PLACES,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *WITHIN, *PACKED, *LOUD, *LISTED, *CLOUDS)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *WITHIN, *PACKED, *LOUD, *LISTED, *CLOUDS, *FIRST)
 
 __all__ = ["CHEATS", "HONEST"]

@@ -36,6 +36,10 @@ def first_largest(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     return (x * scale).argmax(-1)
 
 
+def some_largest(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return (x * scale).topk(1, dim=-1).indices[:, 0]
+
+
 AT = Workload("small", {"M": 6, "N": 64}, "normal")
 
 
@@ -136,12 +140,17 @@ def test_a_reference_that_magnifies_the_last_bit_is_not_asked() -> None:
     assert altered(of, AT, inputs, ("x", "rising rows"), 3) is not None
 
 
-def test_ties_between_zeros_are_no_kernels_fault() -> None:
-    """Which of equal elements is the largest is free, so rows of zeros tell nothing of an index."""
-    largest = replace(task(first_largest), outputs=(Output("at", ("M",), "int64"),))
-    asked = [altered(largest, AT, make_inputs(largest, AT, seed), ("x", "rows of zeros"), seed) for seed in range(8)]
-    assert [None] * 8 == asked
-    assert altered(largest, AT, make_inputs(largest, AT, 3), ("x", "loud values"), 3) is not None
+def test_ties_are_asked_where_the_reference_says_which_of_equals_it_takes() -> None:
+    """`argmax` takes the first of them, says PyTorch, and `topk` any."""
+    outputs = (Output("at", ("M",), "int64"),)
+    largest, any_largest = (replace(task(reference), outputs=outputs) for reference in (first_largest, some_largest))
+
+    def asked(of: Task, how: str) -> list[bool]:
+        return [altered(of, AT, make_inputs(of, AT, seed), ("x", how), seed) is not None for seed in range(8)]
+
+    assert [True] * 8 == asked(largest, "rows of zeros")
+    assert [False] * 8 == asked(any_largest, "rows of zeros")
+    assert all(all(asked(of, "loud values")) for of in (largest, any_largest))
 
 
 def test_a_small_task_is_tried_in_every_way() -> None:
