@@ -74,14 +74,19 @@ static Publication* distant_answer(Ledger* l, const Knowledge* known, u32 asking
 
 static bool knows(Ledger* l, Knowledge* known, u32 asking, u32 block, u32 thread, u32 stamp) {
     if (!known) return false;
+    const Publication* last = known->by_thread ? known->by_thread[thread % ANSWERS] : nullptr;
+    if (last && answers(last, asking, false, block, thread, stamp)) return true;
     for (Publication* p : known->memo)
         if (p && answers(p, asking, false, block, thread, stamp)) return true;
     Publication* found = nullptr;
     for (u32 i = known->count; i-- && !found;)
         found = direct_answer(l, known->items[i], asking, block, thread, stamp);
     if (!found) found = distant_answer(l, known, asking, block, thread, stamp);
-    if (found) known->memo[known->next_memo++ % 8] = found;
-    return found;
+    if (!found) return false;
+    known->memo[known->next_memo++ % 8] = found;
+    if (!known->by_thread) known->by_thread = made<Publication*>(ANSWERS);
+    known->by_thread[thread % ANSWERS] = found;
+    return true;
 }
 
 // Whether thread `me` learnt that what a thread of any block did at `stamp` is over.

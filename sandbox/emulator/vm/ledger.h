@@ -29,7 +29,11 @@ struct Knowledge {
     u32 refs, count, next_memo;
     Publication* memo[8];  // what answered earlier questions
     Reference* items;
+    // The same by the thread that was asked about, once there is one: where every thread of a block arrives for itself at
+    // an mbarrier, each has an answer of its own, and eight are forgotten before any is asked for again.
+    Publication** by_thread;
 };
+constexpr u32 ANSWERS = 128;
 
 struct Publication {
     u32 block, thread;
@@ -94,6 +98,7 @@ static Knowledge* keep(Knowledge* k) {
 static void drop(Knowledge* k) {
     if (!k || --k->refs) return;
     free(k->items);
+    free(k->by_thread);
     free(k);
 }
 template <class T> void put(T*& place, T* value) {
