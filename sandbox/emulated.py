@@ -309,10 +309,9 @@ class _Call:
         return None
 
     def _budget(self, chosen: tuple[int, ...] | None) -> int:
-        own, asked = self.launcher.budget, self.request.budget
-        if self.sampling and chosen is None:
-            return asked or own
-        return min(asked or own, own)
+        """The request's where it names one, for it knows the work; blocks that stand for others stay cheap."""
+        own, asked = self.launcher.budget, self.request.budget or self.launcher.budget
+        return asked if chosen is None else min(asked, own)
 
     def _covered(
         self, step: BoundLaunch, entry: Entry, spec: LaunchSpec, result: LaunchResult, sms: int

@@ -27,9 +27,9 @@ from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 SCHEDULES = 2
 """Runs of each workload that differ in poison, warp order and base address and must agree bit for bit."""
-LEAST_BUDGET, BUDGET_FACTOR = 1 << 23, 32.0
-"""Warp instructions a launch may issue: this many, and so many for every operation and byte of the task's cost. One
-thread that does all the work alone stays within them."""
+LEAST_BUDGET, BUDGET_FACTOR, MOST_BUDGET = 1 << 23, 32.0, 1 << 32
+"""Warp instructions a launch may issue: this many, and so many for every operation and byte of the task's cost, with
+which one thread that does all the work alone gets by; but no more than run in a minute under the checkers."""
 AT_THE_EDGE = "with approximate instructions at the edge of their documented error"
 EDGE_STRIDE = 3
 """One workload in so many runs at that edge too, the first always."""
@@ -216,7 +216,7 @@ class Trials:
 
     def _budget(self, workload: Workload) -> int:
         cost = self.task.cost(dims_of(self.task, workload))
-        return LEAST_BUDGET + int(BUDGET_FACTOR * (cost.flops + cost.bytes))
+        return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * (cost.flops + cost.bytes)))
 
     def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:
         """Run once more with few multiprocessors where the plan or the code asks how many there are.

@@ -11,7 +11,7 @@ import pytest
 from warpsmith.core.arch import find_architecture
 from warpsmith.core.dtype import DType
 from warpsmith.core.plan import BoundBuffer, BoundFill, FloatArg
-from warpsmith.core.protocols import Check, Launcher, RunRequest
+from warpsmith.core.protocols import Check, Launcher, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.device.launcher import DeviceLauncher
 from warpsmith.sandbox.device.messages import Surveyed
@@ -216,6 +216,17 @@ def test_a_kernel_that_does_not_end_well_is_named_and_harms_no_other(
     assert expected == getattr(reply.failure, "kind", ""), reply.failure
     after = call(launcher, step("copy", "x", "y", 4), inputs={"x": ints(1, 2, 3, 4)}, outputs={"y": empty(4)})
     assert [1, 2, 3, 4] == values(after)
+
+
+def test_the_budget_that_a_request_names_holds_below_and_above_the_launchers_own() -> None:
+    launcher = EmulatedLauncher(find_architecture("h200"), budget=2)
+
+    def copied(budget: int | None) -> RunReply:
+        return call(launcher, step("copy", "x", "y", 1), inputs={"x": ints(7)}, outputs={"y": empty(1)}, budget=budget)
+
+    assert "OverBudget" == getattr(copied(None).failure, "kind", "")
+    assert "OverBudget" == getattr(copied(1).failure, "kind", "")
+    assert [7] == values(copied(1000))
 
 
 def test_a_plan_without_launches_leaves_its_outputs_unwritten(launcher: Launcher) -> None:
