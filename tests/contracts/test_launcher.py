@@ -11,7 +11,7 @@ import pytest
 from warpsmith.core.arch import find_architecture
 from warpsmith.core.dtype import DType
 from warpsmith.core.plan import BoundBuffer, BoundFill, FloatArg
-from warpsmith.core.protocols import Check, Launcher, RunReply, RunRequest
+from warpsmith.core.protocols import Check, Launcher, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.device.launcher import DeviceLauncher
 from warpsmith.sandbox.device.messages import Surveyed
@@ -219,14 +219,14 @@ def test_a_kernel_that_does_not_end_well_is_named_and_harms_no_other(
 
 
 def test_the_budget_that_a_request_names_holds_below_and_above_the_launchers_own() -> None:
-    launcher = EmulatedLauncher(find_architecture("h200"), budget=2)
+    launcher, x, y = EmulatedLauncher(find_architecture("h200"), budget=100), ints(7), empty(1)
 
-    def copied(budget: int | None) -> RunReply:
-        return call(launcher, step("copy", "x", "y", 1), inputs={"x": ints(7)}, outputs={"y": empty(1)}, budget=budget)
+    def told(budget: int | None, grid: int) -> str:
+        reply = call(launcher, step("copy", "x", "y", 1, grid=grid), inputs={"x": x}, outputs={"y": y}, budget=budget)
+        return getattr(reply.failure, "kind", "")
 
-    assert "OverBudget" == getattr(copied(None).failure, "kind", "")
-    assert "OverBudget" == getattr(copied(1).failure, "kind", "")
-    assert [7] == values(copied(1000))
+    assert ("", "OverBudget") == (told(None, grid=1), told(None, grid=1000))
+    assert ("OverBudget", "") == (told(1000, grid=1000), told(100_000, grid=1000))
 
 
 def test_a_plan_without_launches_leaves_its_outputs_unwritten(launcher: Launcher) -> None:
