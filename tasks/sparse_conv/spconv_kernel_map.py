@@ -104,6 +104,12 @@ def placed_by(draw_sites: Callable[[int, torch.Generator], torch.Tensor]) -> Dra
     return draw
 
 
+def apart(NV: int) -> torch.Tensor:
+    """As many distinct sites that are hardly neighbours, 70 at least from the origin and far from the last one."""
+    number = torch.arange(NV, dtype=torch.int32)
+    return torch.stack([number % 2, number % 4000 + 70, 7 * number % 4000 + 70, 100 + number // 4000], dim=1)
+
+
 def extremes(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
     """Sites in corners of a box 4096 wide and exactly 256 high, neighbours across both ends of an axis among them.
 
@@ -116,10 +122,18 @@ def extremes(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
     flip = torch.randint(0, 2, (NV, 3), generator=generator).bool()
     low[:, 1:] = torch.where(flip, top - low[:, 1:], low[:, 1:])
     low = distinct(low)
-    number = torch.arange(NV)
-    rest = torch.stack([number % 2, number % 4000 + 70, 7 * number % 4000 + 70, 100 + number // 4000], dim=1)
-    chosen = torch.cat([low, rest])[:NV] if NV else low
+    chosen = torch.cat([low, apart(NV)])[:NV] if NV else low
     return {"coords": chosen[torch.randperm(NV, generator=generator)].to(torch.int32)}
+
+
+def ends(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
+    """Pairs in one batch, a site at each end of an axis and otherwise in one place: neighbours only if it wrapped."""
+    NV = dims["NV"]
+    first = sites((NV + 1) // 2, indoor, generator)
+    axis = (1 + torch.arange(len(first)) % 3).view(-1, 1)
+    pairs = distinct(torch.cat([first.scatter(1, axis, 0), first.scatter(1, axis, (1 << 15) - 1)]))
+    chosen = torch.cat([pairs, apart(NV)])[:NV]
+    return {"coords": chosen[torch.randperm(NV, generator=generator)]}
 
 
 def far(dims: Mapping[str, int], generator: torch.Generator) -> Tensors:
@@ -238,6 +252,7 @@ TASK = Task(
         "lidar": drawn(lidar),
         "uniform": drawn(uniform),
         "extremes": extremes,
+        "ends": ends,
         "far": far,
         "bits apart": placed_by(bits_apart),
         "lattice": placed_by(lattice),
@@ -268,6 +283,9 @@ TASK = Task(
         verify("kernel of five, stride 2", "uniform", 130, 5, 2),
         verify("axis ends", "extremes", 420, 3, 1),
         verify("axis ends, stride 2", "extremes", 257, 3, 2),
+        verify("both ends of every axis", "ends", 350, 3, 1),
+        verify("both ends of every axis, stride 2", "ends", 291, 3, 2),
+        verify("both ends of every axis, kernel 5", "ends", 180, 5, 1),
         verify("far from the origin", "far", 190, 3, 1),
         verify("far from the origin, stride 2", "far", 230, 3, 2),
         verify("scattered", "uniform", 1000, 3, 1),

@@ -16,6 +16,7 @@ TASK = replace(
     name="voxels",
     verify=(
         workload("rings", 150, 3, 1, "lidar"),
+        workload("both ends", 120, 3, 1, "ends"),
         workload("far", 90, 3, 1, "far"),
         workload("no site", 0, 3, 1, "uniform"),
         workload("a bit apart", 200, 3, 1, "bits apart"),
