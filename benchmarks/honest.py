@@ -48,6 +48,7 @@ FOLDERS = ("examples", "seeds", "kernels_generated", "tests/cheats", "tests/emul
 HEAD = re.compile(r"^(//|#) /// kernel$", re.MULTILINE)
 TASK = re.compile(r"^TASK = (?:Task|replace)\(", re.MULTILINE)
 RAW = ROOT / "tests" / "emulated" / "test_vm_kernels.py"
+DIGEST = re.compile("[0-9a-f]{12}")
 CERTAINTY = 0.95
 
 
@@ -106,12 +107,21 @@ class Trials:
 
     def counted(self, what: str) -> list[Trial]:
         """Those of what the repository holds now."""
-        texts = {str(path.relative_to(ROOT)): text_of(path) for path in kernel_files()}
+        files = {(named(path), text_of(path)) for path in kernel_files()}
+        names = {name for name, _ in files}
         return [
             item
             for item in self.known.values()
-            if item.what == what and item.under == under(what) and item.text == texts.get(item.kernel, text_of(RAW))
+            if item.what == what
+            and item.under == under(what)
+            and ((item.kernel, item.text) in files or (item.kernel not in names and item.text == text_of(RAW)))
         ]
+
+
+def named(path: Path) -> str:
+    """Its file in the repository, without the folder in the library whose name changes with the task."""
+    parts = path.relative_to(ROOT).parts
+    return "/".join(part for part in parts if not DIGEST.fullmatch(part))
 
 
 def text_of(path: Path) -> str:
@@ -170,7 +180,7 @@ def try_kernel(path: Path, known: Mapping[str, Task], trials: Trials, options: a
     from warpsmith.core.kernel_file import parse_kernel_file
     from warpsmith.sandbox.builds import Builds
 
-    text, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
+    text, name = path.read_text(encoding="utf-8"), named(path)
     kernel = parse_kernel_file(text)
     gate = app.gate(known[kernel.task], arch="sm_80" if kernel.language == "triton" else "sm_90", cache=cache)
     for case, seed, run in schedules(kernel, gate, options.seeds):
@@ -287,7 +297,7 @@ def most_refused(refused: int, trials: int) -> float:
 
 def figures(found: Sequence[Trial]) -> dict[str, Any]:
     """Of one kind of trial: how many, of what, and the share that was refused."""
-    each = Counter(item.kernel for item in found)
+    each = Counter((item.kernel, item.text) for item in found)
     refused = [item for item in found if item.refused]
     return {
         "kernels": len(each),
