@@ -55,13 +55,13 @@ CUDA = {
     ),
     "30 MB of warnings": (
         doubled(12, "if (*y < 0) *y = 2;") + "__global__ void k(unsigned* y) {\n" + "A12\n" * 100 + "}\n",
-        "more than 1 MiB to say|more than 6 seconds",
+        "more than 1 MiB to return|more than 6 seconds",
     ),
     "a type whose name has 2^18 words": (
         "template <class A, class B> struct P {};\n"
         "template <int N> struct R { using t = P<typename R<N - 1>::t, typename R<N - 1>::t>; };\n"
         "template <> struct R<0> { using t = int; };\n__global__ void k() { typename R<18>::t x; x.foo(); }\n",
-        "more than 1 MiB to say",
+        "more than 1 MiB to return",
     ),
     "100,000 braces for the assembler": (
         '__global__ void k(int* y) { asm volatile("' + "{" * 100_000 + "}" * 100_000 + '"); *y = 1; }\n',
