@@ -170,7 +170,7 @@ def _spread(tensor: HostTensor, octaves: int, draw: np.random.Generator, reach: 
     """
     values = widened(tensor)
     if reach == WHOLE_REACH and values.min() < 0 < values.max() and values.ndim > 1:
-        values[1::3] = np.copysign(values[1::3], draw.integers(2) - 0.5)
+        values[1::3], values[2::3] = -np.abs(values[1::3]), np.abs(values[2::3])
     top = min(float(np.abs(values).max()) * 2.0**octaves, finite_limit(tensor.dtype))
     if octaves == _range(tensor, reach)[1] < reach:
         top = finite_limit(tensor.dtype)

@@ -36,16 +36,20 @@ _CHOICES = frozenset(("max", "min", "amax", "amin", "aminmax", "maximum", "minim
 def is_exact(task: Task, workload: Workload, given: Inputs, here: Answer) -> bool:
     """Whether every integer of the answer is right by itself at `given`, or a check of the task's own says which are.
 
+    A check is trusted with it only where the reference computes nothing: what it allows a computed score is made for
+    the values that the task draws.
+
     Args:
         task: Its reference and checks.
         workload: What `given` belongs to.
         given: All inputs.
         here: The oracle's answer.
     """
-    if not is_steady(task, workload, given, here):
+    integers = {name for name, value in here.items() if value.dtype.kind != "f"}
+    whole = integers - task.judged
+    if integers & task.judged and not only_chooses(task, workload, given):
         return False
-    whole = {name for name, value in here.items() if value.dtype.kind != "f" and name not in task.judged}
-    if not _is_told(task, workload, given, free=bool(whole)):
+    if not is_steady(task, workload, given, here) or not _is_told(task, workload, given, free=bool(whole)):
         return False
     return not whole or all(
         np.array_equal(moved[name].array, here[name])
