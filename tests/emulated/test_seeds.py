@@ -14,10 +14,12 @@ from warpsmith.seeds import FOLDER, Seed, seeds_for
 from warpsmith.tasks import find_tasks, load_task
 
 TASKS = [task.name for task in find_tasks()]
-SLOW = frozenset({"moe_forward", "nsa_block_topk", "nsa_selected_attention", "spconv_forward", "spconv_kernel_map"})
-"""Tasks whose seeds take the gate so long that the quick suite leaves them out."""
+SLOW = frozenset(
+    {"moe_forward", "nsa_block_topk", "nsa_selected_attention", "spconv_forward", "spconv_kernel_map", "vectorized"}
+)
+"""Tasks whose seeds, and seeds that take the gate so long that the quick suite leaves them out."""
 SEEDS = [
-    pytest.param(name, seed.name, marks=[pytest.mark.full] if name in SLOW else [])
+    pytest.param(name, seed.name, marks=[pytest.mark.full] if {name, seed.name} & SLOW else [])
     for name in TASKS
     for seed in seeds_for(name)
 ]
@@ -84,8 +86,8 @@ def test_a_seed_is_timed_at_every_bench_workload_and_beats_the_first(task: str, 
 @pytest.mark.parametrize(
     ("name", "knobs"),
     [
-        ("vectorized", {"BM": 16, "SPLIT": 1}),
-        ("vectorized", {"BM": 4, "SPLIT": 16}),
+        pytest.param("vectorized", {"BM": 16, "SPLIT": 1}, marks=pytest.mark.full),
+        pytest.param("vectorized", {"BM": 4, "SPLIT": 16}, marks=pytest.mark.full),
         ("tensor_core", {"MT": 1, "SPLIT": 16, "STAGES": 4}),
         ("tensor_core", {"MT": 2, "SPLIT": 1, "STAGES": 2}),
     ],
