@@ -12,6 +12,7 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task
 from warpsmith.tasks.oracle import oracle
 from warpsmith.tasks.sample import make_inputs
+from warpsmith.tasks.watch import watching
 
 _RANKS = frozenset(("topk", "sort", "argsort", "argmax", "argmin", "kthvalue", "median", "mode", "searchsorted",
                     "bucketize", "multinomial", "unique", "unique_dim", "_unique2", "msort"))  # fmt: skip
@@ -23,19 +24,15 @@ _INDEXED = frozenset(("max", "min"))
 
 def chooses(task: Task) -> bool:
     """Whether the reference, run at the dearest verify workload, asks which of some floating values is larger."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     workload = max(task.verify, key=lambda item: task.cost(dims_of(task, item)).flops)
     inputs = make_inputs(task, workload, 0)
     found: list[str] = []
 
-    class Choices(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if _is_choice(func, args, kwargs or {}):
-                found.append(str(func))
-            return func(*args, **(kwargs or {}))
+    def look(func: Any, args: Any, kwargs: Mapping[str, Any], result: Any) -> None:
+        if _is_choice(func, args, kwargs):
+            found.append(str(func))
 
-    with Choices():  # type: ignore[no-untyped-call]
+    with watching(look):
         oracle(task, workload, inputs)
     return bool(found)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from warpsmith.core.errors import TaskError
-from warpsmith.core.files import write_whole
+from warpsmith.core.files import write_named
 from warpsmith.tasks.find import SHIPPED, find_tasks
 
 _TASK = SHIPPED / "skeleton" / "_new_task.py"
@@ -58,4 +58,4 @@ def write_new(texts: dict[Path, str]) -> None:
         if path.exists():
             raise TaskError(f"{path} exists already.", remedy="Choose another name or folder, or move it away.")
     for path, text in texts.items():
-        write_whole(path, text, new=True)
+        write_named(path, text, new=True)

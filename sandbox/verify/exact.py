@@ -7,7 +7,7 @@ which of equals is taken: the first by `argmax`, `max` and `min`, all in order b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.steady import is_steady
 from warpsmith.tasks.jitter import MOVES
 from warpsmith.tasks.oracle import jittered, oracle
+from warpsmith.tasks.watch import watching
 
 Inputs = Mapping[str, HostTensor]
 Answer = Mapping[str, NDArray[Any]]
@@ -60,22 +61,15 @@ def is_exact(task: Task, workload: Workload, given: Inputs, here: Answer) -> boo
 
 def only_chooses(task: Task, workload: Workload, given: Inputs) -> bool:
     """Whether the reference compares and moves floating values and computes no others."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     computed: list[str] = []
 
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = func(*args, **(kwargs or {}))
-            name = func.overloadpacket.__name__
-            several = result if isinstance(result, tuple | list) else (result,)
-            floats = any(isinstance(value, torch.Tensor) and value.is_floating_point() for value in several)
-            if floats and not func.is_view and name.rstrip("_") not in _CHOICES and name not in MOVES:
-                computed.append(name)
-            return result
+    def look(func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        name = func.overloadpacket.__name__
+        floats = any(map(_is_float, _results(result)))
+        if floats and not func.is_view and name.rstrip("_") not in _CHOICES and name not in MOVES:
+            computed.append(name)
 
-    with Watch():  # type: ignore[no-untyped-call]
+    with watching(look):
         oracle(task, workload, given)
     return not computed
 
@@ -84,31 +78,34 @@ def _is_told(task: Task, workload: Workload, given: Inputs, *, free: bool) -> bo
     """Whether the reference computes no NaN and casts nothing that does not fit; with `free`, whether it also leaves no
     order among equals to chance.
     """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     found: list[str] = []
 
-    def is_nan(value: Any) -> bool:
-        return isinstance(value, torch.Tensor) and value.is_floating_point() and bool(value.isnan().any())
+    def look(func: Any, args: Any, kwargs: Mapping[str, Any], result: Any) -> None:
+        name, several = func.overloadpacket.__name__.rstrip("_"), _results(result)
+        if free and _leaves_order_free(name, kwargs):
+            found.append(name)
+        # Memory that is only now to be filled holds anything.
+        if not name.startswith(("empty", "new_empty")) and any(
+            _is_float(value) and bool(value.isnan().any()) for value in several
+        ):
+            found.append("NaN")
+        if name in ("_to_copy", "copy") and not all(_fits(value, several[0]) for value in args):
+            found.append("a cast")
 
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = func(*args, **(kwargs or {}))
-            name = func.overloadpacket.__name__.rstrip("_")
-            if free and _leaves_order_free(name, kwargs or {}):
-                found.append(name)
-            several = result if isinstance(result, tuple | list) else (result,)
-            # Memory that is only now to be filled holds anything.
-            if not name.startswith(("empty", "new_empty")) and any(map(is_nan, several)):
-                found.append("NaN")
-            if name in ("_to_copy", "copy") and not all(_fits(value, several[0]) for value in args):
-                found.append("a cast")
-            return result
-
-    with Watch():  # type: ignore[no-untyped-call]
+    with watching(look):
         oracle(task, workload, given)
     return not found
+
+
+def _results(result: Any) -> Sequence[Any]:
+    """All that an operation gave."""
+    return result if isinstance(result, tuple | list) else (result,)
+
+
+def _is_float(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _leaves_order_free(name: str, kwargs: Mapping[str, Any]) -> bool:
@@ -121,7 +118,7 @@ def _fits(value: Any, cast: Any) -> bool:
     """Whether all floating values lie in the range of the integers that they become."""
     import torch
 
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or cast.dtype in (torch.bool, None):
+    if not _is_float(value) or cast.dtype in (torch.bool, None):
         return True
     if cast.is_floating_point() or not value.numel():
         return True

@@ -28,7 +28,7 @@ SPARSE = (
     voxels("a coordinate read as fourteen bits", (X, "(Key)(unsigned)(x + 2 & 0x3fff) << 32"), gets="Racy|Wrong",
            says="a bit apart|far|every neighbour"),
     voxels("an axis that runs into the next", (X, "(Key)(unsigned)(x + 16384) << 31"), gets="Racy|Wrong|OutOfBounds",
-           says="ends|a bit apart|far|every neighbour"),
+           says="both ends|a bit apart|far|every neighbour"),
     voxels("an axis whose ends are neighbours", (X, "(Key)(unsigned)((x + 16384) & 0x7fff) << 32"), gets="Wrong",
            says="an input where none stands"),
     voxels("a poor hash, and lookups that give up after sixteen slots",

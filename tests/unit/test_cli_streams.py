@@ -12,7 +12,7 @@ import pytest
 
 from warpsmith.cli.program import run
 from warpsmith.core.errors import SettingsError
-from warpsmith.core.files import write_whole
+from warpsmith.core.files import write_named
 
 LIST = [sys.executable, "-m", "warpsmith", "tasks", "list"]
 Captured = pytest.CaptureFixture[str]
@@ -105,4 +105,4 @@ def test_a_folder_where_a_file_should_be_written_ends_with_2(capsys: Captured, t
     assert 2 == run(["tasks", "new", "mine", "--folder", str(tmp_path / "in the way")])
     assert "cannot be written" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="Is a directory"):
-        write_whole(tmp_path, "text")
+        write_named(tmp_path, "text")

@@ -1,4 +1,4 @@
-"""Files that a command writes for a person."""
+"""Files that a command writes where a person said."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ OF_THE_MACHINE = frozenset(
 """What the operating system refuses for want of space or rights, whatever was asked for."""
 
 
-def write_whole(path: Path, text: str, *, new: bool = False) -> None:
-    """Write a text file, in a folder that is made where it is missing; half a file is not left behind.
+def write_named(path: Path, text: str, *, new: bool = False) -> None:
+    """Write a text file, in a folder that is made where it is missing; half a file is not left where none stood.
+
+    It is written in place, not renamed into it as by `whole_file`: the name may be that of a device or a link.
 
     Raises:
         SettingsError: the name is a folder's, or that of a file where it has to be `new`.

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import SettingsError
 from warpsmith.core.events import EVENT, Accepted, Called, Event, Proposed, RunStarted
-from warpsmith.core.files import write_whole
+from warpsmith.core.files import write_named
 from warpsmith.store.store import Store
 
 FORMAT = "warpsmith run 1"
@@ -33,7 +33,7 @@ def write_recording(store: Store, run: str, path: Path) -> int:
     lines = [json.dumps({"format": FORMAT, "run": run})]
     lines += [json.dumps({"digest": it, "text": store.get_text(it)}, ensure_ascii=False) for it in digests]
     lines += [_portable(event).model_dump_json() for event in events]
-    write_whole(path, "\n".join(lines) + "\n")
+    write_named(path, "\n".join(lines) + "\n")
     return len(events)
 
 

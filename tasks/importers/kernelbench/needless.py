@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from warpsmith.tasks.importers.kernelbench.domain import Domain
 from warpsmith.tasks.importers.kernelbench.probe import Kinds, Probe, Seen, operator_name, product_extents
 from warpsmith.tasks.importers.kernelbench.values import call
+from warpsmith.tasks.watch import watching
 
 if TYPE_CHECKING:
     import torch
@@ -74,19 +75,14 @@ def _operands(
     probe: Probe, sizes: Sequence[int], kinds: Kinds, seed: int
 ) -> list[tuple[torch.Tensor | None, torch.Tensor | None]]:
     """Where both operands of each product differ from zero; None of a convolution."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     found: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
 
-    class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = func(*args, **(kwargs or {}))
-            name = operator_name(func)
-            if product_extents(name, args, result):
-                found.append(_nonzero(name, args))
-            return result
+    def look(func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        name = operator_name(func)
+        if product_extents(name, args, result):
+            found.append(_nonzero(name, args))
 
-    with Mode():  # type: ignore[no-untyped-call]
+    with watching(look):
         call(probe.problem, sizes, kinds, seed)
     return found
 

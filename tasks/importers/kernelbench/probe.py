@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from warpsmith.core.errors import TaskError
 from warpsmith.tasks.problem import Problem, computing_in, state_of
+from warpsmith.tasks.watch import watching
 
 if TYPE_CHECKING:
     import torch
@@ -104,14 +105,14 @@ class Probe:
             made = self.problem(*sizes)
             module = made.model(*made.get_init_inputs())
             arguments = [self._typed(item) for item in made.get_inputs()]
-            with _Products() as products:
+            with _products() as products:
                 outputs = tensors_of(module(*arguments))
         state = state_of(module)
         seen = Seen(
             arguments=tuple(tuple(item.shape) if isinstance(item, torch.Tensor) else None for item in arguments),
             state={name: tuple(value.shape) for name, value in state.items()},
             outputs=tuple(tuple(item.shape) for item in outputs),
-            products=tuple(products.found),
+            products=tuple(products),
         )
         kinds = Kinds(
             arguments=tuple(item.dtype if isinstance(item, torch.Tensor) else item for item in arguments),
@@ -168,33 +169,19 @@ def _unvalidated() -> Iterator[None]:
         Distribution.set_default_validate_args(before)
 
 
-class _Products:
-    """Notes the extents of every matrix product and convolution while it is open."""
+@contextmanager
+def _products() -> Iterator[list[Product]]:
+    """The extents of every matrix product and convolution from here on."""
+    found: list[Product] = []
 
-    def __init__(self) -> None:
-        self.found: list[Product] = []
-        self._mode: Any = None
+    def look(func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        name = operator_name(func)
+        extents = product_extents(name, args, result)
+        if extents:
+            found.append(Product(name, extents, result.numel()))
 
-    def __enter__(self) -> Self:
-        from torch.utils._python_dispatch import TorchDispatchMode
-
-        found = self.found
-
-        class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                result = func(*args, **(kwargs or {}))
-                name = operator_name(func)
-                extents = product_extents(name, args, result)
-                if extents:
-                    found.append(Product(name, extents, result.numel()))
-                return result
-
-        self._mode = Mode()  # type: ignore[no-untyped-call]
-        self._mode.__enter__()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._mode.__exit__(*raised)
+    with watching(look):
+        yield found
 
 
 def operator_name(func: Any) -> str:

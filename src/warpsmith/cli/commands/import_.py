@@ -34,7 +34,7 @@ def import_(
 ) -> int:
     """Make a kernel file of an existing kernel, and list what its host code leaves open; nothing of it is run."""
     from warpsmith import app
-    from warpsmith.core.files import write_whole
+    from warpsmith.core.files import write_named
     from warpsmith.porting import make_draft
 
     if out is not None and out.exists() and not force:
@@ -46,7 +46,7 @@ def import_(
         error.file = str(file)
         raise
     if out is not None:
-        write_whole(out, draft.text)
+        write_named(out, draft.text)
     if as_json:
         questions = [{"line": it.line, "what": it.what, "remedy": it.remedy} for it in draft.questions]
         shown = {"language": draft.language, "complete": not draft.questions, "questions": questions}
