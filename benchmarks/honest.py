@@ -9,7 +9,8 @@ and coverage closure included, with the first knobs and a seed of its own. Kerne
 Whatever is not accepted is a false reject. Every trial is kept in a file as soon as it is over, so that a run can be
 stopped and taken up again; evaluations of a kernel go on from where they were, for as long as `--seconds` allows. A
 trial stands for the text of its kernel and for what it ran under: a schedule for the sources of the emulator's VM, an
-evaluation for the edition of the gate's rules. Others are kept but not counted.
+evaluation for the edition of the gate's rules. Others are kept but not counted. Files of one text, as a seed and its
+copy in the library, are one kernel: with the same seed they would be the same trial.
 
 Prints one JSON object; exit code 1 where anything was refused.
 
@@ -72,8 +73,13 @@ class Trial:
     """Kind and message, where it was."""
 
     @property
+    def tried(self) -> tuple[str, str]:
+        """The kernel, wherever its file lies: its text, and its name among those of the tests' one file."""
+        return self.text, self.kernel if self.kernel.startswith("raw: ") else ""
+
+    @property
     def key(self) -> tuple[str, ...]:
-        return self.kernel, self.what, self.case, str(self.seed), self.text, self.under
+        return *self.tried, self.what, self.case, str(self.seed), self.under
 
 
 def told(item: dict[str, Any]) -> Iterator[Trial]:
@@ -93,6 +99,7 @@ class Trials:
     def of(cls, out: Path | None) -> Trials:
         lines = out.read_text(encoding="utf-8").splitlines() if out is not None and out.exists() else []
         trials = [trial for line in lines for trial in told(json.loads(line))]
+        trials.sort(key=lambda item: item.refused != "")  # What was refused once stays refused.
         return cls(out, {item.key: item for item in trials})
 
     def add(self, asked: Trial, run: Callable[[], tuple[int, str]]) -> None:
@@ -107,14 +114,11 @@ class Trials:
 
     def counted(self, what: str) -> list[Trial]:
         """Those of what the repository holds now."""
-        files = {(named(path), text_of(path)) for path in kernel_files()}
-        names = {name for name, _ in files}
+        texts = {text_of(path) for path in (*kernel_files(), RAW)}
         return [
             item
             for item in self.known.values()
-            if item.what == what
-            and item.under == under(what)
-            and ((item.kernel, item.text) in files or (item.kernel not in names and item.text == text_of(RAW)))
+            if item.what == what and item.under == under(what) and item.text in texts
         ]
 
 
@@ -139,8 +143,10 @@ def under(what: str) -> str:
 
 
 def kernel_files() -> list[Path]:
-    found = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".cu", ".py"))
-    return sorted(path for path in found if HEAD.search(path.read_text(encoding="utf-8")))
+    """One file of each text: what ships is often a seed, unchanged."""
+    files = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".cu", ".py"))
+    kernels = sorted((path for path in files if HEAD.search(path.read_text(encoding="utf-8"))), reverse=True)
+    return sorted({text_of(path): path for path in kernels}.values())
 
 
 def tasks() -> dict[str, Task]:
@@ -297,7 +303,7 @@ def most_refused(refused: int, trials: int) -> float:
 
 def figures(found: Sequence[Trial]) -> dict[str, Any]:
     """Of one kind of trial: how many, of what, and the share that was refused."""
-    each = Counter((item.kernel, item.text) for item in found)
+    each = Counter(item.tried for item in found)
     refused = [item for item in found if item.refused]
     return {
         "kernels": len(each),
