@@ -72,6 +72,9 @@ def prepare(setup: dict[str, Any]) -> None:
     nvidia = importlib.import_module("triton.backends.nvidia.compiler")
     nvidia.get_ptxas_version(setup["capability"])
     triton.knobs.cache.manager_class = _Folder
+    # Triton would hash half a gigabyte of itself into the names of what it keeps; the folder is this child's alone.
+    cache: Any = importlib.import_module("triton.runtime.cache")
+    cache.triton_key = lambda: triton.__version__
     triton.knobs.runtime.add_stages_inspection_hook = _without_assembler
 
 
