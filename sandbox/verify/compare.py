@@ -150,7 +150,7 @@ class _Compared:
             return special
         finite = np.isfinite(values) & np.isfinite(expected) & np.isfinite(ideal)
         values, expected, ideal = (np.where(finite, array, 0.0) for array in (values, expected, ideal))
-        result = measure(values, expected, ideal, got.dtype, self.task.tolerance, int(finite.sum()))
+        result = measure(values, expected, ideal, got.dtype, self.task.tolerance)
         if result.passed:
             return result.ratio, result.relative_l2, result.largest
         return self._too_far(as_matrix(values), as_matrix(expected), result)

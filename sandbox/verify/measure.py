@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,8 +66,11 @@ class Measure:
 
 
 @np.errstate(over="ignore")
-def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance, count: int) -> Measure:
+def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance) -> Measure:
     """Compare finite values.
+
+    Where an element outweighs all others, chance decides how near the honest result comes to it: it may be right to the
+    last bit. So each limit has room for `tolerance.k` roundings of its largest element.
 
     Args:
         got: The kernel's output, at least one element.
@@ -76,24 +78,25 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
         honest: What a careful kernel of the declared precision gives.
         dtype: Of the output, for the roundings that no kernel avoids.
         tolerance: The task's.
-        count: Elements that the oracle knows to be finite; the others are 0 in all three. The fewer there are, the more
-            their error is left to chance.
     """
     error, honest_error = np.abs(got - expected), np.abs(honest - expected)
-    scale = max(_rms(expected), np.finfo(np.float64).tiny)
     cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
-    unit = unit_roundoff(dtype)
-    floor = min(tolerance.floor, cap) + 2 * unit / max(count, 1) ** 0.5
-    floor_largest = min(tolerance.floor_largest, cap_largest) + unit * float(np.abs(expected).max()) / scale
+    floor, unit = min(tolerance.floor, cap), unit_roundoff(dtype)
+    matrices = tuple(as_matrix(values) for values in (error, honest_error, np.abs(expected)))
+    rows, columns = matrices[0].shape
+    actual, ideal, size, lone = (float(part[0, 0]) for part in _of_rectangles(matrices, [0, rows], [0, columns]))
+    scale = max(size, np.finfo(np.float64).tiny)
+    rounding = unit * float(np.abs(expected).max())
     limits = Limits(
-        relative_l2=tolerance.k * _rms(honest_error) / scale + floor,
-        largest=tolerance.k * float(honest_error.max()) / scale + floor_largest,
+        relative_l2=tolerance.k * (ideal + unit * lone) / scale + floor,
+        largest=(tolerance.k * max(float(honest_error.max()), rounding) + rounding) / scale
+        + min(tolerance.floor_largest, cap_largest),
     )
     return Measure(
-        relative_l2=_rms(error) / scale,
+        relative_l2=actual / scale,
         largest=float(error.max()) / scale,
         limits=limits,
-        worst_region=_worst_region(error, honest_error, expected, tolerance.k, floor),
+        worst_region=_worst_region(matrices, size, tolerance.k, floor, unit),
     )
 
 
@@ -102,21 +105,15 @@ def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
 
 
-def _rms(values: Floats) -> float:
-    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
-
-
-def _worst_region(error: Floats, honest_error: Floats, expected: Floats, k: float, floor: float) -> Region:
+def _worst_region(matrices: tuple[Floats, ...], whole: float, k: float, floor: float, unit: float) -> Region:
     """The region whose error is largest against its own limit, so that nothing small hides behind something large."""
-    squares = [as_matrix(np.square(values)) for values in (error, honest_error, expected)]
-    whole = float(np.sqrt(squares[2].mean()))
-    rows, columns = squares[0].shape
+    rows, columns = matrices[0].shape
     found: list[Region] = []
     for height, width in sorted({_adapted(shape, rows, columns) for shape in REGION_SHAPES}):
         row_edges, column_edges = _edges(rows, height), _edges(columns, width)
-        actual, honest, size = (_region_rms(values, row_edges, column_edges) for values in squares)
+        actual, honest, size, lone = _of_rectangles(matrices, row_edges, column_edges)
         # The last term forgives dust where exact zeros are expected.
-        limit = REGION_SLACK * (k * honest + floor * size) + 1e-6 * whole + np.finfo(np.float64).tiny
+        limit = REGION_SLACK * (k * (honest + unit * lone) + floor * size) + 1e-6 * whole + np.finfo(np.float64).tiny
         ratio = actual / limit
         row, column = np.unravel_index(int(ratio.argmax()), ratio.shape)
         found.append(
@@ -144,9 +141,13 @@ def _edges(extent: int, step: int) -> list[int]:
     return [*edges, extent]
 
 
-def _region_rms(squares: Floats, row_edges: list[int], column_edges: list[int]) -> Floats:
-    sums = np.add.reduceat(np.add.reduceat(squares, row_edges[:-1], axis=0), column_edges[:-1], axis=1)
-    heights = [after - before for before, after in pairwise(row_edges)]
-    widths = [after - before for before, after in pairwise(column_edges)]
-    result: Floats = np.sqrt(sums / np.outer(heights, widths))
-    return result
+def _of_rectangles(matrices: tuple[Floats, ...], rows: list[int], columns: list[int]) -> tuple[Floats, ...]:
+    """RMS of error, honest error and what is expected, and what it is if its largest element stands alone."""
+
+    def reduced(how: np.ufunc, values: Floats) -> Floats:
+        found: Floats = how.reduceat(how.reduceat(values, rows[:-1], axis=0), columns[:-1], axis=1)
+        return found
+
+    counts = np.outer(np.diff(rows), np.diff(columns))
+    rms = (np.sqrt(reduced(np.add, np.square(values)) / counts) for values in matrices)
+    return *rms, reduced(np.maximum, matrices[2]) / np.sqrt(counts)
