@@ -59,11 +59,12 @@ def finite_limit(dtype: DType) -> float:
     return float(torch.finfo(torch_dtype(dtype)).max)
 
 
-def smallest_normal(dtype: DType) -> float:
-    """The smallest normal value of a floating dtype: smaller ones have fewer digits."""
+def smallest(dtype: DType) -> float:
+    """The smallest positive value of a floating dtype, which has one digit."""
     import torch
 
-    return float(torch.finfo(torch_dtype(dtype)).tiny)
+    limits = torch.finfo(torch_dtype(dtype))
+    return float(limits.tiny * limits.eps)
 
 
 def narrowed(values: NDArray[Any], dtype: DType) -> HostTensor:

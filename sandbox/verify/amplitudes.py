@@ -23,7 +23,7 @@ from warpsmith.sandbox.verify.altered import Inputs, well_posed
 from warpsmith.sandbox.verify.exact import only_chooses
 from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
 from warpsmith.sandbox.verify.steady import Answer, as_steady
-from warpsmith.tasks.convert import finite_limit, narrowed, smallest_normal, unit_roundoff, widened
+from warpsmith.tasks.convert import finite_limit, narrowed, smallest, unit_roundoff, widened
 from warpsmith.tasks.oracle import honest, oracle
 
 STEP = 4
@@ -158,7 +158,7 @@ def _room(task: Task, workload: Workload, answer: Answer) -> int:
 def _range(tensor: HostTensor, reach: int = REACH) -> tuple[int, int]:
     """Octaves by which a tensor's largest value may shrink and grow, to some steps above nothing and to the end."""
     largest = float(np.abs(widened(tensor)).max())
-    least = 2 * unit_roundoff(tensor.dtype) * smallest_normal(tensor.dtype)
+    least = smallest(tensor.dtype)
     high = floor(log2(finite_limit(tensor.dtype) / largest))
     low = -floor(log2(largest / (least * 2 ** (STEP + 1))))
     return max(min(low, 0), -reach), min(max(high, 0), reach)

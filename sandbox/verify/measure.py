@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.task import Tolerance
-from warpsmith.tasks.convert import unit_roundoff
+from warpsmith.tasks.convert import smallest, unit_roundoff
 
 Floats = NDArray[np.float64]
 
@@ -20,6 +21,11 @@ REGION_SLACK = 2.0
 """A region may err by this much more than the whole: few elements scatter more, and one wrong element of a region of
 256 still shows as six per cent."""
 REGION_SHAPES = ((16, 16), (1, REGION), (REGION, 1))
+ROUNDING = (8 * math.log(2)) ** -0.5
+"""RMS of the relative error of a rounding, in roundoffs u: its square is u^2 / (3 m^2) at a mantissa m, and m^-2 is
+3 / (8 ln 2) on average where mantissas are spread evenly by their logarithm, as those of products are."""
+SAMPLE = 4096
+"""Elements among which those of one value are sought."""
 
 # The least that float32 done in tf32, and float64 done in float32, shows is ten times these.
 _CAPS = {DType.FLOAT32: (2e-5, 1e-4), DType.FLOAT64: (1e-9, 1e-8)}
@@ -69,8 +75,9 @@ class Measure:
 def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, tolerance: Tolerance) -> Measure:
     """Compare finite values.
 
-    Where an element outweighs all others, chance decides how near the honest result comes to it: it may be right to the
-    last bit. So each limit has room for `tolerance.k` roundings of its largest element.
+    Where one element outweighs all others, or all are of one value, chance decides how near the honest result comes: it
+    may be right to the last bit. So it counts as off by what rounding costs on average, and each limit has room for
+    `tolerance.k` roundings of the largest element, that of the whole for as many of all elements of one value.
 
     Args:
         got: The kernel's output, at least one element.
@@ -81,23 +88,50 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
     """
     error, honest_error = np.abs(got - expected), np.abs(honest - expected)
     cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
-    floor, unit = min(tolerance.floor, cap), unit_roundoff(dtype)
+    allowance = _Allowance.of(dtype, tolerance.k, min(tolerance.floor, cap))
     matrices = tuple(as_matrix(values) for values in (error, honest_error, np.abs(expected)))
     rows, columns = matrices[0].shape
-    actual, ideal, size, lone = (float(part[0, 0]) for part in _of_rectangles(matrices, [0, rows], [0, columns]))
-    scale = max(size, np.finfo(np.float64).tiny)
-    rounding = unit * float(np.abs(expected).max())
+    actual, ideal, size, lone = _of_rectangles(matrices, [0, rows], [0, columns])
+    lone = np.maximum(lone, size * _share_of_one_value(expected, honest) ** 0.5)
+    scale = max(float(size[0, 0]), np.finfo(np.float64).tiny)
+    rounding = allowance.rounding(float(np.abs(expected).max()))
     limits = Limits(
-        relative_l2=tolerance.k * (ideal + unit * lone) / scale + floor,
+        relative_l2=float(allowance.rms(ideal, size, lone)[0, 0]) / scale,
         largest=(tolerance.k * max(float(honest_error.max()), rounding) + rounding) / scale
         + min(tolerance.floor_largest, cap_largest),
     )
     return Measure(
-        relative_l2=actual / scale,
+        relative_l2=float(actual[0, 0]) / scale,
         largest=float(error.max()) / scale,
         limits=limits,
-        worst_region=_worst_region(matrices, size, tolerance.k, floor, unit),
+        worst_region=_worst_region(matrices, float(size[0, 0]), allowance),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowance:
+    """What elements may err by, absolutely."""
+
+    unit: float
+    """The largest relative error of a rounding to the output's dtype."""
+    least: float
+    """Half of its smallest number: what rounding takes from those too small to be normal."""
+    k: float
+    floor: float
+
+    @classmethod
+    def of(cls, dtype: DType, k: float, floor: float) -> _Allowance:
+        return cls(unit_roundoff(dtype), smallest(dtype) / 2, k, floor)
+
+    def rounding(self, size: Any) -> Any:
+        """The most that rounding takes from elements so large."""
+        return np.maximum(self.unit * size, self.least)
+
+    def rms(self, honest: Floats, size: Floats, lone: Floats) -> Floats:
+        """RMS error of rectangles, given the honest result's, their RMS, and what it is if one element stands alone."""
+        typical: Floats = np.maximum(honest, ROUNDING * self.rounding(size))
+        found: Floats = self.k * np.hypot(typical, self.unit * lone) + self.floor * size
+        return found
 
 
 def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
@@ -105,7 +139,7 @@ def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
 
 
-def _worst_region(matrices: tuple[Floats, ...], whole: float, k: float, floor: float, unit: float) -> Region:
+def _worst_region(matrices: tuple[Floats, ...], whole: float, allowance: _Allowance) -> Region:
     """The region whose error is largest against its own limit, so that nothing small hides behind something large."""
     rows, columns = matrices[0].shape
     found: list[Region] = []
@@ -113,7 +147,7 @@ def _worst_region(matrices: tuple[Floats, ...], whole: float, k: float, floor: f
         row_edges, column_edges = _edges(rows, height), _edges(columns, width)
         actual, honest, size, lone = _of_rectangles(matrices, row_edges, column_edges)
         # The last term forgives dust where exact zeros are expected.
-        limit = REGION_SLACK * (k * (honest + unit * lone) + floor * size) + 1e-6 * whole + np.finfo(np.float64).tiny
+        limit = REGION_SLACK * allowance.rms(honest, size, lone) + 1e-6 * whole + np.finfo(np.float64).tiny
         ratio = actual / limit
         row, column = np.unravel_index(int(ratio.argmax()), ratio.shape)
         found.append(
@@ -139,6 +173,15 @@ def _edges(extent: int, step: int) -> list[int]:
     if len(edges) > 1 and extent - edges[-1] < step / 2:
         edges.pop()
     return [*edges, extent]
+
+
+def _share_of_one_value(expected: Floats, honest: Floats) -> float:
+    """The largest share of the sum of squares that elements of one value have: such ones err alike."""
+    chosen = np.random.default_rng(0).integers(expected.size, size=min(expected.size, SAMPLE))
+    sizes = np.abs(expected.reshape(-1)[chosen])
+    squares = np.square(sizes / max(float(sizes.max()), np.finfo(np.float64).tiny))
+    _, value = np.unique(np.abs(honest.reshape(-1)[chosen]), return_inverse=True)
+    return float(np.bincount(value, squares).max() / squares.sum()) if squares.any() else 0.0
 
 
 def _of_rectangles(matrices: tuple[Floats, ...], rows: list[int], columns: list[int]) -> tuple[Floats, ...]:

@@ -205,12 +205,24 @@ def test_rows_of_nan_leave_the_others_the_room_that_few_values_have() -> None:
     """Of few values the error is left to chance, and a kernel that is as careful as the honest one has no luck."""
     y, off = np.array([1.0, -1.0]), np.array([1.0006, -1.0006])
 
-    def limit(zeros: int, ones: int) -> float:
-        got, right = (np.concatenate([values, np.zeros(zeros), np.ones(ones)]) for values in (off, y))
+    def limit(zeros: int, others: int) -> float:
+        got, right = (np.concatenate([values, np.zeros(zeros), np.linspace(0.8, 1, others)]) for values in (off, y))
         return measure(got, right, right, DType.FLOAT16, Tolerance()).limits.relative_l2
 
     assert math.isclose(limit(0, 0), limit(62, 0))
     assert limit(0, 0) > limit(0, 62)
+
+
+def test_values_that_are_all_alike_may_err_by_as_many_roundings_as_one() -> None:
+    """The honest result is right to the last bit in all of them, or in none."""
+
+    def judged(roundings: float, right: Array) -> float:
+        got = right * (1 + roundings * 2.0**-8)
+        return measure(got, right, right, DType.BFLOAT16, Tolerance(floor=4e-4)).ratio
+
+    alike, apart = np.ones((20, 64)), np.linspace(1, 2, 20 * 64).reshape(20, 64)
+    assert judged(3, alike) < 1 < judged(5, alike)
+    assert judged(1, apart) < 1 < judged(3, apart)
 
 
 @pytest.mark.parametrize("large", [8.0, 32.0, 1024.0])
