@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,11 @@ import torch
 
 from tests.unit.exported import SHIPPED, consumer
 from warpsmith.cli.program import run
+from warpsmith.core.errors import SettingsError
 from warpsmith.core.events import Confirmed, Evaluated, RunSettings, RunStarted
 from warpsmith.core.outcome import Stage, Wrong
+from warpsmith.exporting.bundle import Bundle
+from warpsmith.exporting.write import write
 from warpsmith.kernels_generated.library import read_entry
 from warpsmith.kernels_generated.places import SHIPPED as SHIPPED_LIBRARY
 from warpsmith.store import Store
@@ -307,6 +311,26 @@ def test_nothing_but_an_older_export_is_replaced(tmp_path: Path, capsys: pytest.
     assert 2 == run([*arguments, "--force"])
     assert "is no export" in capsys.readouterr().err
     assert (tmp_path / "kb" / "w4a16_gemm.py").is_file()
+
+
+def test_an_export_that_does_not_fit_the_disk_is_the_machines_fault_and_is_not_left_in_half(tmp_path: Path) -> None:
+    bundle = Bundle({"small.py": "x = 1", "large.cubin": bytes(4096)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write(bundle, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(tmp_path / "out") == caught.value.filename
+    assert [] == [*tmp_path.iterdir()]
+    assert 2 == len(write(bundle, tmp_path / "out"))
+
+
+def test_a_file_where_the_export_should_lie_in_is_a_wrong_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="cannot be written"):
+        write(Bundle({"small.py": "x = 1"}), tmp_path / "file" / "out")
 
 
 def test_the_evidence_says_where_every_figure_is_from(tmp_path: Path) -> None:

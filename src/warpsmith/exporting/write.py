@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from warpsmith.core.errors import SettingsError
+from warpsmith.core.files import OF_THE_MACHINE
 from warpsmith.exporting.bundle import EVIDENCE, Bundle
 
 
@@ -14,8 +15,9 @@ def write(bundle: Bundle, target: Path, *, force: bool = False) -> tuple[Path, .
     """Put the files below a folder; answers their paths.
 
     Raises:
-        SettingsError: something is there already, and is not an export that `force` says to replace; or the
-            folder cannot be written.
+        SettingsError: something is there already, and is not an export that `force` says to replace; or no folder can
+            be made of that name.
+        OSError: there is no space, or no right to write; it names the folder.
     """
     if target.exists() and not force:
         raise SettingsError(f"{target} exists.", remedy="Name another place with --out, or give --force.")
@@ -33,8 +35,9 @@ def write(bundle: Bundle, target: Path, *, force: bool = False) -> tuple[Path, .
                 shutil.move(target, Path(scratch) / "old")
             fresh.rename(target)
     except OSError as error:
-        raise SettingsError(
-            f"{target} cannot be written: {error.strerror or error}.",
-            remedy="Free some space, or name another place with --out.",
-        ) from error
+        if error.errno in OF_THE_MACHINE:
+            error.filename = str(target)
+            raise
+        why = error.strerror or str(error)
+        raise SettingsError(f"{target} cannot be written: {why}.", remedy="Name another place with --out.") from error
     return tuple(target / name for name in bundle.files)
