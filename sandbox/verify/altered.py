@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
@@ -197,7 +198,11 @@ def _judgeable(
 ) -> bool:
     """Whether a kernel may be held to the second inputs as it is to the first."""
     before, given = change
-    here = oracle(task, workload, given)
+    try:
+        here = oracle(task, workload, given)
+    except TaskError:
+        # What an input may hold is inferred; a reference that raises says it was inferred wrongly.
+        return False
     return well_posed(task, workload, given, name, draw, here=here) and as_steady(task, workload, before, given, here)
 
 

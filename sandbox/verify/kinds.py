@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 from math import log2
 from typing import Any
 
@@ -29,6 +30,8 @@ LEAST_ELEMENTS = 8
 """Elements from which an input of one sign, or of integers, shows what it is."""
 BITS_SET = (0.25, 0.75)
 """Share of elements in which every bit of packed words is set."""
+APART = 1 / 16
+"""Share of packed words in which neighbouring bits differ, at least."""
 EQUAL_SUMS = 1e-3
 """Relative spread of sums along an axis below which they are taken to be prescribed."""
 
@@ -72,9 +75,11 @@ def _of_integers(array: NDArray[Any]) -> Kind | None:
         return None
     width = 8 * array.dtype.itemsize
     words = array.reshape(-1).view(f"u{array.dtype.itemsize}")
-    shares = [((words >> np.asarray(bit, words.dtype)) & 1).mean() for bit in range(width)]
-    if array.size >= width and all(BITS_SET[0] <= share <= BITS_SET[1] for share in shares):
-        return Kind.BITS
+    bits = [((words >> np.asarray(bit, words.dtype)) & 1).astype(np.bool_) for bit in range(width)]
+    if array.size >= width and all(BITS_SET[0] <= bit.mean() <= BITS_SET[1] for bit in bits):
+        # Of indices among holes of -1 the upper bits are all the sign's.
+        apart = min(float((low != high).mean()) for low, high in pairwise(bits))
+        return Kind.BITS if apart >= APART else None
     values = array.astype(np.int64)
     if width > 8 or array.ndim < 2 or len(np.unique(values)) < 3 or _is_sorted(values):
         return None

@@ -133,6 +133,36 @@ def test_packed_words_and_small_codes_are_told_by_their_bits() -> None:
         assert change(codes, draw).shape == codes.shape
 
 
+@pytest.mark.parametrize("dtype", [DType.INT32, DType.INT64, DType.INT8])
+@pytest.mark.parametrize("holes", [0.3, 0.5, 0.7])
+def test_indices_among_holes_are_no_packed_words(holes: float, dtype: DType) -> None:
+    """Half of a map of neighbours is -1, which has every bit set; words of indices that nobody has would be asked."""
+    of, draw = task(scaled), np.random.default_rng(1)
+    indices = np.where(draw.random((40, 27)) < holes, -1, draw.integers(0, 64, (40, 27)))
+    assert kind_of(of, "x", whole(indices, dtype)) is not Kind.BITS
+
+
+def test_words_of_codes_near_the_middle_are_packed_words() -> None:
+    of, draw = task(scaled), np.random.default_rng(1)
+    codes = np.clip(np.rint(draw.normal(7.5, 2.5, (8, 40, 27))), 0, 15).astype(np.int64)
+    words = np.bitwise_or.reduce(codes << (4 * np.arange(8))[:, None, None], axis=0)
+    assert kind_of(of, "x", whole(words.astype(np.uint32).view(np.int32), DType.INT32)) is Kind.BITS
+
+
+def test_a_value_that_the_reference_refuses_is_not_asked() -> None:
+    """What an input may hold is told by what is drawn, and may be told wrongly."""
+
+    def refusing(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        if not (x != 0).any(dim=1).all():
+            raise ValueError("a row of zeros has no direction")
+        return x * scale
+
+    inputs = make_inputs(task(refusing), AT, 3)
+    assert altered(task(refusing), AT, inputs, ("x", "rows of zeros"), 3) is None
+    assert altered(task(refusing), AT, inputs, ("x", "loud values"), 3) is not None
+    assert altered(task(scaled), AT, inputs, ("x", "rows of zeros"), 3) is not None
+
+
 def test_a_reference_that_magnifies_the_last_bit_is_not_asked() -> None:
     of = task(normalised)
     inputs = make_inputs(of, AT, 3)
