@@ -257,12 +257,8 @@ def smallest(builds: Builds, task: Task) -> Iterator[Workload]:
     """The cheapest verify workload for every set of launches and build."""
     from warpsmith.core.kernel_file import dims_of
 
-    def cost(workload: Workload) -> float:
-        found = task.cost(dims_of(task, workload))
-        return found.flops + found.bytes
-
     seen = set()
-    for workload in sorted(filter(builds.inside, task.verify), key=cost):
+    for workload in sorted(filter(builds.inside, task.verify), key=lambda item: task.cost(dims_of(task, item)).work):
         problem = builds.build(workload)
         if problem is not None:
             raise SystemExit(f"{task.name} at {workload.name}: {problem}")

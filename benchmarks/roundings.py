@@ -46,30 +46,19 @@ LOWER = {"float64": 24, "float32": 11, "float16": 8, "bfloat16": 4}
 
 def posed(task: Task, seed: int) -> Iterator[tuple[str, Workload, Inputs]]:
     """(kind, workload, inputs) of what one evaluation runs; hidden sizes left out."""
-    from warpsmith.core.kernel_file import dims_of
-    from warpsmith.sandbox.verify.altered import altered, ways
-    from warpsmith.sandbox.verify.amplitudes import at_amplitude, ladder
+    from warpsmith.sandbox.verify.altered import altered_together, cheaper, ways
+    from warpsmith.sandbox.verify.amplitudes import at_amplitudes
     from warpsmith.tasks.sample import make_inputs
 
-    def cost(workload: Workload) -> float:
-        found = task.cost(dims_of(task, workload))
-        return found.flops + found.bytes
-
-    cheap = sorted(task.verify, key=cost)[: (len(task.verify) + 1) // 2]
+    cheap = cheaper(task, task.verify)
     for workload in task.verify:
         yield "drawn", workload, make_inputs(task, workload, seed)
-    place = cheap[seed % len(cheap)]
-    inputs = make_inputs(task, place, seed)
-    for step in ladder(task, place, inputs, seed):
-        found = at_amplitude(task, place, inputs, step, seed)
-        if found is not None:
-            yield "other amplitudes", *found
+    for found in at_amplitudes(task, cheap[seed % len(cheap)], seed):
+        yield "other amplitudes", *found
     for workload, pairs in ways(task, task.verify, cheap, seed):
-        given: tuple[Workload, dict[str, HostTensor]] | None = workload, make_inputs(task, workload, seed)
-        for pair in pairs:
-            given = given and altered(task, *given, pair, seed)
-        if given is not None:
-            yield "altered", *given
+        changed = altered_together(task, workload, pairs, seed)
+        if changed is not None:
+            yield "altered", *changed
 
 
 def coarse(values: Floats, dtype: DType, draw: np.random.Generator) -> Floats:
@@ -142,7 +131,7 @@ def main() -> int:
     chosen = [
         task
         for name, task in sorted(known.items())
-        if (name in options.tasks if options.tasks else True)
+        if name in (options.tasks or known)
         and any(task.dtype_of(output, task.verify[0]).is_floating for output in task.outputs)
     ]
     report = {task.name: judged(task, options.seeds) for task in chosen}

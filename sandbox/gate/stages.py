@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
 from warpsmith.core.errors import KernelFileError, TaskError
-from warpsmith.core.kernel_file import KernelFile, check, dims_of, parse_kernel_file
+from warpsmith.core.kernel_file import KernelFile, check, parse_kernel_file
 from warpsmith.core.outcome import Inconclusive, Outcome, Rejected, Stage, Unsupported, Verified, WorkloadCheck, Wrong
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Circumstances, Evaluation, Launcher, RunReply, StageReport
@@ -31,7 +31,7 @@ from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.gate.unlisted import runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.verify.altered import ways
+from warpsmith.sandbox.verify.altered import cheaper, ways
 from warpsmith.sandbox.verify.hidden import Minter
 
 PREPARED_TRIALS = 3
@@ -244,7 +244,7 @@ class _Evaluation:
             for number, prop in enumerate(self.gate.task.properties):
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
-            cheap = sorted(workloads, key=self._cost)[: (len(workloads) + 1) // 2]
+            cheap = cheaper(self.gate.task, workloads)
             values = self._run_altered(workloads, cheap)
             amplitudes = self._run_amplitudes(cheap)
             checks = self._compare()
@@ -274,11 +274,6 @@ class _Evaluation:
             if count:
                 return count
         return 0
-
-    def _cost(self, workload: Workload) -> float:
-        """Operations and bytes."""
-        cost = self.gate.task.cost(dims_of(self.gate.task, workload))
-        return cost.flops + cost.bytes
 
     def _verify_on_device(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
         """The same workloads on a GPU, and the bench ones whole."""

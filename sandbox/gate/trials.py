@@ -16,8 +16,8 @@ from warpsmith.core.task import Property, Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.coverage import Ledger
-from warpsmith.sandbox.verify.altered import altered
-from warpsmith.sandbox.verify.amplitudes import at_amplitude, ladder
+from warpsmith.sandbox.verify.altered import altered_together
+from warpsmith.sandbox.verify.amplitudes import at_amplitudes
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
@@ -73,25 +73,17 @@ class Trials:
         """Run a workload on values that no distribution draws, of the inputs in `pairs` with their alterations: a
         Failure, or whether the task allows them.
         """
-        found: tuple[Workload, Inputs] = workload, make_inputs(self.task, workload, self.seed)
-        for pair in pairs:
-            changed = altered(self.task, *found, pair, self.seed)
-            if changed is None:
-                return False
-            found = changed
-        return self._run(*found) or True
+        found = altered_together(self.task, workload, pairs, self.seed)
+        return found is not None and (self._run(*found) or True)
 
     def run_amplitudes(self, workload: Workload) -> Outcome | int:
         """Run a workload with its inputs at other amplitudes: a Failure, or at how many."""
-        inputs = make_inputs(self.task, workload, self.seed)
         count = 0
-        for step in ladder(self.task, workload, inputs, self.seed):
-            found = at_amplitude(self.task, workload, inputs, step, self.seed)
-            if found is not None:
-                failure = self._run(*found)
-                if failure is not None:
-                    return failure
-                count += 1
+        for found in at_amplitudes(self.task, workload, self.seed):
+            failure = self._run(*found)
+            if failure is not None:
+                return failure
+            count += 1
         return count
 
     def _run(self, workload: Workload, inputs: Inputs) -> Outcome | None:
@@ -216,7 +208,7 @@ class Trials:
 
     def _budget(self, workload: Workload) -> int:
         cost = self.task.cost(dims_of(self.task, workload))
-        return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * (cost.flops + cost.bytes)))
+        return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * cost.work))
 
     def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:
         """Run once more with few multiprocessors where the plan or the code asks how many there are.

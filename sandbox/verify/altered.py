@@ -106,6 +106,11 @@ ALTERATIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
 """What becomes of an input that may hold anything."""
 
 
+def cheaper(task: Task, workloads: Sequence[Workload]) -> list[Workload]:
+    """The cheaper half of them and the one in the middle, the cheapest first."""
+    return sorted(workloads, key=lambda item: task.cost(dims_of(task, item)).work)[: (len(workloads) + 1) // 2]
+
+
 def ways(
     task: Task, workloads: Sequence[Workload], cheap: Sequence[Workload], seed: int
 ) -> Iterator[tuple[Workload, tuple[Pair, ...]]]:
@@ -114,11 +119,11 @@ def ways(
     Args:
         task: Its inputs.
         workloads: Verify workloads that the kernel handles.
-        cheap: The cheaper ones of them.
+        cheap: The `cheaper` ones of them.
         seed: Of the evaluation.
     """
     draw = random.Random(f"altered {seed}")  # noqa: S311 - seeded on purpose
-    costs = {item.name: _cost(task, item) for item in workloads}
+    costs = {item.name: task.cost(dims_of(task, item)).work for item in workloads}
     cheap = [item for item in workloads if item in cheap or costs[item.name] <= SMALL]
     many = max(LEAST, int(WORK / max([1.0, *(costs[item.name] for item in cheap)])))
     first, rest, places = list[Pair](), list[Pair](), dict[str, Workload]()
@@ -147,12 +152,6 @@ def ways(
         yield places[one[0]], (one, other)
 
 
-def _cost(task: Task, workload: Workload) -> float:
-    """Operations and bytes."""
-    cost = task.cost(dims_of(task, workload))
-    return cost.flops + cost.bytes
-
-
 def _is_finite(task: Task, workload: Workload, inputs: Inputs) -> bool:
     """Whether the reference is finite throughout: where NaN is drawn, an altered input shows nothing."""
     return all(np.isfinite(value).all() for value in oracle(task, workload, inputs).values())
@@ -162,6 +161,18 @@ def _flattest(task: Task, name: str, workloads: Sequence[Workload]) -> Workload 
     """The workload that has the input, and the most of it along each axis."""
     there = [item for item in workloads if name not in item.absent]
     return max(there, key=lambda item: min(shape_of(task, task.tensor(name), item), default=0), default=None)
+
+
+def altered_together(
+    task: Task, workload: Workload, pairs: Sequence[Pair], seed: int
+) -> tuple[Workload, dict[str, HostTensor]] | None:
+    """What an evaluation of this seed runs for one of its `ways`: the inputs that it draws, each pair altered as by
+    `altered`; None where one cannot be judged.
+    """
+    found: tuple[Workload, dict[str, HostTensor]] | None = workload, make_inputs(task, workload, seed)
+    for pair in pairs:
+        found = found and altered(task, *found, pair, seed)
+    return found
 
 
 def altered(

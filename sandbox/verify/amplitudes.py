@@ -8,6 +8,7 @@ are scaled until the outputs nearly reach the largest value of their dtype.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import floor, log2
@@ -25,6 +26,7 @@ from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
 from warpsmith.sandbox.verify.steady import Answer, as_steady
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest, unit_roundoff, widened
 from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.tasks.sample import make_inputs
 
 STEP = 4
 """Octaves from one amplitude to the next; the values of one take one more."""
@@ -60,6 +62,15 @@ class Step:
     """Octaves by which any input may grow and shrink."""
 
 
+def at_amplitudes(task: Task, workload: Workload, seed: int) -> Iterator[tuple[Workload, dict[str, HostTensor]]]:
+    """What an evaluation of this seed runs at a workload: it and its inputs, at each amplitude that can be judged."""
+    inputs = make_inputs(task, workload, seed)
+    for step in ladder(task, workload, inputs, seed):
+        found = at_amplitude(task, workload, inputs, step, seed)
+        if found is not None:
+            yield found
+
+
 def ladder(task: Task, workload: Workload, inputs: Inputs, seed: int) -> list[Step]:
     """The amplitudes that an evaluation tries at a workload: the ends of each range first, the rest shuffled."""
     ends: list[Step] = []
@@ -80,7 +91,7 @@ def ladder(task: Task, workload: Workload, inputs: Inputs, seed: int) -> list[St
     draw.shuffle(ends)
     draw.shuffle(rest)
     cost = task.cost(dims_of(task, workload))
-    return (ends + rest)[: min(max(LEAST, int(WORK / max(cost.flops + cost.bytes, 1))), MOST)]
+    return (ends + rest)[: min(max(LEAST, int(WORK / max(cost.work, 1))), MOST)]
 
 
 def at_amplitude(

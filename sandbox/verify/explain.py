@@ -71,7 +71,7 @@ def explained(
     if wrong.sum() < LEAST:
         return None
     cost = task.cost(dims_of(task, workload))
-    most = min(MOST, int(WORK / max(cost.flops + cost.bytes, 1)))
+    most = min(MOST, int(WORK / max(cost.work, 1)))
     best, found, apart = EXPLAINED, None, _distance(got, expected, wrong)
     for change in islice(_changes(task, workload, inputs), most):
         other = _given(task, workload, output, change, inputs)

@@ -315,8 +315,7 @@ class Minter:
         key = tuple(workload.dims.values())
         if key not in self._costs:
             try:
-                cost = self.task.cost(dims_of(self.task, workload))
-                self._costs[key] = cost.flops + cost.bytes
+                self._costs[key] = self.task.cost(dims_of(self.task, workload)).work
             except TaskError:
                 self._costs[key] = None
         return self._costs[key]

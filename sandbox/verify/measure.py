@@ -89,12 +89,13 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
     error, honest_error = np.abs(got - expected), np.abs(honest - expected)
     cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
     allowance = _Allowance.of(dtype, tolerance.k, min(tolerance.floor, cap))
-    matrices = tuple(as_matrix(values) for values in (error, honest_error, np.abs(expected)))
-    rows, columns = matrices[0].shape
-    actual, ideal, size, lone = _of_rectangles(matrices, [0, rows], [0, columns])
+    sizes = as_matrix(np.abs(expected))
+    parts = *(np.square(as_matrix(values)) for values in (error, honest_error, expected)), sizes
+    rows, columns = sizes.shape
+    actual, ideal, size, lone = _of_rectangles(parts, [0, rows], [0, columns])
     lone = np.maximum(lone, size * _share_of_one_value(expected, honest) ** 0.5)
     scale = max(float(size[0, 0]), np.finfo(np.float64).tiny)
-    rounding = allowance.rounding(float(np.abs(expected).max()))
+    rounding = allowance.rounding(float(sizes.max()))
     limits = Limits(
         relative_l2=float(allowance.rms(ideal, size, lone)[0, 0]) / scale,
         largest=(tolerance.k * max(float(honest_error.max()), rounding) + rounding) / scale
@@ -104,7 +105,7 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
         relative_l2=float(actual[0, 0]) / scale,
         largest=float(error.max()) / scale,
         limits=limits,
-        worst_region=_worst_region(matrices, float(size[0, 0]), allowance),
+        worst_region=_worst_region(parts, float(size[0, 0]), allowance),
     )
 
 
@@ -139,13 +140,13 @@ def as_matrix(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
 
 
-def _worst_region(matrices: tuple[Floats, ...], whole: float, allowance: _Allowance) -> Region:
+def _worst_region(parts: tuple[Floats, ...], whole: float, allowance: _Allowance) -> Region:
     """The region whose error is largest against its own limit, so that nothing small hides behind something large."""
-    rows, columns = matrices[0].shape
+    rows, columns = parts[0].shape
     found: list[Region] = []
     for height, width in sorted({_adapted(shape, rows, columns) for shape in REGION_SHAPES}):
         row_edges, column_edges = _edges(rows, height), _edges(columns, width)
-        actual, honest, size, lone = _of_rectangles(matrices, row_edges, column_edges)
+        actual, honest, size, lone = _of_rectangles(parts, row_edges, column_edges)
         # The last term forgives dust where exact zeros are expected.
         limit = REGION_SLACK * allowance.rms(honest, size, lone) + 1e-6 * whole + np.finfo(np.float64).tiny
         ratio = actual / limit
@@ -184,13 +185,20 @@ def _share_of_one_value(expected: Floats, honest: Floats) -> float:
     return float(np.bincount(value, squares).max() / squares.sum()) if squares.any() else 0.0
 
 
-def _of_rectangles(matrices: tuple[Floats, ...], rows: list[int], columns: list[int]) -> tuple[Floats, ...]:
-    """RMS of error, honest error and what is expected, and what it is if its largest element stands alone."""
+def _of_rectangles(parts: tuple[Floats, ...], rows: list[int], columns: list[int]) -> tuple[Floats, ...]:
+    """RMS of error, honest error and what is expected, and what it is if its largest element stands alone.
+
+    Args:
+        parts: Squares of those three, and the sizes of what is expected, as matrices.
+        rows: Where rectangles begin, and the end.
+        columns: Likewise.
+    """
 
     def reduced(how: np.ufunc, values: Floats) -> Floats:
         found: Floats = how.reduceat(how.reduceat(values, rows[:-1], axis=0), columns[:-1], axis=1)
         return found
 
+    *squares, sizes = parts
     counts = np.outer(np.diff(rows), np.diff(columns))
-    rms = (np.sqrt(reduced(np.add, np.square(values)) / counts) for values in matrices)
-    return *rms, reduced(np.maximum, matrices[2]) / np.sqrt(counts)
+    rms = (np.sqrt(reduced(np.add, values) / counts) for values in squares)
+    return *rms, reduced(np.maximum, sizes) / np.sqrt(counts)

@@ -40,11 +40,20 @@ def write_named(path: Path, text: str, *, new: bool = False) -> None:
     except OSError as error:
         if not there:
             _remove(path)
-        if error.errno not in OF_THE_MACHINE:
-            why = error.strerror or str(error)
-            raise SettingsError(f"{path} cannot be written: {why}.", remedy="Name another place.") from error
+        require_machines_fault(error, path, remedy="Name another place.")
         error.filename = error.filename or str(path)
         raise
+
+
+def require_machines_fault(error: OSError, path: Path, *, remedy: str) -> None:
+    """Return where the machine has no space or gives no right to write.
+
+    Raises:
+        SettingsError: it is the name that is wrong.
+    """
+    if error.errno not in OF_THE_MACHINE:
+        why = error.strerror or str(error)
+        raise SettingsError(f"{path} cannot be written: {why}.", remedy=remedy) from error
 
 
 def _remove(path: Path) -> None:

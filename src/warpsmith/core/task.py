@@ -87,6 +87,11 @@ class Cost:
     unit: str = "fp16"
     """Fastest unit that may do the flops honestly: `fp16 bf16 tf32 fp8 int8` (tensor cores), `fp32`, `fp64`."""
 
+    @property
+    def work(self) -> float:
+        """Operations and bytes together: what it takes to try a workload grows with it."""
+        return self.flops + self.bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

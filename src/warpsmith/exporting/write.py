@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from warpsmith.core.errors import SettingsError
-from warpsmith.core.files import OF_THE_MACHINE
+from warpsmith.core.files import require_machines_fault
 from warpsmith.exporting.bundle import EVIDENCE, Bundle
 
 
@@ -35,9 +35,7 @@ def write(bundle: Bundle, target: Path, *, force: bool = False) -> tuple[Path, .
                 shutil.move(target, Path(scratch) / "old")
             fresh.rename(target)
     except OSError as error:
-        if error.errno in OF_THE_MACHINE:
-            error.filename = str(target)
-            raise
-        why = error.strerror or str(error)
-        raise SettingsError(f"{target} cannot be written: {why}.", remedy="Name another place with --out.") from error
+        require_machines_fault(error, target, remedy="Name another place with --out.")
+        error.filename = str(target)
+        raise
     return tuple(target / name for name in bundle.files)
