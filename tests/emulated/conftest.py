@@ -21,6 +21,7 @@ from warpsmith.sandbox.emulator.launch import LoadedModule, launch, load
 from warpsmith.sandbox.emulator.machine import L2, Fault, LaunchResult, LaunchSpec, Memory, Options, SiteCounters
 from warpsmith.sandbox.emulator.ptx import parse_module
 
+from .emulating import BODY, HEAD, PTX, REVERSE
 from .executor import Executor
 
 
@@ -255,3 +256,24 @@ def on(request: pytest.FixtureRequest, isa: str | None) -> Executor:
 @pytest.fixture
 def readable() -> Executor:
     return Executor(execute.launch)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "scaled_sum.cu"
+    path.write_text(HEAD + BODY)
+    return path
+
+
+@pytest.fixture
+def reverse(tmp_path: Path) -> Path:
+    path = tmp_path / "reverse.cu"
+    path.write_text(REVERSE)
+    return path
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    path = tmp_path / "copy.ptx"
+    path.write_text(PTX)
+    return path

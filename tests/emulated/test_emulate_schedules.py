@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from warpsmith.cli.program import run
+from .emulating import Captured, emulate
 
 # A warp's upper half believes that its lower half has counted, which holds where the text's order does.
 TRUSTING = """__global__ void hand_over(int* flags, int* out) {
@@ -29,24 +26,22 @@ TRUSTING = """__global__ void hand_over(int* flags, int* out) {
 SEEDS = range(1, 7)
 
 
-def emulate(captured: pytest.CaptureFixture[str], file: Path, seed: int) -> dict[str, Any]:
-    arguments = ["--arg", "inout:i32[4]=zero", "--arg", "out:i32[128]", "--grid", "1", "--block", "128"]
-    run(["emulate", str(file), *arguments, "--seed", str(seed), "--json"])
-    found: dict[str, Any] = json.loads(captured.readouterr().out)
-    return found
+ARGUMENTS = ["--arg", "inout:i32[4]=zero", "--arg", "out:i32[128]", "--grid", "1", "--block", "128"]
 
 
-def test_a_drawn_schedule_faults_where_the_texts_order_does_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def scheduled(captured: Captured, file: Path, seed: int) -> dict[str, Any]:
+    return emulate(captured, file, *ARGUMENTS, "--seed", str(seed))[1]
+
+
+def test_a_drawn_schedule_faults_where_the_texts_order_does_not(tmp_path: Path, capsys: Captured) -> None:
     bad, good = tmp_path / "bad.cu", tmp_path / "good.cu"
     bad.write_text(TRUSTING.replace("BETWEEN", ""))
     good.write_text(TRUSTING.replace("BETWEEN", "__syncwarp();"))
-    assert "Completed" == emulate(capsys, bad, 0)["outcome"]
-    assert "Crashed" in {emulate(capsys, bad, seed)["outcome"] for seed in SEEDS}
+    assert "Completed" == scheduled(capsys, bad, 0)["outcome"]
+    assert "Crashed" in {scheduled(capsys, bad, seed)["outcome"] for seed in SEEDS}
     counts = {}
     for seed in (0, *SEEDS):
-        found = emulate(capsys, good, seed)
+        found = scheduled(capsys, good, seed)
         assert "Completed" == found["outcome"], seed
         counts[seed] = found["launches"][0]["counters"]
     # An odd seed moves the tensors' addresses too, and sectors with them.
