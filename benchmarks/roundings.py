@@ -85,10 +85,10 @@ def refused(task: Task, workload: Workload, inputs: Inputs, draw: np.random.Gene
     """By model: what the comparison says, or nothing where it lets it pass."""
     from warpsmith.core.outcome import Wrong
     from warpsmith.sandbox.verify.compare import compare
+    from warpsmith.sandbox.verify.standard import standard
     from warpsmith.tasks.convert import narrowed, widened
-    from warpsmith.tasks.oracle import honest, oracle
 
-    expected, ideal = oracle(task, workload, inputs), honest(task, workload, inputs)
+    expected, ideal = standard(task, workload, inputs)
     said = {}
     for name, model in MODELS.items():
         got = dict(ideal)

@@ -21,8 +21,8 @@ from warpsmith.sandbox.verify.amplitudes import at_amplitudes
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
+from warpsmith.sandbox.verify.standard import standard
 from warpsmith.tasks.convert import widened
-from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import empty_outputs, make_inputs
 
 SCHEDULES = 2
@@ -172,10 +172,7 @@ class Trials:
         return tuple(checks)
 
     def _compared(self, ran: _Ran) -> WorkloadCheck | Wrong:
-        expected, ideal = (
-            oracle(self.task, ran.workload, ran.inputs),
-            honest(self.task, ran.workload, ran.inputs),
-        )
+        expected, ideal = standard(self.task, ran.workload, ran.inputs)
         replies = _distinct(self.task, ran.replies)
         verdicts = [
             compare(

@@ -26,7 +26,7 @@ from warpsmith.sandbox.standalone.trace_request import TraceRequest
 from warpsmith.sandbox.standalone.workloads import choose_workload
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.explain import explained
-from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.sandbox.verify.standard import standard
 from warpsmith.tasks.sample import make_inputs
 
 
@@ -150,7 +150,7 @@ class _KernelRun:
         return request
 
     def _compared(self, reply: RunReply, inputs: Mapping[str, HostTensor]) -> WorkloadCheck | Wrong:
-        expected, ideal = oracle(self.task, self.workload, inputs), honest(self.task, self.workload, inputs)
+        expected, ideal = standard(self.task, self.workload, inputs)
         got = {name: value for name, value in reply.outputs.items() if name in expected}
         seed = self.options.data_seed
         return compare(self.task, self.workload, got, expected, ideal, inputs=inputs, seed=seed, explain=explained)

@@ -13,8 +13,8 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.measure import REGION
+from warpsmith.sandbox.verify.standard import standard
 from warpsmith.tasks.convert import narrowed, widened
-from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
 Floats = NDArray[np.float64]
@@ -74,7 +74,7 @@ def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
     found: dict[tuple[str, str], float | None] = {}
     for workload in task.verify:
         inputs = make_inputs(task, workload, seed)
-        expected, right = oracle(task, workload, inputs), honest(task, workload, inputs)
+        expected, right = standard(task, workload, inputs)
         for name, tensor in right.items():
             if not tensor.array.size or not (tensor.dtype.is_floating or name in task.judged):
                 continue

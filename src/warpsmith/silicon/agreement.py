@@ -17,9 +17,9 @@ from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.sanitizer import Tool
 from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.compare import compare
+from warpsmith.sandbox.verify.standard import standard
 from warpsmith.silicon.box import Box, Unit
 from warpsmith.silicon.rig import SEED, Rig, Subject
-from warpsmith.tasks.oracle import honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
 FILE = "agreement.json"
@@ -88,7 +88,7 @@ def _workload(rig: Rig, subject: Subject, builds: Builds, workload: Workload) ->
 
 def _against_oracle(subject: Subject, workload: Workload, request: RunRequest, reply: RunReply) -> dict[str, Any]:
     task = subject.task
-    expected, ideal = oracle(task, workload, request.inputs), honest(task, workload, request.inputs)
+    expected, ideal = standard(task, workload, request.inputs)
     got = {name: value for name, value in reply.outputs.items() if name in expected}
     verdict = compare(task, workload, got, expected, ideal, seed=SEED)
     if isinstance(verdict, Wrong):
