@@ -84,11 +84,11 @@ MODELS = {"honest": honest_ones, "coarse": coarse}
 def refused(task: Task, workload: Workload, inputs: Inputs, draw: np.random.Generator) -> dict[str, str]:
     """By model: what the comparison says, or nothing where it lets it pass."""
     from warpsmith.core.outcome import Wrong
-    from warpsmith.sandbox.verify.compare import compare
-    from warpsmith.sandbox.verify.standard import standard
+    from warpsmith.sandbox.verify.standard import Standard
     from warpsmith.tasks.convert import narrowed, widened
 
-    expected, ideal = standard(task, workload, inputs)
+    standard = Standard(task, workload, inputs)
+    expected, ideal = standard.expected, standard.honest
     said = {}
     for name, model in MODELS.items():
         got = dict(ideal)
@@ -97,7 +97,7 @@ def refused(task: Task, workload: Workload, inputs: Inputs, draw: np.random.Gene
                 finite = np.isfinite(expected[output]) & np.isfinite(widened(tensor))
                 values = model(np.where(finite, expected[output], 0.0), tensor.dtype, draw)
                 got[output] = narrowed(np.where(finite, values, widened(tensor)), tensor.dtype)
-        found = compare(task, workload, got, expected, ideal, inputs=inputs)
+        found = standard.verdict(got)
         said[name] = f"{found.message} ({workload.name})" if isinstance(found, Wrong) else ""
     return said
 

@@ -22,8 +22,19 @@ _INDEXED = frozenset(("max", "min"))
 """With a dimension they say where the extreme is, too."""
 
 
+_known: dict[tuple[Any, str], bool] = {}
+"""By reference and task digest: it costs a call of the reference to tell."""
+
+
 def chooses(task: Task) -> bool:
     """Whether the reference, run at the dearest verify workload, asks which of some floating values is larger."""
+    key = task.reference, task.source_digest
+    if key not in _known:
+        _known[key] = _chooses(task)
+    return _known[key]
+
+
+def _chooses(task: Task) -> bool:
     workload = max(task.verify, key=lambda item: task.cost(dims_of(task, item)).flops)
     inputs = make_inputs(task, workload, 0)
     found: list[str] = []

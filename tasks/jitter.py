@@ -11,8 +11,10 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
-PLACES = 4
-"""Last places by which a value moves at most: more than one, since one or two may keep it near a coarser grid."""
+PLACES = range(-4, 5)
+"""Last places by which a value moves: more than one, since one or two may keep it near a coarser grid."""
+A_ROUNDING = range(-1, 2, 2)
+"""One place up or down, which is no less than a rounding takes."""
 IN_STEPS = ("_softmax", "_log_softmax", "logsumexp")
 """Operations that are several to a kernel; each of these errs on its own."""
 MOVES = frozenset(
@@ -22,8 +24,8 @@ MOVES = frozenset(
 """Operations that put values elsewhere, and do not compute any. The largest of some is not one: kernels scale it."""
 
 
-def jitter(seed: int) -> AbstractContextManager[Any]:
-    """A context in which every floating value that PyTorch computes moves by some of its last places, or stays."""
+def jitter(seed: int, places: range = PLACES) -> AbstractContextManager[Any]:
+    """A context in which every floating value that PyTorch computes moves by one of these numbers of last places."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map
@@ -34,7 +36,8 @@ def jitter(seed: int) -> AbstractContextManager[Any]:
     def moved(value: Any) -> Any:
         if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point:
             return value
-        steps = torch.randint(-PLACES, PLACES + 1, value.shape, generator=draw).to(value.dtype)
+        steps = torch.randint(len(places), value.shape, generator=draw).to(value.dtype)
+        steps.mul_(places.step).add_(places.start)
         # In place, where the draws are: a reference of many small operations spends its time here.
         return steps.mul_(torch.finfo(value.dtype).eps).add_(1).mul_(value)
 

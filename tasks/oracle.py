@@ -18,6 +18,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import place_of, task_error
 from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
+from warpsmith.tasks.jitter import PLACES, jitter
 from warpsmith.tasks.precision import rounding
 
 if TYPE_CHECKING:
@@ -65,28 +66,36 @@ def bench_oracle(
     return {name: value.numpy() for name, value in results.items()}
 
 
-def honest(task: Task, workload: Workload, inputs: Mapping[str, HostTensor]) -> dict[str, HostTensor]:
+def honest(
+    task: Task, workload: Workload, inputs: Mapping[str, HostTensor], rows: NDArray[np.int64] | None = None
+) -> dict[str, HostTensor]:
     """Evaluate the reference as a careful kernel would: float32 sums, intermediates and outputs rounded.
 
-    A task with a float64 input computes in float64.
+    A task with a float64 input computes in float64. `rows` as for `bench_oracle`.
     """
     import torch
 
     wide = any(tensor.dtype is DType.FLOAT64 for tensor in inputs.values())
     with rounding():
-        results = _evaluate(task, workload, inputs, torch.float64 if wide else torch.float32)
+        results = _evaluate(task, workload, inputs, torch.float64 if wide else torch.float32, rows)
     dtypes = checked_tensors(task, workload)
     return {
         name: from_torch(value.to(torch_dtype(dtypes[name][0])), dtypes[name][0]) for name, value in results.items()
     }
 
 
-def jittered(task: Task, workload: Workload, inputs: Mapping[str, HostTensor], seed: int) -> dict[str, HostTensor]:
-    """Evaluate the reference as `honest` does, with a small error of its own in each of its operations."""
-    from warpsmith.tasks.jitter import jitter
-
-    with jitter(seed):
-        return honest(task, workload, inputs)
+def jittered(
+    task: Task,
+    workload: Workload,
+    inputs: Mapping[str, HostTensor],
+    seed: int,
+    *,
+    places: range = PLACES,
+    rows: NDArray[np.int64] | None = None,
+) -> dict[str, HostTensor]:
+    """Evaluate the reference as `honest` does, with an error of some last places in each of its operations."""
+    with jitter(seed, places):
+        return honest(task, workload, inputs, rows)
 
 
 def gradients(

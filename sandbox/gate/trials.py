@@ -18,10 +18,9 @@ from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.verify.altered import altered_together
 from warpsmith.sandbox.verify.amplitudes import at_amplitudes
-from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
-from warpsmith.sandbox.verify.standard import standard
+from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.tasks.convert import widened
 from warpsmith.tasks.sample import empty_outputs, make_inputs
 
@@ -172,21 +171,8 @@ class Trials:
         return tuple(checks)
 
     def _compared(self, ran: _Ran) -> WorkloadCheck | Wrong:
-        expected, ideal = standard(self.task, ran.workload, ran.inputs)
-        replies = _distinct(self.task, ran.replies)
-        verdicts = [
-            compare(
-                self.task,
-                ran.workload,
-                _checked(reply, expected),
-                expected,
-                ideal,
-                inputs=ran.inputs,
-                seed=ran.seed,
-                explain=explained,
-            )
-            for reply in replies
-        ]
+        standard, replies = Standard(self.task, ran.workload, ran.inputs), _distinct(self.task, ran.replies)
+        verdicts = [standard.verdict(reply.outputs, seed=ran.seed, explain=explained) for reply in replies]
         for verdict, reply in zip(verdicts, replies, strict=True):
             if isinstance(verdict, Wrong):
                 return _named(verdict, ran.workload, AT_THE_EDGE if reply is ran.pessimistic else "")
@@ -251,11 +237,6 @@ def written_tensors(task: Task, workload: Workload, inputs: Inputs) -> dict[str,
     """Outputs, and the inputs that are overwritten."""
     inplace = {tensor.name for tensor in task.inputs if tensor.role is Role.INPLACE}
     return empty_outputs(task, workload) | {name: value for name, value in inputs.items() if name in inplace}
-
-
-def _checked(reply: RunReply, expected: Mapping[str, object]) -> dict[str, HostTensor]:
-    """What the reference returns, too: an in-place input it leaves out is scratch."""
-    return {name: value for name, value in reply.outputs.items() if name in expected}
 
 
 def _distinct(task: Task, replies: list[RunReply]) -> list[RunReply]:

@@ -24,9 +24,8 @@ from warpsmith.sandbox.standalone.recorder import Recorder
 from warpsmith.sandbox.standalone.tensors import Dump, report_tensors, require_names, values_of
 from warpsmith.sandbox.standalone.trace_request import TraceRequest
 from warpsmith.sandbox.standalone.workloads import choose_workload
-from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.explain import explained
-from warpsmith.sandbox.verify.standard import standard
+from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.tasks.sample import make_inputs
 
 
@@ -150,10 +149,8 @@ class _KernelRun:
         return request
 
     def _compared(self, reply: RunReply, inputs: Mapping[str, HostTensor]) -> WorkloadCheck | Wrong:
-        expected, ideal = standard(self.task, self.workload, inputs)
-        got = {name: value for name, value in reply.outputs.items() if name in expected}
-        seed = self.options.data_seed
-        return compare(self.task, self.workload, got, expected, ideal, inputs=inputs, seed=seed, explain=explained)
+        standard = Standard(self.task, self.workload, inputs)
+        return standard.verdict(reply.outputs, seed=self.options.data_seed, explain=explained)
 
     def _told(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from warpsmith.core.dtype import DType
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Stage, Wrong
-from warpsmith.core.task import Check, Task, Tolerance, Workload
+from warpsmith.core.task import Check, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.judged import judge
+from warpsmith.sandbox.verify.standard import MOST, farthest
+from warpsmith.tasks.choices import chooses
 from warpsmith.tasks.convert import finite_limit, unit_roundoff, widened
 from warpsmith.tasks.oracle import bench_oracle, row_axis
 from warpsmith.tasks.sample import make_inputs
@@ -24,7 +27,8 @@ from warpsmith.tasks.sample import make_inputs
 CHUNK = 256
 """Written elements, in memory order, that are judged together."""
 ROUNDINGS = 2.0
-"""Roundings of the output's dtype that the honest result is taken to have: it is not computed at bench shapes."""
+"""Roundings of the output's dtype that the honest result is taken to have. It is computed at bench shapes only for a
+kernel that would be refused by these: where outputs cancel, as differences of a smooth field do, float32 is far off."""
 ROWS, MOST_ROWS, ROWS_FLOPS = 96, 1024, 1e8
 """Rows looked at where the task's reference can be evaluated in part: at least so many; more while they cost less."""
 SLACK = 2.0
@@ -49,18 +53,9 @@ class BenchCache:
 
     inputs: OrderedDict[_Key, dict[str, HostTensor]] = field(default_factory=OrderedDict)
     expected: dict[_Key, dict[str, NDArray[Any]]] = field(default_factory=dict)
+    honest: dict[_Key, dict[str, HostTensor]] = field(default_factory=dict)
     seed: int = field(default_factory=lambda: secrets.randbits(31))
     """From the operating system: a candidate that knew the values could recognise them."""
-    choosing: dict[str, bool] = field(default_factory=dict)
-    """By task digest: whether its reference makes choices."""
-
-    def share_of(self, task: Task) -> float:
-        """Share of a task's outputs that near ties may have put off."""
-        from warpsmith.tasks.choices import chooses
-
-        if task.source_digest not in self.choosing:
-            self.choosing[task.source_digest] = chooses(task)
-        return SHARE if self.choosing[task.source_digest] else 0.0
 
     def inputs_of(self, task: Task, workload: Workload) -> dict[str, HostTensor]:
         """Mint once, keep while there is room."""
@@ -84,6 +79,17 @@ class BenchCache:
             self.expected[key] = bench_oracle(task, workload, self.inputs_of(task, workload), wide=wide)
         return self.expected[key]
 
+    def honest_of(
+        self, task: Task, workload: Workload, expected: Mapping[str, NDArray[Any]], rows: NDArray[np.int64] | None
+    ) -> dict[str, HostTensor]:
+        """The farthest honest result from what `expected_of` gave, whole (and kept) or of some rows."""
+        key = _key(task, workload)
+        if rows is not None:
+            return farthest(task, workload, self.inputs_of(task, workload), expected, rows)
+        if key not in self.honest:
+            self.honest[key] = farthest(task, workload, self.inputs_of(task, workload), expected)
+        return self.honest[key]
+
     def _bytes(self) -> int:
         return sum(tensor.nbytes for inputs in self.inputs.values() for tensor in inputs.values())
 
@@ -106,10 +112,12 @@ def check_written(
         cache: Inputs of the run.
         seed: Draws the sample.
     """
-    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed), cache.share_of(task))
+    share = SHARE if chooses(task) else 0.0
+    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed), share)
     expected = cache.expected_of(task, workload, look.rows)
+    honest = partial(cache.honest_of, task, workload, expected, look.rows)
     for name in [name for name in written if name in expected and name not in task.judged and not _counted(task, name)]:
-        wrong = look.compared(name, got[name], written[name], expected[name])
+        wrong = look.compared(name, got[name], written[name], expected[name], honest)
         if wrong is not None:
             return wrong
     for check in task.checks:
@@ -153,7 +161,14 @@ class _Look:
     share: float
     """Of what is looked at that may be off."""
 
-    def compared(self, name: str, got: HostTensor, mask: NDArray[np.bool_], expected: NDArray[Any]) -> Wrong | None:
+    def compared(
+        self,
+        name: str,
+        got: HostTensor,
+        mask: NDArray[np.bool_],
+        expected: NDArray[Any],
+        honest: Callable[[], Mapping[str, HostTensor]],
+    ) -> Wrong | None:
         """One output against the reference's: floats within the tolerance, integers equal, but for near ties."""
         seen = np.flatnonzero(self._part(name, mask.reshape(got.shape)))
         if not seen.size:
@@ -162,6 +177,9 @@ class _Look:
         ideal = expected.reshape(-1)[seen]
         if got.dtype.is_floating:
             problem = _far(values, ideal, got.dtype, self.task, self.share)
+            if problem is not None:
+                near = widened(honest()[name]).reshape(-1)[seen]
+                problem = _far(values, ideal, got.dtype, self.task, self.share, near)
         else:
             problem = _other(values, ideal, self.share)
         if problem is None:
@@ -256,28 +274,43 @@ def _other(got: NDArray[Any], expected: NDArray[Any], share: float) -> _Problem 
     return _Problem(float(differs.mean()), 1.0, 0.0, first, float(got[first]), float(expected[first]))
 
 
-def _far(got: NDArray[np.float64], expected: NDArray[Any], dtype: DType, task: Task, share: float) -> _Problem | None:
+def _far(
+    got: NDArray[np.float64],
+    expected: NDArray[Any],
+    dtype: DType,
+    task: Task,
+    share: float,
+    honest: NDArray[np.float64] | None = None,
+) -> _Problem | None:
+    """What is off by more than roundings explain, or, where it is given, the error of the honest result."""
     ideal = expected.astype(np.float64)
     ordinary = np.isfinite(ideal) & (np.abs(ideal) < 0.99 * finite_limit(dtype))
     got, ideal = got[ordinary], ideal[ordinary]
     if not got.size:
         return None
-    allowed = _allowed(dtype, task.tolerance)
     error = np.where(np.isfinite(got), got - ideal, np.inf)
-    edges = np.arange(0, got.size, CHUNK)
-    sizes = np.diff([*edges, got.size])
-    scale = np.sqrt(np.add.reduceat(np.square(ideal), edges) / sizes)
-    whole = float(np.sqrt(np.mean(np.square(ideal))))
-    ratio = np.sqrt(np.add.reduceat(np.square(error), edges) / sizes) / np.maximum(scale, max(0.1 * whole, 1e-30))
-    bad = ratio > SLACK * allowed
+    ratio, typical = _by_chunk(error, ideal), np.full(1, ROUNDINGS * unit_roundoff(dtype))
+    if honest is not None:
+        near = honest[ordinary]
+        honest_ratio = _by_chunk(np.where(np.isfinite(near), near - ideal, 0.0), ideal)
+        typical = np.maximum(typical, np.minimum(honest_ratio, MOST))
+        typical[-1] = typical[-2:].max()  # The last chunk may have too few elements to tell.
+    cap = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-9}.get(dtype, np.inf)
+    allowed = np.broadcast_to(SLACK * (min(task.tolerance.floor, cap) + task.tolerance.k * typical), ratio.shape)
+    bad = ratio > allowed
     if bad.mean() <= share:
         return None
     worst = int(np.abs(error).argmax())
-    typical = float(np.median(ratio[bad]))
     element = int(np.flatnonzero(ordinary)[worst])
-    return _Problem(float(bad.mean()), typical, SLACK * allowed, element, float(got[worst]), float(ideal[worst]))
+    off, most = (float(np.median(values[bad])) for values in (ratio, allowed))
+    return _Problem(float(bad.mean()), off, most, element, float(got[worst]), float(ideal[worst]))
 
 
-def _allowed(dtype: DType, tolerance: Tolerance) -> float:
-    cap = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-9}.get(dtype, np.inf)
-    return min(tolerance.floor, cap) + tolerance.k * ROUNDINGS * unit_roundoff(dtype)
+def _by_chunk(error: NDArray[np.float64], ideal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """RMS of the error over that of what is right, by chunks; where that is little, over a tenth of the whole's."""
+    edges = np.arange(0, error.size, CHUNK)
+    sizes = np.diff([*edges, error.size])
+    scale = np.sqrt(np.add.reduceat(np.square(ideal), edges) / sizes)
+    whole = float(np.sqrt(np.mean(np.square(ideal))))
+    found: NDArray[np.float64] = np.sqrt(np.add.reduceat(np.square(error), edges) / sizes)
+    return found / np.maximum(scale, max(0.1 * whole, 1e-30))

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.outcome import Wrong
-from warpsmith.core.task import Task, Workload
+from warpsmith.core.task import Task
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.measure import REGION
-from warpsmith.sandbox.verify.standard import standard
+from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.tasks.convert import narrowed, widened
 from warpsmith.tasks.sample import make_inputs
 
@@ -74,8 +73,8 @@ def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
     found: dict[tuple[str, str], float | None] = {}
     for workload in task.verify:
         inputs = make_inputs(task, workload, seed)
-        expected, right = standard(task, workload, inputs)
-        for name, tensor in right.items():
+        standard = Standard(task, workload, inputs)
+        for name, tensor in standard.honest.items():
             if not tensor.array.size or not (tensor.dtype.is_floating or name in task.judged):
                 continue
             kinds = (
@@ -83,31 +82,25 @@ def sharpness(task: Task, *, seed: int = 0) -> tuple[Sharpness, ...]:
             )
             for fault, plant in kinds.items():
                 smallest = found.get((name, fault))
-                caught = _smallest(task, workload, (name, plant), (inputs, expected, right), smallest)
+                caught = _smallest(standard, name, plant, smallest)
                 found[name, fault] = caught if caught is not None else smallest
     return tuple(Sharpness(name, fault, size) for (name, fault), size in found.items())
-
-
-Held = tuple[dict[str, HostTensor], dict[str, NDArray[np.generic]], dict[str, HostTensor]]
 
 
 Spoil = Callable[[HostTensor, float], HostTensor | None]
 """A right output with a fault of a size; None where it is too small to have one."""
 
 
-def _smallest(
-    task: Task, workload: Workload, planted: tuple[str, Spoil], held: Held, known: float | None
-) -> float | None:
+def _smallest(standard: Standard, name: str, spoil: Spoil, known: float | None) -> float | None:
     """The smallest size that this workload catches, of those smaller than what others catch."""
-    (name, spoil), (inputs, expected, right) = planted, held
+    right = standard.honest
     for size in SIZES:
         if known is not None and size >= known:
             return None
         wrong = spoil(right[name], size)
         if wrong is None:
             continue
-        verdict = compare(task, workload, {**right, name: wrong}, expected, right, inputs=inputs, seed=0)
-        if isinstance(verdict, Wrong):
+        if isinstance(standard.verdict({**right, name: wrong}), Wrong):
             return size
     return None
 

@@ -16,10 +16,9 @@ from warpsmith.core.outcome import WorkloadCheck, Wrong
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.backward import backward_problems
-from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.sandbox.verify.mutants import LOWER_INPUTS, input_mutants, output_mutants, single_output_mutants
-from warpsmith.sandbox.verify.standard import standard
+from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import from_torch, torch_dtype
 from warpsmith.tasks.oracle import checked_tensors, exact_cost, honest, oracle
@@ -90,18 +89,19 @@ class _Trials:
     def try_workload(self, workload: Workload, seed: int) -> None:
         task = self.task
         inputs = make_inputs(task, workload, seed)
-        expected, ideal = standard(task, workload, inputs)
+        standard = Standard(task, workload, inputs)
+        expected = standard.expected
         if _nothing_counts(task, expected) or not any(item.nbytes for item in inputs.values()):
             return
-        self._honest(workload, inputs, expected, ideal)
+        self._honest(standard)
         self._properties(workload, inputs, expected, seed)
         self._exact_cost(workload, inputs)
-        for mutant, outputs in output_mutants(ideal, inputs):
-            if self._survives(workload, mutant, inputs, outputs, expected, ideal):
+        for mutant, outputs in output_mutants(standard.honest, inputs):
+            if self._survives(standard, mutant, outputs):
                 remedy = "Draw inputs that spread the outputs, or tighten the tolerance."
                 self.problems.append(f"'{workload.name}' accepts {mutant} as a result. {remedy}")
-        for mutant, outputs in single_output_mutants(ideal):
-            survives = self._survives(workload, mutant, inputs, outputs, expected, ideal)
+        for mutant, outputs in single_output_mutants(standard.honest):
+            survives = self._survives(standard, mutant, outputs)
             self.caught[mutant] = self.caught.get(mutant, 0) + (not survives)
         unordered = frozenset(tensor.name for tensor in task.inputs if tensor.unordered)
         for mutant, changed in input_mutants(inputs, unordered):
@@ -111,7 +111,7 @@ class _Trials:
                 outputs = honest(task, workload, changed)
             except TaskError:
                 continue  # The reference refuses such inputs, as it may; a kernel that behaves so is caught elsewhere.
-            survives = self._survives(workload, mutant, inputs, outputs, expected, ideal)
+            survives = self._survives(standard, mutant, outputs)
             self.caught[mutant] = self.caught.get(mutant, 0) + (not survives)
 
     def never_caught(self) -> list[str]:
@@ -154,36 +154,22 @@ class _Trials:
                 f"than cost's {most.flops:.4g} and {most.bytes:.4g}. `cost` is the most it can be."
             )
 
-    def _honest(
-        self,
-        workload: Workload,
-        inputs: Mapping[str, HostTensor],
-        expected: Mapping[str, NDArray[Any]],
-        ideal: Mapping[str, HostTensor],
-    ) -> None:
-        again = oracle(self.task, workload, inputs)
+    def _honest(self, standard: Standard) -> None:
+        workload, expected = standard.workload, standard.expected
+        again = oracle(self.task, workload, standard.inputs)
         if any(not np.array_equal(expected[name], again[name], equal_nan=True) for name in expected):
             self.problems.append(f"The reference gives other values when called again at '{workload.name}'.")
-        right = {"honest result": ideal, "rounded oracle": _rounded(self.task, workload, expected)}
+        right = {"honest result": standard.honest, "rounded oracle": _rounded(self.task, workload, expected)}
         for name, outputs in right.items():
-            verdict = compare(self.task, workload, outputs, expected, ideal, inputs=inputs)
+            verdict = standard.verdict(outputs)
             if isinstance(verdict, Wrong):
                 self.problems.append(f"'{workload.name}' refuses the {name}: {verdict.message}")
 
-    def _survives(
-        self,
-        workload: Workload,
-        mutant: str,
-        inputs: Mapping[str, HostTensor],
-        outputs: Mapping[str, HostTensor],
-        expected: Mapping[str, NDArray[Any]],
-        ideal: Mapping[str, HostTensor],
-    ) -> bool:
+    def _survives(self, standard: Standard, mutant: str, outputs: Mapping[str, HostTensor]) -> bool:
         self.tried += 1
-        verdict = compare(self.task, workload, outputs, expected, ideal, inputs=inputs)
-        survives = isinstance(verdict, WorkloadCheck)
+        survives = isinstance(standard.verdict(outputs), WorkloadCheck)
         if survives:
-            self.survivors.append(Survivor(workload.name, mutant))
+            self.survivors.append(Survivor(standard.workload.name, mutant))
         return survives
 
 

@@ -6,6 +6,7 @@ from .absent import ABSENT, CHOSEN
 from .addresses import ADDRESSES, ALIGNED
 from .altered import ALTERED
 from .amplitudes import AMPLITUDES, LOUD
+from .cancelling import CANCELLING, EXACT
 from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
 from .limits import LIMITS, WITHIN
@@ -40,7 +41,8 @@ CHEATS = (
     *UNLISTED,
     *SPARSE,
     *PLACES,
+    *CANCELLING,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *WITHIN, *PACKED, *LOUD, *LISTED, *CLOUDS, *FIRST)
+HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *WITHIN, *PACKED, *LOUD, *LISTED, *CLOUDS, *FIRST, *EXACT)
 
 __all__ = ["CHEATS", "HONEST"]

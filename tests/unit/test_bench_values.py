@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from warpsmith.core.task import Cost, Output, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
 
+Kernel = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 AT = Workload("timed", {"T": 4000, "N": 16}, "normal", source="made up")
 
 
@@ -66,3 +68,74 @@ def test_workloads_that_share_a_name_and_differ_in_size_have_inputs_of_their_own
     shorter = replace(AT, dims={"T": 40, "N": 16})
     assert [cache.inputs_of(of, workload)["x"].shape for workload in (shorter, AT)] == [(40, 16), (4000, 16)]
     assert cache.inputs_of(of, replace(AT)) is cache.inputs_of(of, AT)
+
+
+SMOOTH = Workload("smooth", {"R": 24, "N": 1024}, "smooth", source="made up")
+
+
+def smooth(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    place = torch.arange(dims["N"] + 2) / dims["N"] + torch.rand(dims["R"], 1, generator=generator)
+    return {"u": torch.sin(2 * torch.pi * place) + 2}
+
+
+def second_difference(u: torch.Tensor) -> torch.Tensor:
+    return u[:, :-2] - 2 * u[:, 1:-1] + u[:, 2:]
+
+
+CURVED = Task(
+    name="curved",
+    family="tests",
+    summary="second differences of smooth rows: some millionths of their terms, which float32 does not hold to 4e-5",
+    dims=("R", "N"),
+    inputs=(Tensor("u", ("R", "N + 2"), "float32"),),
+    outputs=(Output("y", ("R", "N"), "float32"),),
+    reference=second_difference,
+    make_inputs={"smooth": smooth},
+    verify=(SMOOTH,),
+    bench=(SMOOTH,),
+    cost=lambda dims: Cost(flops=3 * dims["R"] * dims["N"], bytes=8 * dims["R"] * dims["N"], unit="fp32"),
+    path="curved.py",
+)
+
+
+def summed_otherwise(u: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (u[:, :-2] + u[:, 2:]) - 2 * u[:, 1:-1]
+
+
+def in_sixteen_bits_of_mantissa(u: NDArray[np.float32]) -> NDArray[np.float32]:
+    kept = (u.view(np.uint32) + 0x80 & 0xFFFFFF00).view(np.float32)
+    return second_difference_of(kept)
+
+
+def second_difference_of(u: NDArray[np.float32]) -> NDArray[np.float32]:
+    return u[:, :-2] - 2 * u[:, 1:-1] + u[:, 2:]
+
+
+def without_a_column(u: NDArray[np.float32]) -> NDArray[np.float32]:
+    found = second_difference_of(u)
+    found[:, 700] = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kernel", "passes"),
+    [
+        (second_difference_of, True),
+        (summed_otherwise, True),
+        (in_sixteen_bits_of_mantissa, False),
+        (without_a_column, False),
+    ],
+)
+def test_what_cancels_is_held_to_what_float32_gives(kernel: Kernel, passes: bool) -> None:
+    cache = BenchCache()
+    found = kernel(cache.inputs_of(CURVED, SMOOTH)["u"].array)
+    got = {"y": HostTensor(DType.FLOAT32, found.shape, np.ascontiguousarray(found))}
+    wrong = check_written(CURVED, SMOOTH, got, {"y": np.ones(found.size, np.bool_)}, cache, seed=1)
+    assert passes is (wrong is None), wrong
+
+
+def test_what_float32_hardly_bears_lets_no_zeros_pass() -> None:
+    longer, cache = replace(SMOOTH, dims={"R": 24, "N": 8192}), BenchCache()
+    shape = (24, 8192)
+    got = {"y": HostTensor(DType.FLOAT32, shape, np.zeros(shape, np.float32))}
+    assert isinstance(check_written(CURVED, longer, got, {"y": np.ones(24 * 8192, np.bool_)}, cache, seed=1), Wrong)

@@ -1,132 +1,164 @@
-"""What an answer is held against where its elements are few."""
+"""What an answer is held against, where another honest kernel would be refused for the reference's luck."""
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from warpsmith.core.dtype import DType
 from warpsmith.core.outcome import WorkloadCheck, Wrong
 from warpsmith.core.task import Cost, Output, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.compare import compare
-from warpsmith.sandbox.verify.standard import FEW, standard
-from warpsmith.tasks.convert import from_torch
-from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.sandbox.verify.standard import Standard, farthest
 from warpsmith.tasks.sample import make_inputs
 
+Floats = NDArray[np.float32]
+Kernel = Callable[..., Floats]
 SEEDS = range(100)
-Kernel = Callable[..., HostTensor]
-Standard = Callable[[Task, Workload, Mapping[str, HostTensor]], tuple[dict[str, Any], dict[str, HostTensor]]]
 
 
-def cancelling(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
-    state, rest = (torch.randn(dims["N"], generator=generator) for _ in range(2))
-    return {"state": state, "g": 1e-3 * rest - 0.9 * state}
-
-
-def step(N: int) -> tuple[Task, Workload]:
-    """A step of momentum, most of which cancels, of N elements."""
-    workload = Workload("cancelling", {"N": N}, "cancelling")
-    task = Task(
-        name="step",
+def task_of(name: str, reference: Callable[..., Any], inputs: Mapping[str, str], draw: Callable[..., Any]) -> Task:
+    """One floating output of N elements; inputs by the extent of each."""
+    workload = Workload("only", {"N": 1}, "drawn")
+    return Task(
+        name=name,
         family="test",
-        summary="y = 0.9 state + g",
+        summary=name,
         dims=("N",),
-        inputs=(Tensor("state", ("N",), "float32"), Tensor("g", ("N",), "float32")),
+        inputs=tuple(Tensor(item, (shape,), "float32") for item, shape in inputs.items()),
         outputs=(Output("y", ("N",), "float32"),),
-        reference=lambda state, g: state * 0.9 + g,
-        make_inputs={"cancelling": cancelling},
+        reference=reference,
+        make_inputs={"drawn": draw},
         verify=(workload,),
         bench=(workload,),
         cost=lambda dims: Cost(1, 1),
     )
-    return task, workload
 
 
-def fused(state: HostTensor, g: HostTensor) -> HostTensor:
-    """What `fmaf(state, 0.9f, g)` gives: float64 holds the product of two float32 exactly, and its sum nearly."""
-    exact = state.array.astype(np.float64) * np.float64(np.float32(0.9)) + g.array.astype(np.float64)
-    return HostTensor(state.dtype, state.shape, exact.astype(np.float32))
+def of_size(N: int) -> Workload:
+    return Workload("only", {"N": N}, "drawn")
 
 
-def coarse(state: HostTensor, g: HostTensor) -> HostTensor:
-    """The same with the product kept in ten bits of mantissa, as TF32 does."""
-    product = torch.from_numpy(state.array * np.float32(0.9))
-    kept = (product.view(torch.int32) & ~0x1FFF).view(torch.float32)
-    return from_torch(kept + torch.from_numpy(g.array), g.dtype)
+def passes(standard: Standard, values: Floats) -> bool:
+    return isinstance(standard.verdict({"y": HostTensor(DType.FLOAT32, values.shape, values)}), WorkloadCheck)
 
 
-def refusals(N: int, kernel: Kernel, held_against: Standard = standard) -> int:
+def refused(task: Task, N: int, kernel: Kernel, *, by_the_reference_alone: bool = False) -> int:
     """How often a kernel's answer is refused, of all seeds."""
-    task, workload = step(N)
     count = 0
     for seed in SEEDS:
-        inputs = make_inputs(task, workload, seed)
-        expected, ideal = held_against(task, workload, inputs)
-        count += isinstance(compare(task, workload, {"y": kernel(**inputs)}, expected, ideal, inputs=inputs), Wrong)
+        inputs = make_inputs(task, of_size(N), seed)
+        standard = Standard(task, of_size(N), inputs)
+        values = kernel(**{name: tensor.array for name, tensor in inputs.items()})
+        if by_the_reference_alone:
+            got = {"y": HostTensor(DType.FLOAT32, values.shape, values)}
+            count += isinstance(compare(task, of_size(N), got, standard.expected, standard.honest), Wrong)
+        else:
+            count += not passes(standard, values)
     return count
 
 
-@pytest.mark.parametrize("N", [1, 2, 4, FEW])
-def test_an_honest_kernel_of_few_elements_that_cancel_is_never_refused(N: int) -> None:
-    assert refusals(N, fused) == 0
+def momentum(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    state, rest = (torch.randn(dims["N"], generator=generator) for _ in range(2))
+    return {"state": state, "g": 1e-3 * rest - 0.9 * state}
 
 
-def test_one_honest_result_alone_would_refuse_another_by_luck() -> None:
-    assert refusals(1, fused, lambda *given: (oracle(*given), honest(*given))) > 0
+STEP = task_of("step", lambda state, g: state * 0.9 + g, {"state": "N", "g": "N"}, momentum)
+"""A step of momentum, most of which cancels."""
 
 
-@pytest.mark.parametrize("N", [1, 2, 4, FEW])
-def test_a_coarse_kernel_of_few_elements_is_refused(N: int) -> None:
-    assert refusals(N, coarse) >= 0.99 * len(SEEDS)
+def fused(state: Floats, g: Floats) -> Floats:
+    """What `fmaf(state, 0.9f, g)` gives: float64 holds the product of two float32 exactly, and its sum nearly."""
+    return (state.astype(np.float64) * np.float64(np.float32(0.9)) + g).astype(np.float32)
 
 
-def test_many_elements_are_held_against_the_one_honest_result() -> None:
-    task, workload = step(FEW + 1)
-    inputs = make_inputs(task, workload, 0)
-    _, ideal = standard(task, workload, inputs)
-    assert np.array_equal(ideal["y"].array, honest(task, workload, inputs)["y"].array)
+def with_ten_bits(state: Floats, g: Floats) -> Floats:
+    """The same with a product of ten bits, as TF32 has them."""
+    product = (state * np.float32(0.9)).view(np.int32) & ~np.int32(0x1FFF)
+    return product.view(np.float32) + g
 
 
-def nearest(values: tuple[float, ...]) -> tuple[Task, Workload, dict[str, HostTensor]]:
-    """The payload of the largest of some scores, payloads far apart."""
-    workload = Workload("largest", {"N": len(values)}, "given")
-    task, _ = step(1)
-    scores, payload = torch.tensor(values), torch.arange(1.0, len(values) + 1)
-    chosen = replace(
-        task,
-        inputs=(Tensor("scores", ("N",), "float32"), Tensor("payload", ("N",), "float32")),
-        outputs=(Output("y", (), "float32"),),
-        reference=lambda scores, payload: payload[(scores * 2).argmax()],
-        make_inputs={"given": lambda dims, generator: {"scores": scores, "payload": payload}},
-    )
-    return chosen, workload, make_inputs(chosen, workload, 0)
+@pytest.mark.parametrize("N", [1, 2, 4, 32])
+def test_an_honest_kernel_whose_elements_cancel_is_never_refused(N: int) -> None:
+    assert refused(STEP, N, fused) == 0
 
 
-@pytest.mark.parametrize(
-    "scores", [(1.0, 1.0, 1.0, 1.0), (1.0, 2.0, 3.0, 4.0)], ids=["scores that tie", "scores apart"]
+def test_the_reference_alone_comes_nearer_by_luck_at_single_elements() -> None:
+    assert refused(STEP, 1, fused, by_the_reference_alone=True) > 0
+
+
+@pytest.mark.parametrize("N", [1, 2, 4, 32])
+def test_a_coarse_kernel_whose_elements_cancel_is_refused(N: int) -> None:
+    assert refused(STEP, N, with_ten_bits) >= 0.95 * len(SEEDS)
+
+
+def smooth(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    place = torch.arange(dims["N"] + 2) / 500 + torch.rand(1, generator=generator)
+    return {"u": torch.sin(2 * torch.pi * place) + 2}
+
+
+CURVED = task_of("curved", lambda u: u[:-2] - 2 * u[1:-1] + u[2:], {"u": "N + 2"}, smooth)
+"""Second differences of a smooth row: the reference's steps are exact, another order's are not."""
+
+
+def neighbours_first(u: Floats) -> Floats:
+    return (u[:-2] + u[2:]) - 2 * u[1:-1]
+
+
+def with_a_neighbour_dropped(u: Floats) -> Floats:
+    found = neighbours_first(u)
+    found[100] = u[100] - u[101]
+    return found
+
+
+def of_sixteen_bits(u: Floats) -> Floats:
+    return neighbours_first(((u.view(np.uint32) + 0x80) & 0xFFFFFF00).view(np.float32))
+
+
+def test_another_order_of_terms_that_cancel_is_right() -> None:
+    assert refused(CURVED, 500, neighbours_first) == 0
+    assert refused(CURVED, 500, neighbours_first, by_the_reference_alone=True) == len(SEEDS)
+
+
+@pytest.mark.parametrize("kernel", [with_a_neighbour_dropped, of_sixteen_bits])
+def test_a_wrong_kernel_of_terms_that_cancel_is_refused(kernel: Kernel) -> None:
+    assert refused(CURVED, 500, kernel) == len(SEEDS)
+
+
+def payloads(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    tied = torch.rand(1, generator=generator) < 0.5
+    scores = torch.ones(4) if tied else torch.arange(4.0)
+    return {"scores": scores, "payload": torch.arange(1.0, 5.0)}
+
+
+CHOSEN = task_of(
+    "chosen",
+    lambda scores, payload: payload[(scores * 3).argmax()].reshape(1),
+    {"scores": "4", "payload": "4"},
+    payloads,
 )
-def test_no_tie_lets_the_payload_of_another_pass(scores: tuple[float, ...]) -> None:
-    task, workload, inputs = nearest(scores)
-    expected, ideal = standard(task, workload, inputs)
-    right = float(expected["y"])
-
-    def passes(value: float) -> bool:
-        got = {"y": HostTensor(ideal["y"].dtype, (), np.array(value, np.float32))}
-        return isinstance(compare(task, workload, got, expected, ideal, inputs=inputs), WorkloadCheck)
-
-    assert [passes(value) for value in (1.0, 2.0, 3.0, 4.0)] == [value == right for value in (1.0, 2.0, 3.0, 4.0)]
+"""What comes with the largest score, the first of equals."""
 
 
-def test_what_is_not_finite_stays_as_the_honest_result_has_it() -> None:
-    task, workload = step(3)
-    inputs = make_inputs(task, workload, 0)
+def test_no_tie_lets_what_comes_with_another_score_pass() -> None:
+    taken = set()
+    for seed in range(20):
+        standard = Standard(CHOSEN, of_size(1), make_inputs(CHOSEN, of_size(1), seed))
+        right = float(standard.expected["y"][0])
+        taken.add(right)
+        values = (1.0, 2.0, 3.0, 4.0)
+        assert [passes(standard, np.full(1, value, np.float32)) for value in values] == [v == right for v in values]
+    assert taken == {1.0, 4.0}
+
+
+def test_what_is_not_finite_stays_as_the_reference_has_it() -> None:
+    inputs = make_inputs(STEP, of_size(3), 0)
     inputs["g"].array[:2] = math.inf, math.nan
-    _, ideal = standard(task, workload, inputs)
-    assert [math.isinf(ideal["y"].array[0]), math.isnan(ideal["y"].array[1]), math.isfinite(ideal["y"].array[2])] == [
-        True
-    ] * 3
+    standard = Standard(STEP, of_size(3), inputs)
+    found = farthest(STEP, of_size(3), inputs, standard.expected)["y"].array
+    assert (math.isinf(found[0]), math.isnan(found[1]), math.isfinite(found[2])) == (True, True, True)

@@ -16,8 +16,7 @@ from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.device.lowering import lower
 from warpsmith.sandbox.device.sanitizer import Tool
 from warpsmith.sandbox.gate.trials import written_tensors
-from warpsmith.sandbox.verify.compare import compare
-from warpsmith.sandbox.verify.standard import standard
+from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.silicon.box import Box, Unit
 from warpsmith.silicon.rig import SEED, Rig, Subject
 from warpsmith.tasks.sample import make_inputs
@@ -88,9 +87,7 @@ def _workload(rig: Rig, subject: Subject, builds: Builds, workload: Workload) ->
 
 def _against_oracle(subject: Subject, workload: Workload, request: RunRequest, reply: RunReply) -> dict[str, Any]:
     task = subject.task
-    expected, ideal = standard(task, workload, request.inputs)
-    got = {name: value for name, value in reply.outputs.items() if name in expected}
-    verdict = compare(task, workload, got, expected, ideal, seed=SEED)
+    verdict = Standard(task, workload, request.inputs).verdict(reply.outputs, seed=SEED)
     if isinstance(verdict, Wrong):
         return {"right": False, "message": verdict.message}
     return {"right": True, "error of what is allowed": verdict.error}

@@ -23,8 +23,7 @@ from warpsmith.exporting.write import write
 from warpsmith.kernels_generated.dims import needed_keywords
 from warpsmith.kernels_generated.library import list_entries
 from warpsmith.kernels_generated.places import SHIPPED
-from warpsmith.sandbox.verify.compare import compare
-from warpsmith.sandbox.verify.standard import standard
+from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.silicon.box import Box, Unit
 from warpsmith.silicon.rig import SEED
 from warpsmith.tasks.convert import from_torch, to_torch
@@ -96,8 +95,7 @@ def _run(subject: Subject, workload: Workload, form: str, device: str, folder: P
     found = torch.load(folder / "outputs.pt")
     dtypes = {name: dtype for name, (dtype, _) in checked_tensors(task, workload).items()}
     outputs = {name: from_torch(value, dtypes[name]) for name, value in found.items()}
-    expected, ideal = standard(task, workload, inputs)
-    verdict = compare(task, workload, outputs, expected, ideal, inputs=inputs)
+    verdict = Standard(task, workload, inputs).verdict(outputs)
     if isinstance(verdict, WorkloadCheck):
         return {"right": True, "error": verdict.error}
     return {"right": False, "error": getattr(verdict, "message", verdict.kind)}
