@@ -34,11 +34,11 @@ def load_task(name_or_path: str | Path) -> Task:
     text = read_task(path)
     task = _the_one_task(path, text, _execute(path, text))
     loaded = replace(task, path=str(path), source_digest=digest_of(path, text))
+    validate(loaded, text)
     if task.backward is not None and task.backward.of != forward_named(text):
         raise TaskError(f"{path}: the forward of a backward task is not told in so many words.", remedy=_SPELL_OUT)
     if path.is_relative_to(SHIPPED):
         loaded = replace(loaded, baselines=(*task.baselines, *libraries_for(task.name)))
-    validate(loaded, text)
     loaded = with_presence(loaded)
     if path.is_relative_to(SHIPPED) and (task.name, task.family) != (path.stem, path.parent.name):
         raise TaskError(

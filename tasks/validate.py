@@ -15,6 +15,7 @@ from warpsmith.core.expression import Expression
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Cost, Output, Task, Tensor, Workload
 from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.declared import Mistake, mistakes
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset({"SMS", "RESIDENT", "SHARED_MAX", "i"})
@@ -32,6 +33,7 @@ def validate(task: Task, text: str) -> None:
         TaskError: naming file, line and remedy.
     """
     check = _Check(task, _Lines(task.path, text))
+    check.types()
     check.names()
     check.dtypes()
     check.callables()
@@ -48,7 +50,7 @@ class _Lines:
     path: str
     text: str
 
-    def place(self, needle: str | None) -> str:
+    def place(self, needle: object) -> str:
         """`file:line` of a string literal, else of the call of Task."""
         tree = ast.parse(self.text)
         nodes = list(ast.walk(tree))
@@ -67,17 +69,27 @@ class _Check:
     task: Task
     lines: _Lines
 
-    def fail(self, message: str, remedy: str = "", *, at: str | None = None) -> TaskError:
+    def fail(self, message: str, remedy: str = "", *, at: object = None) -> TaskError:
         return TaskError(f"{self.lines.place(at)}: {message}", remedy=remedy)
+
+    def types(self) -> None:
+        """Every field holds what it is for, so that the other checks can rely on it."""
+        found = next(mistakes(self.task), None)
+        if found is not None:
+            raise self.fail(found.message, self.remedy(found), at=found.of)
+
+    @staticmethod
+    def remedy(found: Mistake) -> str:
+        """How tuples are written, where one is missing."""
+        if not found.should.endswith("valid tuple"):
+            return ""
+        return f"Write ({found.value!r},)." if isinstance(found.value, str) else "Write (one, other), or (one,)."
 
     def names(self) -> None:
         """Names are identifiers, each once; shapes, fixed dimensions and counts refer to what exists."""
         task = self.task
         if not re.match(r"[a-z][a-z0-9_]*\Z", task.name):
             raise self.fail(f"'{task.name}' cannot name a task.", "Use lower-case letters, digits and _.", at=task.name)
-        for item in self.tensors():
-            if not isinstance(item.shape, tuple):
-                raise self.fail(f"the shape of {item.name} is no tuple.", 'Write ("M", "K"), or ("N",).', at=item.name)
         if not task.inputs or not task.outputs:
             raise self.fail("a task has at least one input and one output.")
         names = [item.name for item in self.tensors()] + [*task.dims, *task.derived]

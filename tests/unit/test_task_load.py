@@ -80,7 +80,25 @@ def test_a_missing_file_is_named() -> None:
         ('"mine"', '"mine", colour=1', r"mine\.py:14: the task file does not load: TypeError"),
         ('Output("y", ("N",)', 'Output("y", ("M",)', r"mine\.py:17: the shape of y: In `M`: `M` is unknown"),
         ('Output("y", ("N",)', 'Output("y", ("N +",)', r"mine\.py:17: the shape of y: In `N \+`"),
-        ('Output("y", ("N",)', 'Output("y", ("N")', r"mine\.py:17: the shape of y is no tuple"),
+        (
+            'Output("y", ("N",)',
+            'Output("y", ("N")',
+            r"mine\.py:17: outputs\[0\]\.shape is 'N'\. It should be a valid tuple\. Write \('N',\)\.",
+        ),
+        (
+            'Tensor("b", ("N",)',
+            'Tensor("b", ["N"]',
+            r"mine\.py:16: inputs\[1\]\.shape is \['N'\]\. It should be a valid tuple",
+        ),
+        ('Tensor("b", ("N",)', 'Tensor("b", (0.5,)', r"mine\.py:16: inputs\[1\]\.shape\[0\] is 0\.5\. It .* string"),
+        ('"float32")),', '"float32", "statc")),', r"mine\.py:16: inputs\[1\]\.role is 'statc'"),
+        ('dims=("N",)', 'dims=("N")', r"mine\.py:15: dims is 'N'\. It should be a valid tuple\. Write"),
+        ('constraints=("N >= 1",)', 'constraints="N >= 1"', r"mine\.py:15: constraints is 'N >= 1'\. It"),
+        ('{"normal": normal}', "normal", r"mine\.py:15: make_inputs is <function .*a valid dictionary"),
+        ("cost=cost", "cost=3", r"mine\.py:15: cost is 3\. It should be callable"),
+        ("cost=cost", "cost=cost, tolerance=1e-3", r"mine\.py:15: tolerance is 0\.001\. It .*Tolerance"),
+        ("cost=cost", 'cost=cost, derived={"K": 3}', r"mine\.py:15: derived\['K'\] is 3"),
+        ('(Workload("odd", {"N": 77}, "normal"),)', 'Workload("odd", {"N": 77}, "normal")', r"verify is Workload\("),
         ('Output("y"', 'Output("a"', r"mine\.py:16: 'a' is declared twice"),
         ('Tensor("b"', 'Tensor("b c"', r"'b c' is no identifier"),
         ('dims=("N",)', 'dims=("N",), fixed=("K",)', r"fixed names 'K', which is no dimension"),
@@ -89,7 +107,8 @@ def test_a_missing_file_is_named() -> None:
         ("reference(a, b)", "reference(a)", r"the reference does not take the input 'b'"),
         ('{"N": 77}', '{"N": 77, "M": 2}', r"mine\.py:19: workload 'odd' does not bind exactly"),
         ('{"N": 77}', '{"N": 0}', r"mine\.py:19: workload 'odd' breaks the constraint 'N >= 1'"),
-        ('{"N": 77}', '{"N": 7.5}', r"binds N to 7\.5"),
+        ('{"N": 77}', '{"N": 7.5}', r"mine\.py:19: verify\[0\]\.dims\['N'\] is 7\.5\. It"),
+        ('{"N": 77}', '{"N": -7}', r"binds N to -7"),
         ('77}, "normal"', '77}, "norml"', r"unknown distribution 'norml'.*There are: normal"),
         ('normal"),),', 'normal"), Workload("odd", {"N": 3}, "normal")),', r"two verify workloads are named 'odd'"),
         ('bench=(Workload("large", {"N": 4096}, "normal"),)', "bench=()", r"there is no bench workload"),
@@ -103,6 +122,12 @@ def test_a_mistake_is_answered_with_file_line_and_remedy(tmp_path: Path, old: st
     with pytest.raises(TaskError, match=r"mine\.py:?\d*") as caught:
         load_task(path)
     caught.match(message)
+
+
+def test_numbers_may_stand_in_a_shape_and_roles_by_their_names(tmp_path: Path) -> None:
+    text = GOOD.replace('Tensor("b", ("N",), "float32")', 'Tensor("b", ("N", 1), "float32", "static")')
+    task = load_task(written(tmp_path, text))
+    assert (("N", "1"), frozenset({"b"})) == (task.tensor("b").shape, task.static_inputs)
 
 
 def test_two_tasks_in_a_file_are_refused(tmp_path: Path) -> None:

@@ -24,13 +24,20 @@ class Role(StrEnum):
     """Read and overwritten."""
 
 
+def _as_texts(shape: Any) -> Any:
+    """A shape whose numbers are expressions, too."""
+    if not isinstance(shape, tuple):
+        return shape
+    return tuple(str(extent) if isinstance(extent, int) else extent for extent in shape)
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """An input."""
 
     name: str
     shape: tuple[str, ...]
-    """One integer expression a dimension: `("M", "K")`, `("K // 8", "N")`."""
+    """One integer expression a dimension: `("M", "K")`, `("K // 8", "N")`; a number may be one: `("M", 3)`."""
     dtype: str
     """A DType's name, or a dtype variable each workload binds."""
     role: Role = Role.DYNAMIC
@@ -38,6 +45,11 @@ class Tensor:
     """May be absent: a null pointer, and `has_<name>` is 0."""
     unordered: bool = False
     """Its last dimension is a set: the order in it makes no difference to the result."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _as_texts(self.shape))
+        if self.role in {*Role}:
+            object.__setattr__(self, "role", Role(self.role))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,9 @@ class Output:
     dtype: str
     valid: str | None = None
     """Name of an output holding how many leading rows count, for data-dependent sizes."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _as_texts(self.shape))
 
 
 @dataclass(frozen=True, slots=True)
