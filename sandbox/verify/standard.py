@@ -4,8 +4,8 @@ An honest result's error says what its precision costs, but it is one of several
 or a fused one, errs otherwise. Where terms cancel, the reference may come near by luck: a single element in one case of
 five three times nearer than another honest kernel, and second differences of a smooth field to the last bit, since
 each of its steps happens to be exact. So a kernel that is too far off by the reference alone is held against the
-farthest, element by element, of several results, each of whose steps errs by some last places. Not where the reference
-makes choices: an error in the scores of a tie moves the answer by any amount.
+farthest, element by element, of several results, each of whose steps errs by a last place. Where the reference makes
+choices, an error in the scores of a tie moves the answer by any amount: what moves far counts for nothing there.
 """
 
 from __future__ import annotations
@@ -81,26 +81,26 @@ class Standard:
 def farthest(
     task: Task, workload: Workload, inputs: Inputs, expected: Answer, rows: NDArray[np.int64] | None = None
 ) -> dict[str, HostTensor]:
-    """The farthest from what is expected, by element, of several honest results; the only one where the reference makes
-    choices. Of all rows or of the given ones.
-    """
-    found = honest(task, workload, inputs, rows)
-    if chooses(task):
-        return found
+    """The farthest from what is expected, by element, of several honest results: of all rows or of the given ones."""
+    found, flips = honest(task, workload, inputs, rows), chooses(task)
     for seed in OTHERS:
         moved = jittered(task, workload, inputs, seed, places=A_ROUNDING, rows=rows)
         for name, tensor in found.items():
             if tensor.dtype.is_floating:
-                found[name] = _farther(expected[name], tensor, moved[name])
+                found[name] = _farther(expected[name], tensor, moved[name], flips=flips)
     return found
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _farther(expected: NDArray[Any], one: HostTensor, other: HostTensor) -> HostTensor:
-    """By element, of two results the one farther from what is expected; the first where either is not finite."""
+def _farther(expected: NDArray[Any], one: HostTensor, other: HostTensor, *, flips: bool) -> HostTensor:
+    """By element, of two results the one farther from what is expected; the first where either is not finite, and, with
+    `flips`, where the other is farther than MOST.
+    """
     here, there = widened(one), widened(other)
     finite = np.isfinite(here) & np.isfinite(there) & np.isfinite(expected)
     right = np.where(finite, expected, 0.0)
     most = MOST * float(np.sqrt(np.square(right).mean())) if right.size else 0.0
+    if flips:
+        finite &= np.abs(there - right) <= most
     there = np.clip(there, right - most, right + most)
     return narrowed(np.where(finite & (np.abs(there - expected) > np.abs(here - expected)), there, here), one.dtype)

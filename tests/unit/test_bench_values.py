@@ -111,9 +111,9 @@ def second_difference_of(u: NDArray[np.float32]) -> NDArray[np.float32]:
     return u[:, :-2] - 2 * u[:, 1:-1] + u[:, 2:]
 
 
-def without_a_column(u: NDArray[np.float32]) -> NDArray[np.float32]:
+def without_sixteen_columns(u: NDArray[np.float32]) -> NDArray[np.float32]:
     found = second_difference_of(u)
-    found[:, 700] = 0
+    found[:, 700:716] = 0
     return found
 
 
@@ -123,7 +123,7 @@ def without_a_column(u: NDArray[np.float32]) -> NDArray[np.float32]:
         (second_difference_of, True),
         (summed_otherwise, True),
         (in_sixteen_bits_of_mantissa, False),
-        (without_a_column, False),
+        (without_sixteen_columns, False),
     ],
 )
 def test_what_cancels_is_held_to_what_float32_gives(kernel: Kernel, passes: bool) -> None:

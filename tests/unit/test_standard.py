@@ -130,6 +130,31 @@ def test_a_wrong_kernel_of_terms_that_cancel_is_refused(kernel: Kernel) -> None:
     assert refused(CURVED, 500, kernel) == len(SEEDS)
 
 
+def leaky(u: torch.Tensor) -> torch.Tensor:
+    y = u[:-2] - 2 * u[1:-1] + u[2:]
+    return torch.where(y > 0, y, 0.1 * y)
+
+
+def leaky_neighbours_first(u: Floats) -> Floats:
+    found = neighbours_first(u)
+    return np.where(found > 0, found, np.float32(0.1) * found)
+
+
+def leaky_of_sixteen_bits(u: Floats) -> Floats:
+    found = of_sixteen_bits(u)
+    return np.where(found > 0, found, np.float32(0.1) * found)
+
+
+LEAKY = task_of("leaky", leaky, {"u": "N + 2"}, smooth)
+"""A comparison follows what cancels."""
+
+
+def test_another_order_is_right_where_a_choice_follows_and_a_coarse_one_is_not() -> None:
+    assert refused(LEAKY, 500, leaky_neighbours_first) == 0
+    assert refused(LEAKY, 500, leaky_neighbours_first, by_the_reference_alone=True) == len(SEEDS)
+    assert refused(LEAKY, 500, leaky_of_sixteen_bits) == len(SEEDS)
+
+
 def payloads(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
     tied = torch.rand(1, generator=generator) < 0.5
     scores = torch.ones(4) if tied else torch.arange(4.0)
