@@ -10,7 +10,7 @@ from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 
 
-def task_error(path: str, what: str, error: Exception) -> TaskError:
+def task_error(path: str, what: str, error: Exception | SystemExit) -> TaskError:
     """Describe an exception raised by a task file's code.
 
     Args:
@@ -27,7 +27,7 @@ def task_error(path: str, what: str, error: Exception) -> TaskError:
     return TaskError(f"{place}: {what}: {type(error).__name__}: {first}", remedy=_remedy(error, first))
 
 
-def _remedy(error: Exception, said: str) -> str:
+def _remedy(error: BaseException, said: str) -> str:
     """Where the task is not to blame."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"Install it into the Python that runs warpsmith: pip install {error.name.partition('.')[0]}."
@@ -44,7 +44,7 @@ def place_of(task: Task, function: Callable[..., Any]) -> str:
     return f"{task.path}:{code.co_firstlineno}"
 
 
-def _line_in(path: str, error: Exception) -> int:
+def _line_in(path: str, error: BaseException) -> int:
     if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)

@@ -12,6 +12,7 @@ from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.costs import guarded_cost
 from warpsmith.tasks.find import SHIPPED, digest_of, find_forward, find_task, forward_named, read_task
 from warpsmith.tasks.libraries import libraries_for
 from warpsmith.tasks.presence import with_presence
@@ -35,6 +36,7 @@ def load_task(name_or_path: str | Path) -> Task:
     task = _the_one_task(path, text, _execute(path, text))
     loaded = replace(task, path=str(path), source_digest=digest_of(path, text))
     validate(loaded, text)
+    loaded = replace(loaded, cost=guarded_cost(loaded))
     if task.backward is not None and task.backward.of != forward_named(text):
         raise TaskError(f"{path}: the forward of a backward task is not told in so many words.", remedy=_SPELL_OUT)
     if path.is_relative_to(SHIPPED):
@@ -71,7 +73,7 @@ def _execute(path: Path, text: str) -> ModuleType:
         # From the text read above and not through the import system, whose bytecode cache misses an edit that keeps
         # size and second; the digest must be of what ran.
         exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 - task files are trusted
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise task_error(str(path), "the task file does not load", error) from error
     return module
 

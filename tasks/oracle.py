@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.blame import place_of, task_error
 from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
+from warpsmith.tasks.costs import called
 from warpsmith.tasks.jitter import PLACES, jitter
 from warpsmith.tasks.precision import rounding
 
@@ -148,14 +148,8 @@ def exact_cost(task: Task, workload: Workload, inputs: Mapping[str, HostTensor])
     dims = dims_of(task, workload)
     if task.exact_cost is None:
         return task.cost(dims)
-    what = f"exact_cost at workload '{workload.name}'"
-    try:
-        cost = task.exact_cost(dims, {name: to_torch(tensor) for name, tensor in inputs.items()})
-    except Exception as error:
-        raise task_error(task.path, f"{what} raised", error) from error
-    if not isinstance(cost, Cost) or not all(math.isfinite(value) and value >= 0 for value in (cost.flops, cost.bytes)):
-        raise TaskError(f"{task.path}: {what} is no finite, non-negative Cost.")
-    return cost
+    tensors = {name: to_torch(tensor) for name, tensor in inputs.items()}
+    return called(task, f"exact_cost at workload '{workload.name}'", task.exact_cost, dims, tensors)
 
 
 def checked_tensors(task: Task, workload: Workload) -> dict[str, tuple[DType, tuple[int, ...]]]:
@@ -189,7 +183,7 @@ def _evaluate(
         arguments["rows"] = torch.from_numpy(np.arange(extent) if rows is None else rows)
     try:
         returned = task.reference(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise task_error(task.path, f"the reference raised at workload '{workload.name}'", error) from error
     named = _named(task, workload, returned)
     count = None if rows is None else len(rows)
@@ -249,6 +243,8 @@ def _fitted(
     if not isinstance(value, torch.Tensor):
         raise TaskError(f"{where} as {type(value).__name__}.", remedy="Return a tensor.")
     value = value.detach()
+    if value.device.type != "cpu":
+        raise TaskError(f"{where} on the device {value.device}.", remedy="Compute where the inputs are.")
     if dtype.is_floating and value.dtype != compute:
         raise TaskError(
             f"{where} as {value.dtype} from {compute} inputs.",

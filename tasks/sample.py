@@ -89,8 +89,11 @@ def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:
     generator = torch.Generator().manual_seed(int(key[:15], 16))
     extra = {"dtypes": bound_dtypes(workload)} if "dtypes" in inspect.signature(make).parameters else {}
     try:
-        drawn = make(MappingProxyType(dims), generator, **extra)
-    except Exception as error:
+        # A distribution that draws without the generator gives the same again, too.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            drawn = make(MappingProxyType(dims), generator, **extra)
+    except (Exception, SystemExit) as error:
         what = f"distribution '{workload.distribution}' raised at workload '{workload.name}'"
         raise task_error(task.path, what, error) from error
     if not isinstance(drawn, Mapping):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from warpsmith.core.dtype import DType
 from warpsmith.core.errors import KernelFileError, TaskError
 from warpsmith.core.expression import Expression
 from warpsmith.core.kernel_file import dims_of
-from warpsmith.core.task import Cost, Output, Task, Tensor, Workload
-from warpsmith.tasks.blame import task_error
+from warpsmith.core.task import Output, Task, Tensor, Workload
+from warpsmith.tasks.costs import guarded_cost
 from warpsmith.tasks.declared import Mistake, mistakes
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -90,6 +89,8 @@ class _Check:
         task = self.task
         if not re.match(r"[a-z][a-z0-9_]*\Z", task.name):
             raise self.fail(f"'{task.name}' cannot name a task.", "Use lower-case letters, digits and _.", at=task.name)
+        if not _IDENTIFIER.match(task.family):
+            raise self.fail(f"'{task.family}' cannot name a family.", "Exports name folders after it.", at=task.name)
         if not task.inputs or not task.outputs:
             raise self.fail("a task has at least one input and one output.")
         names = [item.name for item in self.tensors()] + [*task.dims, *task.derived]
@@ -103,6 +104,8 @@ class _Check:
         for name in task.fixed:
             if name not in task.dims:
                 raise self.fail(f"fixed names '{name}', which is no dimension.", f"Dimensions: {task.dims}.", at=name)
+        if twice := _repeated(task.fixed):
+            raise self.fail(f"fixed names '{twice}' twice.", at=twice)
         outputs = {output.name for output in task.outputs}
         for output in task.outputs:
             if output.valid is not None and output.valid not in outputs:
@@ -117,6 +120,10 @@ class _Check:
                 if bound not in known:
                     remedy = f"Known: {', '.join(sorted(known))}; or bind it by the workload's dtypes."
                     raise self.fail(f"{item.name} has the unknown dtype '{bound}'.", remedy, at=item.dtype)
+            for output in self.task.outputs:
+                if output.valid and self.task.dtype_of(self.task.tensor(output.valid), workload).is_floating:
+                    message = f"{output.name} counts rows by '{output.valid}', which holds no integers."
+                    raise self.fail(message, at=output.name)
 
     def callables(self) -> None:
         """The reference takes the inputs by name; distributions take (dims, generator)."""
@@ -187,6 +194,10 @@ class _Check:
 
     def workload(self, workload: Workload) -> None:
         task, where = self.task, f"workload '{workload.name}'"
+        if not workload.name.strip() or not workload.name.isprintable():
+            raise self.fail(
+                f"{workload.name!r} cannot name a workload.", "Say in printable words what it is.", at=workload.name
+            )
         if set(workload.dims) != set(task.dims):
             remedy = f"It binds {sorted(workload.dims)}, the task has {sorted(task.dims)}."
             raise self.fail(f"{where} does not bind exactly the task's dimensions.", remedy, at=workload.name)
@@ -223,17 +234,9 @@ class _Check:
             raise self.fail(f"{what}: {error.message}", error.remedy, at=text) from error
 
     def cost(self) -> None:
-        """The cost function gives finite, non-negative work at every bench workload."""
-        for workload in self.task.bench:
-            where = f"cost at workload '{workload.name}'"
-            try:
-                cost = self.task.cost(dims_of(self.task, workload))
-            except Exception as error:
-                raise task_error(self.task.path, f"{where} raised", error) from error
-            if not isinstance(cost, Cost):
-                raise self.fail(f"{where} returned {type(cost).__name__}.", "Return Cost(flops=..., bytes=...).")
-            if not all(math.isfinite(value) and value >= 0 for value in (cost.flops, cost.bytes)):
-                raise self.fail(f"{where} is not finite and non-negative.")
+        """The cost function gives finite, non-negative work of a known unit at every workload."""
+        for workload in self.everything():
+            cost = guarded_cost(self.task)(dims_of(self.task, workload))
             if cost.unit not in _UNITS:
                 raise self.fail(f"'{cost.unit}' is no unit.", f"Units: {', '.join(_UNITS)}.", at=cost.unit)
 

@@ -115,7 +115,11 @@ def broken_property(
     pairs = _asked(task, what, prop.pairs, _copies(first), _copies(second), known)
     if not isinstance(pairs, Mapping):
         raise TaskError(f"{task.path}: {what} are no dict.", remedy="Return {output: (one, other)}.")
-    for name, (one, other) in pairs.items():
+    for name, pair in pairs.items():
+        if name not in first or not _is_pair(pair):
+            message = f"{task.path}: {what} have no pair of tensors of an output at {name!r}."
+            raise TaskError(message, remedy="Return {output: (one, other)}.")
+        one, other = pair
         if one.shape != other.shape:
             raise TaskError(f"{task.path}: {what}: {name} pairs {tuple(one.shape)} with {tuple(other.shape)}.")
         error, allowed = _distance(task, first[name], one, other)
@@ -125,6 +129,12 @@ def broken_property(
                 f"{slack * allowed:.3g} is allowed."
             )
     return None
+
+
+def _is_pair(pair: Any) -> bool:
+    import torch
+
+    return isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(one, torch.Tensor) for one in pair)
 
 
 def _distance(task: Task, tensor: HostTensor, one: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:

@@ -83,11 +83,11 @@ def farthest(
 ) -> dict[str, HostTensor]:
     """The farthest from what is expected, by element, of several honest results: of all rows or of the given ones."""
     found, flips = honest(task, workload, inputs, rows), chooses(task)
-    for seed in OTHERS:
+    floats = [name for name, tensor in found.items() if tensor.dtype.is_floating]
+    for seed in OTHERS if floats else ():
         moved = jittered(task, workload, inputs, seed, places=A_ROUNDING, rows=rows)
-        for name, tensor in found.items():
-            if tensor.dtype.is_floating:
-                found[name] = _farther(expected[name], tensor, moved[name], flips=flips)
+        for name in floats:
+            found[name] = _farther(expected[name], found[name], moved[name], flips=flips)
     return found
 
 
@@ -99,7 +99,7 @@ def _farther(expected: NDArray[Any], one: HostTensor, other: HostTensor, *, flip
     here, there = widened(one), widened(other)
     finite = np.isfinite(here) & np.isfinite(there) & np.isfinite(expected)
     right = np.where(finite, expected, 0.0)
-    most = MOST * float(np.sqrt(np.square(right).mean())) if right.size else 0.0
+    most = MOST * float(np.sqrt(np.square(right).sum() / max(finite.sum(), 1)))
     if flips:
         finite &= np.abs(there - right) <= most
     there = np.clip(there, right - most, right + most)

@@ -10,7 +10,7 @@ from warpsmith.tasks.load import load_task
 
 GOOD = """
 import torch
-from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
+from warpsmith.tasks import Cost, Output, Task, Tensor, Tolerance, Workload
 
 def reference(a, b):
     return a + b
@@ -112,8 +112,24 @@ def test_a_missing_file_is_named() -> None:
         ('77}, "normal"', '77}, "norml"', r"unknown distribution 'norml'.*There are: normal"),
         ('normal"),),', 'normal"), Workload("odd", {"N": 3}, "normal")),', r"two verify workloads are named 'odd'"),
         ('bench=(Workload("large", {"N": 4096}, "normal"),)', "bench=()", r"there is no bench workload"),
-        ('dims["N"], bytes', 'dims["M"], bytes', r"mine\.py:12: cost at workload 'large' raised: KeyError"),
+        ('dims["N"], bytes', 'dims["M"], bytes', r"mine\.py:12: cost at N = 77 raised: KeyError"),
         ('unit="fp32"', 'unit="fp31"', r"'fp31' is no unit"),
+        ('flops=dims["N"]', "flops=None", r"mine\.py:11: cost at N = 77 has None flops\. Give a finite number"),
+        ('flops=dims["N"]', "flops=-1", r"mine\.py:11: cost at N = 77 has -1 flops"),
+        ('flops=dims["N"]', 'flops=1 / (dims["N"] - 77)', r"mine\.py:12: cost at N = 77 raised: ZeroDivisionError"),
+        ("return Cost(", "return 3, dict(", r"mine\.py:11: cost at N = 77 returned tuple\. Return Cost\("),
+        ("cost=cost", "cost=cost, tolerance=Tolerance(k=-1)", r"k of a tolerance is -1; give a finite number"),
+        ("cost=cost", 'cost=cost, tolerance=Tolerance(floor=float("nan"))', r"floor of a tolerance is nan"),
+        ("cost=cost", 'cost=cost, fixed=("N", "N")', r"fixed names 'N' twice"),
+        ('"mine"', '"../mine"', r"mine\.py:15: '\.\./mine' cannot name a family"),
+        ('"odd"', '" "', r"mine\.py:19: ' ' cannot name a workload"),
+        ('"odd"', '"\\x1b[2J"', r"mine\.py:19: '\\x1b\[2J' cannot name a workload"),
+        (
+            '"float32"),),\n    ref',
+            '"float32", valid="y"),),\n    ref',
+            r"mine\.py:17: y counts rows by 'y', which holds no",
+        ),
+        ("def cost", "raise SystemExit('needs a GPU')\n\ndef cost", r"does not load: SystemExit: needs a GPU"),
     ],
 )
 def test_a_mistake_is_answered_with_file_line_and_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:

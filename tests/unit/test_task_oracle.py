@@ -85,6 +85,8 @@ def test_a_reference_that_writes_its_input_leaves_the_callers_values() -> None:
         (lambda x: {"y": x, "z": x}, r"returned z, which the task does not declare"),
         (lambda x: (x, x), r"returned 2 values for the outputs y"),
         (lambda x: x @ torch.ones(3), r"the reference raised at workload 'two'"),
+        (lambda x: x.to("meta"), r"returned y on the device meta\. Compute where the inputs are"),
+        (lambda x: exit("no"), r"the reference raised at workload 'two': SystemExit: no"),
     ],
 )
 def test_a_reference_that_does_not_fit_is_a_task_error(reference: Any, message: str) -> None:

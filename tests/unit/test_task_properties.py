@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
-from warpsmith.core.task import Task, Workload
+from warpsmith.core.task import Property, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.tasks import load_task
@@ -135,3 +136,12 @@ def test_a_property_holds_for_the_reference_and_not_for_a_kernel_with_the_mistak
     assert verdict(None) is None
     assert verdict(twin) is not None
     assert prop.name in str(verdict(twin))
+
+
+@pytest.mark.parametrize("pairs", [{"y": 3}, {"y": (torch.ones(2),)}, {"z": (torch.ones(2), torch.ones(2))}])
+def test_what_is_no_pair_of_an_output_is_the_tasks_mistake(pairs: dict[str, Any]) -> None:
+    task = load_task("w4a16_gemm")
+    broken = Property("anything", lambda inputs, dims, generator: (inputs, None), lambda first, second, known: pairs)
+    outputs = honest(task, task.verify[0], make_inputs(task, task.verify[0], SEED))
+    with pytest.raises(TaskError, match=r"have no pair of tensors of an output at '[yz]'\. Return \{output"):
+        broken_property(task, task.verify[0], broken, outputs, outputs, None)

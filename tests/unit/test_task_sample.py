@@ -9,7 +9,7 @@ import torch
 
 from warpsmith.core.dtype import DType
 from warpsmith.core.errors import TaskError
-from warpsmith.core.task import Workload
+from warpsmith.core.task import Tensor, Workload
 from warpsmith.tasks.convert import finite_limit, from_torch, to_torch, torch_dtype, widened
 from warpsmith.tasks.load import load_task
 from warpsmith.tasks.oracle import oracle
@@ -26,6 +26,23 @@ def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     workload = TASK.verify[0]
     assert bits(workload, 7) == bits(workload, 7)
     assert not set(bits(workload, 7)) & set(bits(workload, 8))
+
+
+def test_a_distribution_that_leaves_the_generator_alone_draws_the_same_again() -> None:
+    careless = replace(
+        TASK,
+        dims=("N",),
+        fixed=(),
+        derived={},
+        constraints=(),
+        inputs=(Tensor("x", ("N",), "float32"),),
+        make_inputs={"careless": lambda dims, generator: {"x": torch.randn(dims["N"])}},
+    )
+    workload, state = Workload("one", {"N": 4}, "careless"), torch.get_rng_state()
+    first, again, other = (make_inputs(careless, workload, seed)["x"].array for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_workloads_of_one_shape_draw_different_values_from_one_seed() -> None:

@@ -91,6 +91,12 @@ class Tolerance:
     floor_largest: float = 4e-3
     """Added to k x the honest largest error over the output's RMS."""
 
+    def __post_init__(self) -> None:
+        for name in ("k", "floor", "floor_largest"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+                raise ValueError(f"{name} of a tolerance is {value!r}; give a finite number, 0 or more")
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
