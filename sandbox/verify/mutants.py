@@ -22,6 +22,7 @@ _LOWER = {
 }
 """The next lower precision."""
 LOWER_INPUTS = "inputs in the next lower precision"
+LOWER_OUTPUTS = "outputs in the next lower precision"
 
 
 def output_mutants(outputs: Tensors, inputs: Tensors) -> Iterator[tuple[str, Tensors]]:
@@ -41,7 +42,7 @@ def output_mutants(outputs: Tensors, inputs: Tensors) -> Iterator[tuple[str, Ten
         yield "an input passed through", {name: tensor for name, tensor in passed.items() if tensor}
     lower = {name: lowered(tensor) for name, tensor in outputs.items()}
     if any(lower[name] is not outputs[name] for name in outputs):
-        yield "outputs in the next lower precision", lower
+        yield LOWER_OUTPUTS, lower
 
 
 def single_output_mutants(outputs: Tensors) -> Iterator[tuple[str, Tensors]]:

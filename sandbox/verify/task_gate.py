@@ -16,8 +16,15 @@ from warpsmith.core.outcome import WorkloadCheck, Wrong
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.backward import backward_problems
+from warpsmith.sandbox.verify.compare import compare
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
-from warpsmith.sandbox.verify.mutants import LOWER_INPUTS, input_mutants, output_mutants, single_output_mutants
+from warpsmith.sandbox.verify.mutants import (
+    LOWER_INPUTS,
+    LOWER_OUTPUTS,
+    input_mutants,
+    output_mutants,
+    single_output_mutants,
+)
 from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import from_torch, torch_dtype
@@ -55,10 +62,10 @@ class TaskReport:
 def check_task(task: Task, *, seed: int = 0) -> TaskReport:
     """Run the gate on every verify workload.
 
-    Wrong outputs (zeros, the mean, shuffled rows, an input, the next lower precision) must fail at every workload.
-    Changed inputs (an operand ignored, a tail dropped, lower precision) must fail at one workload at least. The honest
-    result and the rounded oracle must pass. A backward task must give what autograd gives of its forward. An empty
-    workload proves nothing and is skipped.
+    Wrong outputs (zeros, the mean, shuffled rows, an input, the next lower precision) must fail at every workload; the
+    last at one at least where honest results are further off themselves. Changed inputs (an operand ignored, a tail
+    dropped, lower precision) must fail at one workload at least. The honest result and the rounded oracle must pass. A
+    backward task must give what autograd gives of its forward. An empty workload proves nothing and is skipped.
 
     Raises:
         TaskError: the reference or a distribution raised, or does not fit what the task declares.
@@ -97,7 +104,10 @@ class _Trials:
         self._properties(workload, inputs, expected, seed)
         self._exact_cost(workload, inputs)
         for mutant, outputs in output_mutants(standard.honest, inputs):
-            if self._survives(standard, mutant, outputs):
+            survives = self._survives(standard, mutant, outputs)
+            if mutant == LOWER_OUTPUTS and (not survives or self._drowned(standard, outputs)):
+                self.caught[mutant] = self.caught.get(mutant, 0) + (not survives)
+            elif survives:
                 remedy = "Draw inputs that spread the outputs, or tighten the tolerance."
                 self.problems.append(f"'{workload.name}' accepts {mutant} as a result. {remedy}")
         for mutant, outputs in single_output_mutants(standard.honest):
@@ -114,8 +124,16 @@ class _Trials:
             survives = self._survives(standard, mutant, outputs)
             self.caught[mutant] = self.caught.get(mutant, 0) + (not survives)
 
+    def _drowned(self, standard: Standard, outputs: Mapping[str, HostTensor]) -> bool:
+        """Whether it is the error of honest results that hides what is wrong, as where terms cancel: no task can be
+        sharper there, but it has to be elsewhere.
+        """
+        right = _rounded(self.task, standard.workload, standard.expected)
+        asked = self.task, standard.workload, outputs, standard.expected, right
+        return isinstance(compare(*asked, inputs=standard.inputs), Wrong)
+
     def never_caught(self) -> list[str]:
-        """Input mutants that no workload tells from a right kernel."""
+        """Mutants that no workload tells from a right kernel, of those that need not show at each."""
         remedy = "Add a workload or a distribution where it matters."
         return [f"No workload fails with {mutant}. {remedy}" for mutant, caught in self.caught.items() if not caught]
 

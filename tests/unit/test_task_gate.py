@@ -55,6 +55,15 @@ def test_a_tolerance_that_accepts_fp8_is_named() -> None:
     assert "accepts zeros" not in said
 
 
+def test_terms_that_cancel_at_some_workloads_are_no_fault_of_the_task_but_at_all_they_are() -> None:
+    """In float32 second differences of a short row are right to three digits, of a long one to none."""
+    curved = load_task(Path(__file__).parents[1] / "cheats" / "curved.py")
+    assert check_task(curved).problems == ()
+    longer = tuple(replace(item, dims={"R": 3, "N": 1000 + number}) for number, item in enumerate(curved.verify))
+    said = check_task(replace(curved, verify=longer)).problems
+    assert "No workload fails with outputs in the next lower precision" in "\n".join(said)
+
+
 def test_an_operand_without_effect_is_named() -> None:
     def reference(
         x: torch.Tensor, qweight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor | None
