@@ -51,7 +51,7 @@ CUDA = {
     ),
     "a gigabyte of data": (
         "__device__ char t[1 << 30] = {1};\n__global__ void k(char* y) { *y = t[threadIdx.x]; }\n",
-        "memory",
+        "memory|more than 6 seconds",
     ),
     "30 MB of warnings": (
         doubled(12, "if (*y < 0) *y = 2;") + "__global__ void k(unsigned* y) {\n" + "A12\n" * 100 + "}\n",
