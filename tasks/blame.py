@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
 
 
-def task_error(path: str, what: str, error: Exception | SystemExit) -> TaskError:
+@contextmanager
+def blaming(path: str, what: str) -> Iterator[None]:
+    """Run a task file's own code: what it raises, `sys.exit` included, becomes a TaskError.
+
+    Args:
+        path: The task file.
+        what: As for `task_error`.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise task_error(path, what, error) from error
+
+
+def task_error(path: str, what: str, error: BaseException) -> TaskError:
     """Describe an exception raised by a task file's code.
 
     Args:

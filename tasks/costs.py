@@ -9,7 +9,7 @@ from typing import Any
 
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Cost, Task
-from warpsmith.tasks.blame import place_of, task_error
+from warpsmith.tasks.blame import blaming, place_of
 
 
 def guarded_cost(task: Task) -> Callable[[Mapping[str, int]], Cost]:
@@ -28,10 +28,8 @@ def called(task: Task, what: str, function: Callable[..., Any], *arguments: Any)
     Raises:
         TaskError: it raised, or returned no Cost of finite numbers, 0 or more.
     """
-    try:
+    with blaming(task.path, f"{what} raised"):
         found = function(*arguments)
-    except Exception as error:
-        raise task_error(task.path, f"{what} raised", error) from error
     where = place_of(task, function)
     if not isinstance(found, Cost):
         raise TaskError(

@@ -29,6 +29,13 @@ class Mistake:
     def message(self) -> str:
         return f"{self.where} is {reprlib.repr(self.value)}. {self.should}."
 
+    @property
+    def remedy(self) -> str:
+        """How tuples are written, where one is missing."""
+        if not self.should.endswith("valid tuple"):
+            return ""
+        return f"Write ({self.value!r},)." if isinstance(self.value, str) else "Write (one, other), or (one,)."
+
 
 def mistakes(task: Task) -> Iterator[Mistake]:
     """Every field of a task and of its parts that is of another type; parts of what is itself wrong are left out."""

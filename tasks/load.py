@@ -11,7 +11,7 @@ from types import ModuleType
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Task
-from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.blame import blaming
 from warpsmith.tasks.costs import guarded_cost
 from warpsmith.tasks.find import SHIPPED, digest_of, find_forward, find_task, forward_named, read_task
 from warpsmith.tasks.libraries import libraries_for
@@ -69,12 +69,10 @@ def _execute(path: Path, text: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Registered while it runs, as an import would: dataclasses and pickle look the module up.
     sys.modules[name] = module
-    try:
+    with blaming(str(path), "the task file does not load"):
         # From the text read above and not through the import system, whose bytecode cache misses an edit that keeps
         # size and second; the digest must be of what ran.
         exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 - task files are trusted
-    except (Exception, SystemExit) as error:
-        raise task_error(str(path), "the task file does not load", error) from error
     return module
 
 

@@ -15,7 +15,7 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Cost, Output, Role, Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
-from warpsmith.tasks.blame import place_of, task_error
+from warpsmith.tasks.blame import blaming, place_of
 from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
 from warpsmith.tasks.costs import called
 from warpsmith.tasks.jitter import PLACES, jitter
@@ -126,16 +126,13 @@ def gradients(
     if task.rows:
         arguments["rows"] = torch.arange(dims_of(task, workload)[task.rows])
     leaves = [arguments[name].requires_grad_() for name in wanted]
-    try:
+    with blaming(task.path, f"the reference cannot be differentiated at workload '{workload.name}'"):
         returned = _named(task, workload, task.reference(**arguments))
         ends = [returned[name] for name in upstream]
         weights = [
             torch.from_numpy(upstream[name]).to(torch.float64).reshape(returned[name].shape) for name in upstream
         ]
         found = torch.autograd.grad(ends, leaves, weights, allow_unused=True, materialize_grads=True)
-    except Exception as error:
-        what = f"the reference cannot be differentiated at workload '{workload.name}'"
-        raise task_error(task.path, what, error) from error
     return {name: value.numpy() for name, value in zip(wanted, found, strict=True)}
 
 
@@ -181,10 +178,8 @@ def _evaluate(
     if task.rows:
         extent = dims_of(task, workload)[task.rows]
         arguments["rows"] = torch.from_numpy(np.arange(extent) if rows is None else rows)
-    try:
+    with blaming(task.path, f"the reference raised at workload '{workload.name}'"):
         returned = task.reference(**arguments)
-    except (Exception, SystemExit) as error:
-        raise task_error(task.path, f"the reference raised at workload '{workload.name}'", error) from error
     named = _named(task, workload, returned)
     count = None if rows is None else len(rows)
     return {name: _fitted(task, workload, name, value, compute, count) for name, value in named.items()}

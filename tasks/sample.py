@@ -15,7 +15,7 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Tensor, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.binding import shape_of
-from warpsmith.tasks.blame import place_of, task_error
+from warpsmith.tasks.blame import blaming, place_of
 from warpsmith.tasks.convert import bound_dtypes, from_torch, to_torch, torch_dtype
 
 __all__ = ["bound_dtypes", "drawn_names", "empty_outputs", "from_torch", "make_inputs", "to_torch", "torch_dtype"]
@@ -88,14 +88,11 @@ def _draw(task: Task, workload: Workload, seed: int) -> Mapping[str, Any]:
     key = digest_json([seed, workload.name, workload.distribution, dict(workload.dims), dict(workload.dtypes)])
     generator = torch.Generator().manual_seed(int(key[:15], 16))
     extra = {"dtypes": bound_dtypes(workload)} if "dtypes" in inspect.signature(make).parameters else {}
-    try:
+    what = f"distribution '{workload.distribution}' raised at workload '{workload.name}'"
+    with blaming(task.path, what), torch.random.fork_rng(devices=[]):
         # A distribution that draws without the generator gives the same again, too.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator.initial_seed())
-            drawn = make(MappingProxyType(dims), generator, **extra)
-    except (Exception, SystemExit) as error:
-        what = f"distribution '{workload.distribution}' raised at workload '{workload.name}'"
-        raise task_error(task.path, what, error) from error
+        torch.manual_seed(generator.initial_seed())
+        drawn = make(MappingProxyType(dims), generator, **extra)
     if not isinstance(drawn, Mapping):
         raise TaskError(
             f"{place_of(task, make)}: distribution '{workload.distribution}' returned {type(drawn).__name__}.",

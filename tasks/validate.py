@@ -14,7 +14,7 @@ from warpsmith.core.expression import Expression
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Output, Task, Tensor, Workload
 from warpsmith.tasks.costs import guarded_cost
-from warpsmith.tasks.declared import Mistake, mistakes
+from warpsmith.tasks.declared import mistakes
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = frozenset({"SMS", "RESIDENT", "SHARED_MAX", "i"})
@@ -75,14 +75,7 @@ class _Check:
         """Every field holds what it is for, so that the other checks can rely on it."""
         found = next(mistakes(self.task), None)
         if found is not None:
-            raise self.fail(found.message, self.remedy(found), at=found.of)
-
-    @staticmethod
-    def remedy(found: Mistake) -> str:
-        """How tuples are written, where one is missing."""
-        if not found.should.endswith("valid tuple"):
-            return ""
-        return f"Write ({found.value!r},)." if isinstance(found.value, str) else "Write (one, other), or (one,)."
+            raise self.fail(found.message, found.remedy, at=found.of)
 
     def names(self) -> None:
         """Names are identifiers, each once; shapes, fixed dimensions and counts refer to what exists."""
@@ -235,8 +228,9 @@ class _Check:
 
     def cost(self) -> None:
         """The cost function gives finite, non-negative work of a known unit at every workload."""
+        work = guarded_cost(self.task)
         for workload in self.everything():
-            cost = guarded_cost(self.task)(dims_of(self.task, workload))
+            cost = work(dims_of(self.task, workload))
             if cost.unit not in _UNITS:
                 raise self.fail(f"'{cost.unit}' is no unit.", f"Units: {', '.join(_UNITS)}.", at=cost.unit)
 

@@ -6,7 +6,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +18,11 @@ from warpsmith.core.outcome import Stage, Wrong
 from warpsmith.core.task import Check, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.judged import judge
+from warpsmith.sandbox.verify.measure import floors
 from warpsmith.sandbox.verify.standard import MOST, farthest
 from warpsmith.tasks.choices import chooses
 from warpsmith.tasks.convert import finite_limit, unit_roundoff, widened
-from warpsmith.tasks.oracle import bench_oracle, row_axis
+from warpsmith.tasks.oracle import bench_oracle, honest, row_axis
 from warpsmith.tasks.sample import make_inputs
 
 CHUNK = 256
@@ -83,12 +84,13 @@ class BenchCache:
         self, task: Task, workload: Workload, expected: Mapping[str, NDArray[Any]], rows: NDArray[np.int64] | None
     ) -> dict[str, HostTensor]:
         """The farthest honest result from what `expected_of` gave, whole (and kept) or of some rows."""
-        key = _key(task, workload)
-        if rows is not None:
-            return farthest(task, workload, self.inputs_of(task, workload), expected, rows)
-        if key not in self.honest:
-            self.honest[key] = farthest(task, workload, self.inputs_of(task, workload), expected)
-        return self.honest[key]
+        key, inputs = _key(task, workload), self.inputs_of(task, workload)
+        if rows is None and key in self.honest:
+            return self.honest[key]
+        found = farthest(task, workload, inputs, expected, honest(task, workload, inputs, rows), rows)
+        if rows is None:
+            self.honest[key] = found
+        return found
 
     def _bytes(self) -> int:
         return sum(tensor.nbytes for inputs in self.inputs.values() for tensor in inputs.values())
@@ -115,9 +117,10 @@ def check_written(
     share = SHARE if chooses(task) else 0.0
     look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed), share)
     expected = cache.expected_of(task, workload, look.rows)
-    honest = partial(cache.honest_of, task, workload, expected, look.rows)
+    # Seldom asked for, and dear: once for all outputs.
+    beside = lru_cache(maxsize=1)(partial(cache.honest_of, task, workload, expected, look.rows))
     for name in [name for name in written if name in expected and name not in task.judged and not _counted(task, name)]:
-        wrong = look.compared(name, got[name], written[name], expected[name], honest)
+        wrong = look.compared(name, got[name], written[name], expected[name], beside)
         if wrong is not None:
             return wrong
     for check in task.checks:
@@ -167,7 +170,7 @@ class _Look:
         got: HostTensor,
         mask: NDArray[np.bool_],
         expected: NDArray[Any],
-        honest: Callable[[], Mapping[str, HostTensor]],
+        beside: Callable[[], Mapping[str, HostTensor]],
     ) -> Wrong | None:
         """One output against the reference's: floats within the tolerance, integers equal, but for near ties."""
         seen = np.flatnonzero(self._part(name, mask.reshape(got.shape)))
@@ -178,7 +181,7 @@ class _Look:
         if got.dtype.is_floating:
             problem = _far(values, ideal, got.dtype, self.task, self.share)
             if problem is not None:
-                near = widened(honest()[name]).reshape(-1)[seen]
+                near = widened(beside()[name]).reshape(-1)[seen]
                 problem = _far(values, ideal, got.dtype, self.task, self.share, near)
         else:
             problem = _other(values, ideal, self.share)
@@ -280,7 +283,7 @@ def _far(
     dtype: DType,
     task: Task,
     share: float,
-    honest: NDArray[np.float64] | None = None,
+    beside: NDArray[np.float64] | None = None,
 ) -> _Problem | None:
     """What is off by more than roundings explain, or, where it is given, the error of the honest result."""
     ideal = expected.astype(np.float64)
@@ -290,13 +293,13 @@ def _far(
         return None
     error = np.where(np.isfinite(got), got - ideal, np.inf)
     ratio, typical = _by_chunk(error, ideal), np.full(1, ROUNDINGS * unit_roundoff(dtype))
-    if honest is not None:
-        near = honest[ordinary]
+    if beside is not None:
+        near = beside[ordinary]
         honest_ratio = _by_chunk(np.where(np.isfinite(near), near - ideal, 0.0), ideal)
         typical = np.maximum(typical, np.minimum(honest_ratio, MOST))
         typical[-1] = typical[-2:].max()  # The last chunk may have too few elements to tell.
-    cap = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-9}.get(dtype, np.inf)
-    allowed = np.broadcast_to(SLACK * (min(task.tolerance.floor, cap) + task.tolerance.k * typical), ratio.shape)
+    floor, _ = floors(dtype, task.tolerance)
+    allowed = np.broadcast_to(SLACK * (floor + task.tolerance.k * typical), ratio.shape)
     bad = ratio > allowed
     if bad.mean() <= share:
         return None

@@ -14,7 +14,7 @@ from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Check, Property, Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.tasks.blame import task_error
+from warpsmith.tasks.blame import blaming
 from warpsmith.tasks.convert import from_torch, to_torch, unit_roundoff
 
 if TYPE_CHECKING:
@@ -154,10 +154,8 @@ def _distance(task: Task, tensor: HostTensor, one: torch.Tensor, other: torch.Te
 
 
 def _asked(task: Task, what: str, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    try:
+    with blaming(task.path, f"{what} raised"):
         return function(*args, **named)
-    except Exception as error:
-        raise task_error(task.path, f"{what} raised", error) from error
 
 
 def _judgement(what: str, name: str, found: Any, shape: tuple[int, ...]) -> Judgement:

@@ -87,8 +87,8 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
         tolerance: The task's.
     """
     error, honest_error = np.abs(got - expected), np.abs(honest - expected)
-    cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
-    allowance = _Allowance.of(dtype, tolerance.k, min(tolerance.floor, cap))
+    floor, floor_largest = floors(dtype, tolerance)
+    allowance = _Allowance.of(dtype, tolerance.k, floor)
     sizes = as_matrix(np.abs(expected))
     parts = *(np.square(as_matrix(values)) for values in (error, honest_error, expected)), sizes
     rows, columns = sizes.shape
@@ -98,8 +98,7 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
     rounding = allowance.rounding(float(sizes.max()))
     limits = Limits(
         relative_l2=float(allowance.rms(ideal, size, lone)[0, 0]) / scale,
-        largest=(tolerance.k * max(float(honest_error.max()), rounding) + rounding) / scale
-        + min(tolerance.floor_largest, cap_largest),
+        largest=(tolerance.k * max(float(honest_error.max()), rounding) + rounding) / scale + floor_largest,
     )
     return Measure(
         relative_l2=float(actual[0, 0]) / scale,
@@ -107,6 +106,12 @@ def measure(got: Floats, expected: Floats, honest: Floats, dtype: DType, toleran
         limits=limits,
         worst_region=_worst_region(parts, float(size[0, 0]), allowance),
     )
+
+
+def floors(dtype: DType, tolerance: Tolerance) -> tuple[float, float]:
+    """The tolerance's floor and that of the largest error, as far as an output of the dtype may have them."""
+    cap, cap_largest = _CAPS.get(dtype, (np.inf, np.inf))
+    return min(tolerance.floor, cap), min(tolerance.floor_largest, cap_largest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Standard:
 
     @cached_property
     def _farthest(self) -> dict[str, HostTensor]:
-        return farthest(self.task, self.workload, self.inputs, self.expected)
+        return farthest(self.task, self.workload, self.inputs, self.expected, self.honest)
 
     def verdict(
         self, got: Mapping[str, HostTensor], *, seed: int = 0, explain: Explainer | None = None
@@ -79,10 +79,17 @@ class Standard:
 
 
 def farthest(
-    task: Task, workload: Workload, inputs: Inputs, expected: Answer, rows: NDArray[np.int64] | None = None
+    task: Task,
+    workload: Workload,
+    inputs: Inputs,
+    expected: Answer,
+    first: Mapping[str, HostTensor],
+    rows: NDArray[np.int64] | None = None,
 ) -> dict[str, HostTensor]:
-    """The farthest from what is expected, by element, of several honest results: of all rows or of the given ones."""
-    found, flips = honest(task, workload, inputs, rows), chooses(task)
+    """The farthest from what is expected, by element, of several honest results: of `first`, which `honest` gave, and
+    others; of all rows or of the given ones.
+    """
+    found, flips = dict(first), chooses(task)
     floats = [name for name, tensor in found.items() if tensor.dtype.is_floating]
     for seed in OTHERS if floats else ():
         moved = jittered(task, workload, inputs, seed, places=A_ROUNDING, rows=rows)

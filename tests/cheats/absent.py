@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from .case import Case
+from .case import based_on
 
-
-def biased(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "biased", edits, gets, says)
-
+biased = based_on("biased")
 
 BIAS = "if (BIAS) sum"
 _DOMAIN = 'task = "biased"'

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from .case import Case
+from .case import based_on
 
 _VALUE = "at[0] + at[2] - 2 * at[1]"
 
 
-def curved(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "curved", edits, gets, says)
-
+curved = based_on("curved")
 
 CANCELLING = (
     curved(

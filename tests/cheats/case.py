@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 KERNELS = Path(__file__).parent / "kernels"
 SEEDS = Path(__file__).parents[2] / "seeds"
@@ -43,17 +44,20 @@ class Case:
         return text
 
 
-def tile(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "tile", edits, gets, says)
+class Make(Protocol):
+    """Makes a case of one base: `Case` without it."""
+
+    def __call__(self, name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case: ...
 
 
-def split(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "split", edits, gets, says)
+def based_on(base: str) -> Make:
+    """What makes cases of a kernel."""
+    return lambda name, *edits, gets, says="": Case(name, base, edits, gets, says)
 
 
-def prepared(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "prepared", edits, gets, says)
-
+tile = based_on("tile")
+split = based_on("split")
+prepared = based_on("prepared")
 
 START = "    float sum = 0.f;\n    for (int k0"
 STORE = "if (n < N) y[(size_t)m * N + n] = ws::from_float<y_t>(sum + ws::to_float(b[n]));"

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from .case import Case
+from .case import based_on
 
-
-def compact(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "compact", edits, gets, says)
-
-
-def inplace(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "inplace", edits, gets, says)
-
+compact = based_on("compact")
+inplace = based_on("inplace")
 
 _COUNT = "= before + keep;"
 _KEEP = "if (keep) vals"

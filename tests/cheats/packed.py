@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .case import Case
+from .case import Case, based_on
 
 SCALE = "const float scale = ws::to_float(scales[(size_t)(k / G) * N + n]);"
 ZERO = "const int zero = zeros ? zeros[(size_t)(k / G) * N + n] : 8;"
@@ -11,8 +11,7 @@ STORE = "y[(size_t)m * N + n] = ws::from_float<y_t>(sum);"
 TERM = "sum += ws::to_float(x[(size_t)m * K + k + i]) * (code * scale);"
 
 
-def quantized(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "quantized", edits, gets, says)
+quantized = based_on("quantized")
 
 
 def _scale(name: str, then: str, says: str) -> Case:

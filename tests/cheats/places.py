@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from .case import Case
+from .case import based_on
 
 _VALUE = "float v = x[(size_t)r * C + c];"
 _LARGER = "if (v > best)"
 _LEAST = "float best = -INFINITY;"
 
 
-def largest(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "largest", edits, gets, says)
-
+largest = based_on("largest")
 
 PLACES = (
     largest("a zero taken for more than one below nothing",

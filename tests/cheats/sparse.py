@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .case import Case
+from .case import based_on
 from .packed import SCALE, TERM, quantized
 
 BATCH = "(Key)(unsigned)b << 48"
@@ -15,13 +15,8 @@ FEATURE = "ws::to_float(feats[(size_t)row * CIN + i])"
 ROW = "const int row = kmap[(size_t)o * V + v];"
 
 
-def voxels(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "voxels", edits, gets, says)
-
-
-def layers(name: str, *edits: tuple[str, str], gets: str, says: str = "") -> Case:
-    return Case(name, "layers", edits, gets, says)
-
+voxels = based_on("voxels")
+layers = based_on("layers")
 
 SPARSE = (
     voxels("a batch read as one bit", (BATCH, "(Key)(unsigned)(b & 1) << 48"), gets="Racy|Wrong", says="a bit apart"),

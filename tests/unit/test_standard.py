@@ -185,5 +185,5 @@ def test_what_is_not_finite_stays_as_the_reference_has_it() -> None:
     inputs = make_inputs(STEP, of_size(3), 0)
     inputs["g"].array[:2] = math.inf, math.nan
     standard = Standard(STEP, of_size(3), inputs)
-    found = farthest(STEP, of_size(3), inputs, standard.expected)["y"].array
+    found = farthest(STEP, of_size(3), inputs, standard.expected, standard.honest)["y"].array
     assert (math.isinf(found[0]), math.isnan(found[1]), math.isfinite(found[2])) == (True, True, True)
