@@ -7,9 +7,12 @@ arithmetic shows it (J. Vignes, "A stochastic arithmetic for reliable scientific
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
+
+from warpsmith.tasks.watch import dispatching
 
 PLACES = range(-4, 5)
 """Last places by which a value moves: more than one, since one or two may keep it near a coarser grid."""
@@ -27,7 +30,6 @@ MOVES = frozenset(
 def jitter(seed: int, places: range = PLACES) -> AbstractContextManager[Any]:
     """A context in which every floating value that PyTorch computes moves by one of these numbers of last places."""
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map
 
     in_steps = _in_steps()
@@ -41,18 +43,16 @@ def jitter(seed: int, places: range = PLACES) -> AbstractContextManager[Any]:
         # In place, where the draws are: a reference of many small operations spends its time here.
         return steps.mul_(torch.finfo(value.dtype).eps).add_(1).mul_(value)
 
-    class Jitter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            """One operation, and an error in what it returns."""
-            if func in in_steps:
-                with self:
-                    return in_steps[func](*args, **kwargs or {})
-            found = func(*args, **kwargs or {})
-            if _stays(func):
-                return found
-            return moved(found) if isinstance(found, torch.Tensor) else tree_map(moved, found)
+    def erring(mode: Any, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if func in in_steps:
+            with mode:
+                return in_steps[func](*args, **kwargs)
+        found = func(*args, **kwargs)
+        if _stays(func):
+            return found
+        return moved(found) if isinstance(found, torch.Tensor) else tree_map(moved, found)
 
-    return Jitter()  # type: ignore[no-untyped-call]
+    return dispatching(erring)
 
 
 @cache
