@@ -78,7 +78,7 @@ def _run(script: Path, *arguments: str, switch: str) -> float:
 
 def _triton_call(path: Path) -> Callable[[bool], float]:
     """Seconds of the emulator's best call on one host thread, allocation and read-back included."""
-    task = load_task(ROOT / "tests" / "emulated" / "triton_tasks" / "matmul.py")
+    task = load_task(ROOT / "examples" / "tasks" / "matmul.py")
     candidate = read_candidate(path.read_text())
     arch = find_architecture("sm_80")
     gate = app.gate(task, arch="sm_80")

@@ -108,7 +108,13 @@ def find_task(name_or_path: str) -> Path:
         return path
     shipped = {found.name: found.path for found in find_tasks()}
     if name_or_path not in shipped:
-        close = difflib.get_close_matches(name_or_path, shipped, n=1)
-        guess = f"Did you mean '{close[0]}'?" if close else f"Shipped tasks: {', '.join(shipped)}."
-        raise TaskError(f"There is no task '{name_or_path}'.", remedy=f"{guess} A path ending in .py works too.")
+        remedy = f"{nearest(name_or_path)} A path ending in .py works too."
+        raise TaskError(f"There is no task '{name_or_path}'.", remedy=remedy)
     return shipped[name_or_path]
+
+
+def nearest(name: str) -> str:
+    """The shipped task that a name may have meant, else all of them, in a sentence."""
+    shipped = [found.name for found in find_tasks()]
+    close = difflib.get_close_matches(name, shipped, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f"Shipped tasks: {', '.join(shipped)}."

@@ -53,8 +53,7 @@ def verify(
     from warpsmith.gpus import choose_target
 
     with choose_target(device, arch, read_settings()) as target:
-        candidate = _candidate(kernel, knobs)
-        loaded = load_task(task or candidate.task)
+        candidate, loaded = _subject(kernel, knobs, task)
         judge = gate(
             loaded,
             arch=target.arch.name,
@@ -93,8 +92,7 @@ def emulate_kernel(
     from warpsmith.core.arch import find_architecture
     from warpsmith.sandbox.standalone.kernel_run import emulate_kernel as run
 
-    candidate = _candidate(kernel, knobs, printing=True)
-    loaded = load_task(task or candidate.task)
+    candidate, loaded = _subject(kernel, knobs, task, printing=True)
     try:
         return run(
             candidate,
@@ -285,10 +283,25 @@ def load_task(name_or_path: str) -> Task:
     return load(name_or_path)
 
 
-def _candidate(kernel: Path, knobs: Mapping[str, int] | None, *, printing: bool = False) -> Candidate:
-    from warpsmith.sandbox.gate.stages import read_candidate
+def _subject(
+    kernel: Path, knobs: Mapping[str, int] | None, task: str | None, *, printing: bool = False
+) -> tuple[Candidate, Task]:
+    """A kernel file's candidate, and the task that was chosen or that the file names.
 
-    return read_candidate(read_text(kernel), file=str(kernel), knobs=dict(knobs) if knobs else None, printing=printing)
+    Raises:
+        KernelFileError: it is no kernel file, or names no task that ships where none was chosen.
+    """
+    from warpsmith.core.kernel_file import parse_kernel_file
+    from warpsmith.sandbox.gate.stages import read_candidate
+    from warpsmith.tasks.find import find_tasks, nearest
+
+    text = read_text(kernel)
+    candidate = read_candidate(text, file=str(kernel), knobs=dict(knobs) if knobs else None, printing=printing)
+    if task is None and candidate.task not in [found.name for found in find_tasks()]:
+        remedy = f"Give the file of a task of your own: `--task FILE.py`. {nearest(candidate.task)}"
+        parsed = parse_kernel_file(text, file=str(kernel), printing=printing)
+        raise parsed.fail(f"No task '{candidate.task}' ships.", remedy, key="task")
+    return candidate, load_task(task or candidate.task)
 
 
 def read_text(path: Path) -> str:

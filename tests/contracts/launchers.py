@@ -35,10 +35,7 @@ from warpsmith.tasks import load_task
 FAKE_WORKER = Path(__file__).parents[1] / "device" / "fake_worker.py"
 KERNELS = Path(__file__).parent / "kernels.cu"
 ROOT = Path(__file__).parents[2]
-SOFTMAX, SOFTMAX_TASK = (
-    ROOT / "examples" / "softmax.py",
-    ROOT / "tests" / "emulated" / "triton_tasks" / "row_softmax.py",
-)
+SOFTMAX, SOFTMAX_TASK = (ROOT / "examples" / "softmax.py", ROOT / "examples" / "tasks" / "row_softmax.py")
 
 
 @cache

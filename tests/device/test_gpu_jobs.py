@@ -31,7 +31,7 @@ from .fake_driver import device_info
 
 WORKER = Path(__file__).parent / "fake_worker.py"
 ROOT = Path(__file__).parents[2]
-TASK = ROOT / "tests" / "emulated" / "triton_tasks" / "row_softmax.py"
+TASK = ROOT / "examples" / "tasks" / "row_softmax.py"
 TRITON = ROOT / "examples" / "softmax.py"
 CUDA = """// /// kernel
 // task = "row_softmax"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from warpsmith import app
+from warpsmith.core.kernel_file import parse_kernel_file
+from warpsmith.tasks import find_tasks, load_task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAIRS = {
@@ -14,6 +16,12 @@ PAIRS = {
     "moe.cu": str(EXAMPLES / "tasks" / "moe_grouped_gemm.py"),
     "spconv.cu": str(EXAMPLES / "tasks" / "submanifold_conv3d.py"),
 }
+
+
+@pytest.mark.parametrize("kernel", sorted(EXAMPLES.glob("*.[cp][uy]")), ids=lambda path: path.name)
+def test_the_task_of_an_example_ships_or_lies_beside_it(kernel: Path) -> None:
+    named = parse_kernel_file(kernel.read_text()).task
+    assert named in {task.name for task in find_tasks()} or load_task(EXAMPLES / "tasks" / f"{named}.py").name == named
 
 
 @pytest.mark.parametrize("arch", ["a100", "h200"])

@@ -18,8 +18,8 @@ from warpsmith.sandbox.emulator.ptx import parse_module
 from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.tasks import load_task
 
-TASKS = Path(__file__).parent / "triton_tasks"
 EXAMPLES = Path(__file__).parents[2] / "examples"
+TASKS = EXAMPLES / "tasks"
 HEAD = "import triton\nimport triton.language as tl\n\n\n"
 
 

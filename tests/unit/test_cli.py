@@ -16,6 +16,20 @@ from warpsmith.settings import API_KEYS, VARIABLES, api_keys, read_settings
 
 Captured = pytest.CaptureFixture[str]
 
+TUNED = """// /// kernel
+// task = "w4a16_gemm"
+//
+// [tune]
+// BN = [64, 128]
+//
+// [[launch]]
+// kernel = "gemm<BN>"
+// grid = "cdiv(N, BN)"
+// block = "BN"
+// ///
+template <int B> __global__ void gemm(const x_t* x, y_t* y) {}
+"""
+
 
 def run_json(captured: Captured, *arguments: str) -> tuple[int, dict[str, object]]:
     code = run([*arguments, "--json"])
@@ -243,11 +257,23 @@ def test_every_variable_is_documented() -> None:
     assert [] == [name for name in VARIABLES if name not in documented]
 
 
+@pytest.mark.parametrize(("name", "near"), [("w4a16_gem", "Did you mean 'w4a16_gemm'?"), ("mine", "Shipped tasks: ")])
+def test_a_kernel_of_a_task_that_does_not_ship_is_told_at_its_line_how_to_name_one(
+    capsys: Captured, tmp_path: Path, name: str, near: str
+) -> None:
+    kernel = tmp_path / "kernel.cu"
+    kernel.write_text(TUNED.replace("w4a16_gemm", name))
+    for command in ("verify", "emulate", "profile"):
+        assert 2 == run([command, str(kernel)])
+        shown = capsys.readouterr().err
+        assert f"{kernel}:2:4: No task '{name}' ships." in shown
+        assert "--task FILE.py" in shown
+        assert near in shown
+
+
 def test_a_knob_that_is_not_there_or_has_no_such_value_ends_with_2(capsys: Captured, tmp_path: Path) -> None:
     path = tmp_path / "tuned.cu"
-    head = ["// /// kernel", '// task = "w4a16_gemm"', "//", "// [tune]", "// BN = [64, 128]", "//", "// [[launch]]"]
-    head += ['// kernel = "gemm<BN>"', '// grid = "cdiv(N, BN)"', '// block = "BN"', "// ///", ""]
-    path.write_text("\n".join(head) + "template <int B> __global__ void gemm(const x_t* x, y_t* y) {}\n")
+    path.write_text(TUNED)
     for assignment, message in (("BM=64", "no knob `BM`"), ("BN=96", "`BN` cannot be 96")):
         code, found = run_json(capsys, "verify", str(path), "--knob", assignment)
         assert (2, "KernelFileError") == (code, found["error"]["kind"])  # type: ignore[index]

@@ -17,7 +17,7 @@ FP16, BF16 = {"T": "float16"}, {"T": "bfloat16"}
 
 TASK = Task(
     name="row_softmax",
-    family="triton_tasks",
+    family="examples",
     summary="y = softmax(x) along rows",
     inputs=(Tensor("x", ("M", "N"), "T"),),
     outputs=(Output("y", ("M", "N"), "T"),),

@@ -21,7 +21,7 @@ FP16, BF16 = {"T": "float16"}, {"T": "bfloat16"}
 
 TASK = Task(
     name="layer_norm",
-    family="triton_tasks",
+    family="examples",
     summary="y = (x - mean) / deviation * weight + bias along rows",
     inputs=(
         Tensor("x", ("M", "N"), "T"),

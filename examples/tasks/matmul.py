@@ -25,7 +25,7 @@ FP16, BF16 = {"T": "float16"}, {"T": "bfloat16"}
 
 TASK = Task(
     name="matmul",
-    family="triton_tasks",
+    family="examples",
     summary="c = a b",
     inputs=(Tensor("a", ("M", "K"), "T"), Tensor("b", ("K", "N"), "T")),
     outputs=(Output("c", ("M", "N"), "T"),),
