@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
+from multiprocessing.pool import ThreadPool
 from typing import TypeAlias
 
 from warpsmith.core.arch import Architecture
@@ -44,6 +46,8 @@ from warpsmith.sandbox.screen.ptx import screen_ptx
 
 PREPARED_FACTOR, PREPARED_BASE = 2.0, 1 << 20
 """Prepared buffers hold at most so many times the bytes of the static inputs, plus a base in bytes."""
+MOST_COMPILERS = 4
+"""That run at a time: each may take gigabytes."""
 
 _Sizes: TypeAlias = tuple[object, ...]
 """What of a workload and a device a plan depends on."""
@@ -66,6 +70,8 @@ class Builds:
     with_gpu: bool = False
     """A GPU runs the code: instructions that the emulator lacks do not end it, `lacking` names the first."""
     lacking: Unsupported | None = None
+    threads: int = 1
+    """Of the host, for compiling; MOST_COMPILERS at most."""
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
     _cleared: set[tuple[str, str, tuple[tuple[int, str], ...]]] = field(default_factory=set)
     """Kernels found to depend on no address, by code, name and pointers."""
@@ -94,10 +100,14 @@ class Builds:
         missing = {key: item for item in workloads if (key := self.key(item)) not in self._artifacts}
         # Triton takes a second to start and then makes many builds; NVRTC compiles one text at a time.
         together = self.kernel.language == "triton" and missing
-        for group in [missing] if together else [{key: item} for key, item in missing.items()]:
-            problem = self._compile(group)
-            if problem is not None:
-                return problem
+        groups = [missing] if together else [{key: item} for key, item in missing.items()]
+        # A text that does not compile, or never ends, seldom does so once: one is tried before the others.
+        for part in (groups[:1], groups[1:]):
+            with closing(self._compiled(part)) as compiled:
+                for group, artifact in zip(part, compiled, strict=True):
+                    problem = self._kept(group, artifact)
+                    if problem is not None:
+                        return problem
         return next((problem for item in workloads if (problem := self._limits(item)) is not None), None)
 
     def artifact(self, workload: Workload) -> Artifact:
@@ -145,9 +155,19 @@ class Builds:
             self._keys[sizes] = build_key(self.kernel, self.task, workload, self.knobs, sms=self.arch.sms)
         return self._keys[sizes]
 
-    def _compile(self, group: Mapping[str, Workload]) -> Outcome | None:
-        """Make the artifact that some keys share."""
-        artifact = self.compiler(self._unit(tuple(group.values())), self.arch.target)
+    def _compiled(self, groups: Sequence[Mapping[str, Workload]]) -> Generator[Artifact | CompileFailed, None, None]:
+        """What each group compiles to, in order, several at a time. What is not asked for any more is left behind: the
+        threads keep no process alive, and end with their compilations.
+        """
+        units = [self._unit(tuple(group.values())) for group in groups]
+        if len(units) < 2 or self.threads < 2:
+            yield from (self.compiler(unit, self.arch.target) for unit in units)
+            return
+        with ThreadPool(min(self.threads, len(units), MOST_COMPILERS)) as threads:
+            yield from threads.imap(lambda unit: self.compiler(unit, self.arch.target), units)
+
+    def _kept(self, group: Mapping[str, Workload], artifact: Artifact | CompileFailed) -> Outcome | None:
+        """Screen the artifact that some keys share, and keep it."""
         if isinstance(artifact, CompileFailed):
             return self._explained(artifact)
         problem = screen(artifact, watched=self.watched, cooperative=_cooperative(self.kernel))

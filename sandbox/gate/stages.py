@@ -65,6 +65,8 @@ class Gate:
     """What the emulator passed has to pass there, too, and times are measured."""
     remark: str = ""
     """Goes with every verdict."""
+    threads: int = 1
+    """Of the host, for compiling."""
     jail: str = ""
     """How well compilers are confined here; goes with every verdict, too."""
     observe: Callable[[StageReport], None] = field(default=lambda report: None)
@@ -87,8 +89,8 @@ class _Evaluation:
         self.reports: list[StageReport] = []
         self.kernel = parse_kernel_file(candidate.text)
         check(self.kernel, gate.task)
-        with_gpu = gate.gpu is not None
-        self.builds = Builds(self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler, with_gpu=with_gpu)
+        what = self.kernel, gate.task, candidate.knobs, gate.arch, gate.compiler
+        self.builds = Builds(*what, with_gpu=gate.gpu is not None, threads=gate.threads)
         self.ledger = Ledger(self.builds)
         self.trials = Trials(gate.task, self.builds, gate.launcher, seed, self.ledger)
         self.minter = Minter(gate.task, self.builds.inside, seed)

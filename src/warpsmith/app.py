@@ -192,16 +192,17 @@ def gate(
     from warpsmith.sandbox.gate.stages import Gate
     from warpsmith.sandbox.jail.levels import choose
 
-    target = find_architecture(arch)
+    target, threads = find_architecture(arch), read_settings().threads
     return Gate(
         task=task,
         arch=target,
-        launcher=EmulatedLauncher(target, read_settings().threads, execute=_vm()),
+        launcher=EmulatedLauncher(target, threads, execute=_vm()),
         compiler=_compiler(cache),
         profiled=profiled,
         thorough=thorough,
         gpu=Gpu.of(pool) if pool else None,
         remark=remark,
+        threads=threads,
         jail=choose().value,
     )
 

@@ -10,6 +10,8 @@ from warpsmith.core.kernel_file.dims import dims_of, tensors_of
 from warpsmith.core.kernel_file.model import Buffer, KernelFile
 from warpsmith.core.task import Task, Workload
 
+_ELEMENTS = frozenset(DType)
+
 
 class Names(Mapping[str, int]):
     """Dimensions, knobs, `SMS`, `has_<tensor>`, and `[let]` expressions, which are evaluated when first read.
@@ -46,7 +48,7 @@ class Names(Mapping[str, int]):
 
 def buffer_dtype(buffer: Buffer, task: Task, workload: Workload) -> DType:
     """Element type of a buffer; `x_t` is that of tensor `x` under the workload."""
-    if buffer.dtype in set(DType):
+    if buffer.dtype in _ELEMENTS:
         return DType(buffer.dtype)
     return task.dtype_of(task.tensor(buffer.dtype.removesuffix("_t")), workload)
 
