@@ -101,13 +101,11 @@ class Builds:
         # Triton takes a second to start and then makes many builds; NVRTC compiles one text at a time.
         together = self.kernel.language == "triton" and missing
         groups = [missing] if together else [{key: item} for key, item in missing.items()]
-        # A text that does not compile, or never ends, seldom does so once: one is tried before the others.
-        for part in (groups[:1], groups[1:]):
-            with closing(self._compiled(part)) as compiled:
-                for group, artifact in zip(part, compiled, strict=True):
-                    problem = self._kept(group, artifact)
-                    if problem is not None:
-                        return problem
+        with closing(self._compiled(groups)) as compiled:
+            for group, artifact in zip(groups, compiled, strict=True):
+                problem = self._kept(group, artifact)
+                if problem is not None:
+                    return problem
         return next((problem for item in workloads if (problem := self._limits(item)) is not None), None)
 
     def artifact(self, workload: Workload) -> Artifact:
@@ -156,15 +154,21 @@ class Builds:
         return self._keys[sizes]
 
     def _compiled(self, groups: Sequence[Mapping[str, Workload]]) -> Generator[Artifact | CompileFailed, None, None]:
-        """What each group compiles to, in order, several at a time. What is not asked for any more is left behind: the
-        threads keep no process alive, and end with their compilations.
+        """What each group compiles to, in order: the first alone, since a text that does not compile, or never ends,
+        seldom does so once, the others several at a time. What is not asked for any more is left behind: the threads
+        keep no process alive, and end with their compilations.
         """
-        units = [self._unit(tuple(group.values())) for group in groups]
-        if len(units) < 2 or self.threads < 2:
-            yield from (self.compiler(unit, self.arch.target) for unit in units)
+        others = groups[1:]
+        yield from map(self._compile, groups[:1])
+        if min(self.threads, len(others)) < 2:
+            yield from map(self._compile, others)
             return
-        with ThreadPool(min(self.threads, len(units), MOST_COMPILERS)) as threads:
-            yield from threads.imap(lambda unit: self.compiler(unit, self.arch.target), units)
+        with ThreadPool(min(self.threads, len(others), MOST_COMPILERS)) as threads:
+            yield from threads.imap(self._compile, others)
+
+    def _compile(self, group: Mapping[str, Workload]) -> Artifact | CompileFailed:
+        """Make the artifact that some keys share."""
+        return self.compiler(self._unit(tuple(group.values())), self.arch.target)
 
     def _kept(self, group: Mapping[str, Workload], artifact: Artifact | CompileFailed) -> Outcome | None:
         """Screen the artifact that some keys share, and keep it."""

@@ -117,18 +117,20 @@ def test_of_several_failures_the_one_that_comes_first_in_the_file_is_told(thread
 
 
 def test_a_failure_does_not_wait_for_what_still_compiles() -> None:
-    ended = threading.Event()
+    released, ended = threading.Event(), threading.Event()
 
     def answer(group: int) -> Artifact | CompileFailed:
         if group == 4:
-            ended.wait(60)
+            released.wait(60)
+            ended.set()
         return failing("the second") if group == 2 else compiled()
 
     compiled()
     failed = builds_of(Compiler(answer), threads=2).build_all(WORKLOADS)
     assert isinstance(failed, CompileFailed)
     assert not ended.is_set()
-    ended.set()
+    released.set()
+    assert ended.wait(60)
 
 
 def test_a_fault_of_ours_on_another_thread_is_raised() -> None:
