@@ -76,7 +76,7 @@ fuzz-guided: $(VM_BUILT)  ## The same led by coverage (atheris), CASES for each 
 
 # A build of its own under build/sanitize: the ordinary library stays as it is.
 sanitize: $(INSTALLED)  ## Run the emulator's conformance suite under AddressSanitizer and UBSan (3 minutes; needs g++)
-	$(BIN)/python tests/sanitize.py
+	$(BIN)/python tests/sanitize.py -- -n $(WORKERS) --dist loadfile
 
 # Installs nothing and takes the Python it finds: the environment's where there is one.
 gpu:  ## Do everything that needs a GPU, in eight minutes; results in GPU_OUT

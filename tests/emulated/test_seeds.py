@@ -83,11 +83,12 @@ def test_a_seed_is_timed_at_every_bench_workload_and_beats_the_first(task: str, 
         assert all(own[workload] < 0.5 * first[workload] for workload in own)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "knobs"),
     [
-        pytest.param("vectorized", {"BM": 16, "SPLIT": 1}, marks=pytest.mark.full),
-        pytest.param("vectorized", {"BM": 4, "SPLIT": 16}, marks=pytest.mark.full),
+        ("vectorized", {"BM": 16, "SPLIT": 1}),
+        ("vectorized", {"BM": 4, "SPLIT": 16}),
         ("tensor_core", {"MT": 1, "SPLIT": 16, "STAGES": 4}),
         ("tensor_core", {"MT": 2, "SPLIT": 1, "STAGES": 2}),
     ],
