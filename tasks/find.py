@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from pathlib import Path
 from typing import NamedTuple
 
 from warpsmith.core.digest import digest_text
 from warpsmith.core.errors import TaskError
+from warpsmith.core.nearest import did_you_mean
 
 SHIPPED = Path(__file__).resolve().parent
 
@@ -109,12 +109,11 @@ def find_task(name_or_path: str) -> Path:
     shipped = {found.name: found.path for found in find_tasks()}
     if name_or_path not in shipped:
         remedy = f"{nearest(name_or_path)} A path ending in .py works too."
-        raise TaskError(f"There is no task '{name_or_path}'.", remedy=remedy)
+        raise TaskError(f"There is no task `{name_or_path}`.", remedy=remedy)
     return shipped[name_or_path]
 
 
 def nearest(name: str) -> str:
     """The shipped task that a name may have meant, else all of them, in a sentence."""
     shipped = [found.name for found in find_tasks()]
-    close = difflib.get_close_matches(name, shipped, n=1)
-    return f"Did you mean '{close[0]}'?" if close else f"Shipped tasks: {', '.join(shipped)}."
+    return did_you_mean(name, shipped, listed=len(shipped))

@@ -301,7 +301,7 @@ def _subject(
     if task is None and candidate.task not in [found.name for found in find_tasks()]:
         remedy = f"Give the file of a task of your own: `--task FILE.py`. {nearest(candidate.task)}"
         parsed = parse_kernel_file(text, file=str(kernel), printing=printing)
-        raise parsed.fail(f"No task '{candidate.task}' ships.", remedy, key="task")
+        raise parsed.fail(f"No task `{candidate.task}` ships.", remedy, key="task")
     return candidate, load_task(task or candidate.task)
 
 

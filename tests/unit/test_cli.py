@@ -257,7 +257,7 @@ def test_every_variable_is_documented() -> None:
     assert [] == [name for name in VARIABLES if name not in documented]
 
 
-@pytest.mark.parametrize(("name", "near"), [("w4a16_gem", "Did you mean 'w4a16_gemm'?"), ("mine", "Shipped tasks: ")])
+@pytest.mark.parametrize(("name", "near"), [("w4a16_gem", "Did you mean `w4a16_gemm`?"), ("mine", "Known are: ")])
 def test_a_kernel_of_a_task_that_does_not_ship_is_told_at_its_line_how_to_name_one(
     capsys: Captured, tmp_path: Path, name: str, near: str
 ) -> None:
@@ -266,7 +266,7 @@ def test_a_kernel_of_a_task_that_does_not_ship_is_told_at_its_line_how_to_name_o
     for command in ("verify", "emulate", "profile"):
         assert 2 == run([command, str(kernel)])
         shown = capsys.readouterr().err
-        assert f"{kernel}:2:4: No task '{name}' ships." in shown
+        assert f"{kernel}:2:4: No task `{name}` ships." in shown
         assert "--task FILE.py" in shown
         assert near in shown
 

@@ -62,7 +62,7 @@ def test_a_gradient_that_needs_what_it_does_not_take_is_named(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"backward": declared(of="no_such_task")}, "There is no task 'no_such_task'"),
+        ({"backward": declared(of="no_such_task")}, "There is no task `no_such_task`"),
         ({"backward": declared(of="w4a16_gemm_backward")}, "is a backward task itself"),
         (
             {"backward": declared(gradients={"dx": "qweight"})},

@@ -58,7 +58,7 @@ def test_the_digest_follows_the_text(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(TaskError, match="Did you mean 'w4a16_gemm'"):
+    with pytest.raises(TaskError, match="Did you mean `w4a16_gemm`"):
         load_task("w4a16_gem")
 
 
