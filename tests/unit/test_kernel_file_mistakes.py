@@ -226,6 +226,10 @@ def test_the_head_block_that_is_shown_is_in_the_comments_of_the_files_language(
             "copy.cu:2:4: There is no key `taks`. Did you mean `task`?",
             kernel_file(f'taks = "copy"\n{LAUNCH}'),
         ),
+        (
+            "copy.cu:2:4: There is no key `language`. Remove it: a head block behind `//` is CUDA",
+            kernel_file(f'language = "cuda"\n{LAUNCH}'),
+        ),
         ("copy.cu:2: There is no [[launch]]. Add one", kernel_file('task = "copy"')),
         ("copy.cu:3: `launch` must be a list of tables. Write `[[launch]]` with two brackets.",
          kernel_file('task = "copy"\n[launch]\nkernel = "copy"')),

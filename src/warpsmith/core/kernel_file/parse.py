@@ -139,6 +139,7 @@ def _check_top(top: Table) -> None:
             message = f"`{key}` is not in version 1 of the format yet (version {_LATER[key]})."
             raise KernelFileError(message, remedy="Remove it.", line=top.head.place(key).line)
     remedies = dict.fromkeys(("kernel", "grid", "block"), "It belongs into a [[launch]]: put it under `kernel = ...`.")
+    remedies["language"] = "Remove it: a head block behind `//` is CUDA, one behind `#` is Triton."
     top.only((*_TOP, *_TABLES), remedies, {"knobs": "tune", "launches": "launch", "buffers": "buffer", "name": "task"})
     if not top.values.get("launch"):
         raise top.fail(
