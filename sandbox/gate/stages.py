@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -32,7 +32,8 @@ from warpsmith.sandbox.gate.unlisted import runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.verify.altered import cheaper, ways
-from warpsmith.sandbox.verify.hidden import Minter
+from warpsmith.sandbox.verify.at_size import ways_at_size
+from warpsmith.sandbox.verify.hidden import BENCH_SIZED, Minter
 
 PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
@@ -247,7 +248,7 @@ class _Evaluation:
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
             cheap = cheaper(self.gate.task, workloads)
-            values = self._run_altered(workloads, cheap)
+            values = self._run_altered(workloads, cheap) + self._run_altered_at_size(ran)
             amplitudes = self._run_amplitudes(cheap)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
@@ -264,6 +265,19 @@ class _Evaluation:
             allowed = self.trials.run_altered(at, *pairs)
             self._end_if(allowed if not isinstance(allowed, bool) else None)
             names += [" and ".join(f"{name} with {alteration}" for name, alteration in pairs)] if allowed else []
+        return names
+
+    def _run_altered_at_size(self, ran: Sequence[Workload]) -> list[str]:
+        """Such values where much is to be done, once each."""
+        names = list[str]()
+        sized = [item for item in ran if item.name.startswith(BENCH_SIZED)]
+        for at, pairs in ways_at_size(self.gate.task, sized, self.seed):
+            for name, alteration in pairs:
+                allowed = self.trials.run_altered(at, (name, alteration), schedules=1)
+                self._end_if(allowed if not isinstance(allowed, bool) else None)
+                if allowed:
+                    names.append(f"{name} with {alteration} at {at.name}")
+                    break
         return names
 
     def _run_amplitudes(self, cheap: list[Workload]) -> int:

@@ -68,12 +68,12 @@ class Trials:
         """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
         return self._run(workload, make_inputs(self.task, workload, self.seed))
 
-    def run_altered(self, workload: Workload, *pairs: tuple[str, str]) -> Outcome | bool:
+    def run_altered(self, workload: Workload, *pairs: tuple[str, str], schedules: int = SCHEDULES) -> Outcome | bool:
         """Run a workload on values that no distribution draws, of the inputs in `pairs` with their alterations: a
         Failure, or whether the task allows them.
         """
         found = altered_together(self.task, workload, pairs, self.seed)
-        return found is not None and (self._run(*found) or True)
+        return found is not None and (self._run(*found, schedules) or True)
 
     def run_amplitudes(self, workload: Workload) -> Outcome | int:
         """Run a workload with its inputs at other amplitudes: a Failure, or at how many."""
@@ -85,10 +85,10 @@ class Trials:
             count += 1
         return count
 
-    def _run(self, workload: Workload, inputs: Inputs) -> Outcome | None:
+    def _run(self, workload: Workload, inputs: Inputs, schedules: int = SCHEDULES) -> Outcome | None:
         request = self._request(workload, self.builds.plan(workload), inputs)
         replies: list[RunReply] = []
-        for schedule in range(SCHEDULES):
+        for schedule in range(schedules):
             reply = self.launcher.run(replace(request, seed=self.seed * SCHEDULES + schedule))
             failure = reply.failure or unwritten(self.task, reply, launches=len(request.plan.launches))
             if failure is not None:

@@ -22,7 +22,7 @@ from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, by_turns
+from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, LOUD, by_turns
 from warpsmith.sandbox.verify.exact import is_exact
 from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
 from warpsmith.sandbox.verify.steady import as_steady
@@ -36,7 +36,8 @@ Inputs = Mapping[str, HostTensor]
 Pair = tuple[str, str]
 """Name of an input, and of what becomes of it."""
 _FLOATING = (Kind.FREE, Kind.ONE_SIGN)
-_RULES: Mapping[Kind, Collection[str]] = {Kind.ONE_SIGN: ONE_SIGN, Kind.BITS: BITS, Kind.CODES: CODES}
+RULES: Mapping[Kind, Collection[str]] = {Kind.ONE_SIGN: ONE_SIGN, Kind.BITS: BITS, Kind.CODES: CODES}
+"""Names of what becomes of an input that may hold not just anything."""
 
 LEAST, WORK = 6, 5e7
 """Alterations that an evaluation tries: at least so many; more while they cost fewer operations and bytes than that."""
@@ -143,7 +144,7 @@ def ways(
             first += [(name, alteration) for alteration in BY_TURNS]
             rest += [(name, alteration) for alteration in ALTERATIONS]
         elif kind is not None:
-            first += [(name, alteration) for alteration in _RULES[kind]]
+            first += [(name, alteration) for alteration in RULES[kind]]
     draw.shuffle(first)
     chosen = (first + draw.sample(rest, len(rest)))[:many]
     yield from ((places[name], ((name, alteration),)) for name, alteration in chosen)
@@ -262,7 +263,7 @@ def _by_turns(
         given = {**inputs, name: _fitted(values, tensor)}
         return (given, order) if _judgeable(task, workload, (inputs, given), name, draw) else None
 
-    found = tried(KINDS)
+    found = tried(KINDS) or tried([kind for kind in KINDS if kind != LOUD])
     if found is None:
         alone = [kind for kind in KINDS if tried([kind])]
         found = tried(alone) if alone else None

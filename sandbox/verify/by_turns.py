@@ -13,48 +13,76 @@ BY_TURNS = {"rows of many kinds": -1, "columns of many kinds": 0}
 """The axis along which each is laid out."""
 
 
-def _sized(row: Floats) -> Floats:
-    """The same signs and one size; what is 0 stays 0."""
-    sized: Floats = np.sign(row) * np.abs(row[row != 0]).mean() if row.any() else row
+def _sized(rows: Floats) -> Floats:
+    """The same signs and one size a row; what is 0 stays 0."""
+    magnitudes = np.abs(rows)
+    sized: Floats = np.sign(rows) * (magnitudes.sum(1) / np.maximum((rows != 0).sum(1), 1))[:, None]
     return sized
 
 
-def _powers(row: Floats) -> Floats:
-    powers: Floats = np.sign(row) * 2.0 ** np.rint(np.log2(np.where(row == 0, 1.0, np.abs(row))))
+def _powers(rows: Floats) -> Floats:
+    powers: Floats = np.sign(rows) * 2.0 ** np.rint(np.log2(np.where(rows == 0, 1.0, np.abs(rows))))
     return powers
 
 
-def _alone(row: Floats, draw: np.random.Generator) -> Floats:
-    return np.where(np.arange(row.size) == draw.integers(row.size), row, 0.0)
+def _alone(rows: Floats, draw: np.random.Generator) -> Floats:
+    places = draw.integers(rows.shape[1], size=(len(rows), 1))
+    return np.where(np.arange(rows.shape[1]) == places, rows, 0.0)
 
 
-def _opposite(row: Floats) -> Floats:
-    changed = row.copy()
-    changed[1::2] = -row[: row.size // 2 * 2 : 2]
+def _one_value(rows: Floats, draw: np.random.Generator) -> Floats:
+    places = draw.integers(rows.shape[1], size=(len(rows), 1))
+    return np.broadcast_to(np.take_along_axis(rows, places, 1), rows.shape)
+
+
+def _opposite(rows: Floats) -> Floats:
+    changed = rows.copy()
+    changed[:, 1::2] = -rows[:, : rows.shape[1] // 2 * 2 : 2]
     return changed
 
 
-KINDS: dict[str, Callable[[Floats, Floats, np.random.Generator], Floats]] = {
-    "zeros": lambda row, last, draw: np.zeros_like(row),
-    "of one value": lambda row, last, draw: np.full_like(row, row[draw.integers(row.size)]),
-    "as the one before": lambda row, last, draw: last,
-    "of one size and either sign": lambda row, last, draw: _sized(row),
-    "of one sign": lambda row, last, draw: np.abs(row) * (1 if draw.random() < 0.5 else -1),
-    "rising": lambda row, last, draw: np.sort(row),
-    "of whole numbers": lambda row, last, draw: np.rint(row / max(float(np.abs(row).mean()), 1e-30)),
-    "of powers of two": lambda row, last, draw: _powers(row),
-    "nine zeros in ten": lambda row, last, draw: np.where(draw.random(row.size) < 0.9, 0.0, row),
-    "a single value": lambda row, last, draw: _alone(row, draw),
-    "with one outlier": lambda row, last, draw: row + 15.0 * _alone(row, draw),
-    "faint": lambda row, last, draw: row * 2.0**-8,
-    "a half that repeats": lambda row, last, draw: np.resize(row[: (row.size + 1) // 2], row.size),
-    "of neighbours that cancel": lambda row, last, draw: _opposite(row),
-    "zeros of either sign": lambda row, last, draw: np.copysign(0.0, row),
-    "of nothing above zero": lambda row, last, draw: np.where(
-        row > 0, np.copysign(0.0, draw.random(row.size) - 0.5), row
+def _repeated(rows: Floats) -> Floats:
+    half = rows[:, : (rows.shape[1] + 1) // 2]
+    return np.concatenate([half, half], axis=1)[:, : rows.shape[1]]
+
+
+def _whole(rows: Floats) -> Floats:
+    whole: Floats = np.rint(rows / np.maximum(np.abs(rows).mean(1, keepdims=True), 1e-30))
+    return whole
+
+
+BEFORE, LOUD = "as the one before", "loud"
+KINDS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
+    "zeros": lambda rows, draw: np.zeros_like(rows),
+    "of one value": _one_value,
+    BEFORE: lambda rows, draw: rows,
+    "of one size and either sign": lambda rows, draw: _sized(rows),
+    "of one sign": lambda rows, draw: np.abs(rows) * draw.choice([-1.0, 1.0], (len(rows), 1)),
+    "rising": lambda rows, draw: np.sort(rows, axis=1),
+    "of whole numbers": lambda rows, draw: _whole(rows),
+    "of powers of two": lambda rows, draw: _powers(rows),
+    "nine zeros in ten": lambda rows, draw: np.where(draw.random(rows.shape) < 0.9, 0.0, rows),
+    "a single value": _alone,
+    "with one outlier": lambda rows, draw: rows + 15.0 * _alone(rows, draw),
+    "faint": lambda rows, draw: rows * 2.0**-8,
+    LOUD: lambda rows, draw: rows * 2.0**6,
+    "a half that repeats": lambda rows, draw: _repeated(rows),
+    "of neighbours that cancel": lambda rows, draw: _opposite(rows),
+    "zeros of either sign": lambda rows, draw: np.copysign(0.0, rows),
+    "of nothing above zero": lambda rows, draw: np.where(
+        rows > 0, np.copysign(0.0, draw.random(rows.shape) - 0.5), rows
     ),
 }
-"""What becomes of a row, given what became of the one before."""
+"""What becomes of the rows of a kind."""
+
+
+def _repeat(rows: Floats, first: int, step: int) -> None:
+    """Every `step`-th row from `first` on becomes what the one before it is."""
+    if step == 1:
+        rows[1:] = rows[:1]
+    else:
+        at = np.arange(first or step, len(rows), step)
+        rows[at] = rows[at - 1]
 
 
 def by_turns(
@@ -73,6 +101,8 @@ def by_turns(
     order = [*kinds]
     start = int(draw.integers(len(order)))
     order = order[start:] + order[:start]
-    for number, row in enumerate(rows):
-        rows[number] = KINDS[order[number % len(order)]](row, rows[max(number - 1, 0)], draw)
+    for number, kind in enumerate(order):
+        rows[number :: len(order)] = KINDS[kind](rows[number :: len(order)], draw)
+    if BEFORE in order:
+        _repeat(rows, order.index(BEFORE), len(order))
     return np.moveaxis(rows.reshape(laid.shape), -1, axis), ", ".join(order[: len(rows)])

@@ -36,6 +36,10 @@ LEAST_COST = 2e6
 """Where verify workloads are tiny they are taken to cost this."""
 
 
+BENCH_SIZED = "bench-sized"
+"""Names of workloads begin so that have one or two dimensions of a bench workload."""
+
+
 @dataclass(frozen=True, slots=True)
 class Minter:
     """Draws workloads of one task that a kernel claims to handle."""
@@ -226,7 +230,7 @@ class Minter:
         found: list[tuple[float, Workload]] = []
         for sizes in product(*choices):
             dims = {**bench.dims, **dict(zip(others, sizes, strict=True))}
-            name = f"bench-sized {' and '.join(kept)}" if kept else "a shrunk bench workload"
+            name = f"{BENCH_SIZED} {' and '.join(kept)}" if kept else "a shrunk bench workload"
             workload = replace(bench, name=name, dims=dims, source="")
             cost = self._cost(workload)
             if cost is not None and cost <= factor * self._verify_cost() and self.admits(workload):
