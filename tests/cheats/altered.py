@@ -48,4 +48,7 @@ ALTERED = (
          f"if (some == 1 && K > 8) {_LESS}", "x with (one value a row|nine zeros)"),
     tile("results cut off at sixty", at_store("sum = fminf(fmaxf(sum, -60.f), 60.f);"), gets="Wrong",
          says="with (loud values|rows of many)|hidden|times 2"),
+    tile("results cut off at sixty where sums are as long as those that are timed",
+         at_store("if (K > 1024) sum = fminf(fmaxf(sum, -60.f), 60.f);"), gets="Wrong",
+         says="bench-sized .*K.*, [xwb] with "),
 )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from warpsmith.core.dtype import DType
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import ALTERATIONS, altered, ways
-from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS
+from warpsmith.sandbox.verify.by_turns import BEFORE, BY_TURNS, KINDS, by_turns
 from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, kind_of
 from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
 from warpsmith.tasks.sample import make_inputs
@@ -88,16 +88,31 @@ def test_an_input_of_one_sign_keeps_its_sign_and_its_range(name: str) -> None:
 
 @pytest.mark.parametrize("name", BY_TURNS)
 def test_lines_of_many_kinds_are_named_in_their_order(name: str) -> None:
-    of = task(scaled)
-    found = altered(of, AT, make_inputs(of, AT, 3), ("x", name), 3)
+    of, at = task(scaled), replace(AT, dims={"M": 40, "N": 64})
+    inputs = make_inputs(of, at, 3)
+    found = altered(of, at, inputs, ("x", name), 3)
     assert found is not None
     told = found[0].name.partition(": ")[2].removesuffix(", and so on").split(", ")
-    lines = found[1]["x"].array if name.startswith("rows") else found[1]["x"].array.T
-    assert {*told} <= KINDS.keys()
-    for kind, line in zip(told, lines, strict=False):
+    before, lines = (item["x"].array if name.startswith("rows") else item["x"].array.T for item in (inputs, found[1]))
+    assert KINDS.keys() == {*told}
+    for number, line in enumerate(lines):
+        kind = told[number % len(told)]
         assert kind != "zeros" or not line.any()
-        assert kind != "of one value" or len({*line}) == 1
+        assert kind != "of one value" or (len({*line}) == 1 and line[0] in before[number])
         assert kind != "rising" or (np.diff(line) >= 0).all()
+        assert kind != "loud" or (line == 64 * before[number]).all()
+        assert kind != "a single value" or np.count_nonzero(line) == 1
+        assert kind != BEFORE or not number or (line == lines[number - 1]).all()
+
+
+@pytest.mark.parametrize("kinds", [[kind] for kind in KINDS])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 2)])
+def test_one_kind_alone_is_laid_out_whatever_the_shape(kinds: list[str], shape: tuple[int, int]) -> None:
+    values, told = by_turns(np.random.default_rng(1).normal(size=shape), -1, np.random.default_rng(2), kinds)
+    assert shape == values.shape
+    assert kinds == [told]
+    assert np.isfinite(values).all()
+    assert kinds != [BEFORE] or (values == values[0]).all()
 
 
 def whole(values: object, dtype: DType) -> HostTensor:

@@ -1,0 +1,81 @@
+"""Where a dimension is as large as in a bench workload, inputs take values that no distribution draws, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from warpsmith.sandbox.verify.altered import ALTERATIONS
+from warpsmith.sandbox.verify.at_size import ways_at_size
+from warpsmith.sandbox.verify.by_turns import BY_TURNS
+from warpsmith.sandbox.verify.kinds import ONE_SIGN
+from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
+
+
+def picked(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    return (x * scale + shift)[at.long()]
+
+
+def normal(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    M, N = dims["M"], dims["N"]
+    return {
+        "x": torch.randn(M, N, generator=generator),
+        "shift": torch.randn(N, generator=generator),
+        "scale": torch.rand(N, generator=generator) + 0.5,
+        "at": torch.randint(0, M, (M,), generator=generator).int(),
+    }
+
+
+WORKLOADS = tuple(Workload(f"bench-sized {M}", {"M": M, "N": 64}, "normal") for M in range(20, 26))
+TASK = Task(
+    name="picked",
+    family="tests",
+    summary="rows that are picked",
+    dims=("M", "N"),
+    inputs=(
+        Tensor("x", ("M", "N"), "float32"),
+        Tensor("shift", ("N",), "float32"),
+        Tensor("scale", ("N",), "float32"),
+        Tensor("at", ("M",), "int32"),
+    ),
+    outputs=(Output("y", ("M", "N"), "float32"),),
+    reference=picked,
+    make_inputs={"normal": normal},
+    verify=WORKLOADS[:1],
+    bench=WORKLOADS[-1:],
+    cost=lambda dims: Cost(flops=dims["M"] * dims["N"], bytes=8 * dims["M"] * dims["N"], unit="fp32"),
+)
+
+
+def test_every_input_is_altered_first_in_its_turn() -> None:
+    first = [pairs[0][0] for _, pairs in ways_at_size(TASK, WORKLOADS, 3)]
+    assert 6 == len(first)
+    assert {"x", "shift", "scale"} == {*first[:3]}
+    assert first[:3] == first[3:]
+
+
+def test_each_takes_what_its_kind_allows_and_indices_take_nothing() -> None:
+    allowed = {"x": {*BY_TURNS}, "shift": {*ALTERATIONS}, "scale": {*ONE_SIGN}}
+    for seed in range(20):
+        for _, pairs in ways_at_size(TASK, WORKLOADS, seed):
+            assert {"x", "shift", "scale"} == {name for name, _ in pairs}
+            assert all(alteration in allowed[name] for name, alteration in pairs)
+
+
+def test_an_input_that_is_absent_is_left_alone() -> None:
+    without = [replace(item, absent=frozenset({"x"})) for item in WORKLOADS]
+
+    def given(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
+        found = normal(dims, generator)
+        return {name: found[name] for name in ("shift", "scale", "at")}
+
+    inputs = (replace(TASK.inputs[0], optional=True), *TASK.inputs[1:])
+    task = replace(TASK, inputs=inputs, make_inputs={"normal": given})
+    assert {"shift", "scale"} == {pair[0] for _, pairs in ways_at_size(task, without, 3) for pair in pairs}
+
+
+def test_equal_seeds_ask_for_the_same_and_others_for_something_else() -> None:
+    asked = [list(ways_at_size(TASK, WORKLOADS, seed)) for seed in (3, 3, 4)]
+    assert asked[0] == asked[1] != asked[2]
