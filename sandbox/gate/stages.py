@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
@@ -31,8 +32,8 @@ from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.gate.unlisted import runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.verify.altered import cheaper, ways
-from warpsmith.sandbox.verify.at_size import ways_at_size
+from warpsmith.sandbox.verify.altered import Pair, cheaper, ways
+from warpsmith.sandbox.verify.at_size import INPUTS, ways_at_size
 from warpsmith.sandbox.verify.hidden import BENCH_SIZED, Minter
 
 PREPARED_TRIALS = 3
@@ -262,23 +263,24 @@ class _Evaluation:
         """Values that no distribution draws."""
         names = list[str]()
         for at, pairs in ways(self.gate.task, workloads, cheap, self.seed):
-            allowed = self.trials.run_altered(at, *pairs)
-            self._end_if(allowed if not isinstance(allowed, bool) else None)
-            names += [" and ".join(f"{name} with {alteration}" for name, alteration in pairs)] if allowed else []
+            if self._bears(at, *pairs):
+                names.append(" and ".join(f"{name} with {alteration}" for name, alteration in pairs))
         return names
 
     def _run_altered_at_size(self, ran: Sequence[Workload]) -> list[str]:
-        """Such values where much is to be done, once each."""
+        """Such values where much is to be done."""
         names = list[str]()
         sized = [item for item in ran if item.name.startswith(BENCH_SIZED)]
         for at, pairs in ways_at_size(self.gate.task, sized, self.seed):
-            for name, alteration in pairs:
-                allowed = self.trials.run_altered(at, (name, alteration), schedules=1)
-                self._end_if(allowed if not isinstance(allowed, bool) else None)
-                if allowed:
-                    names.append(f"{name} with {alteration} at {at.name}")
-                    break
+            judged = (pair for pair in pairs if self._bears(at, pair, schedules=1))
+            names += [f"{name} with {alteration} at {at.name}" for name, alteration in islice(judged, INPUTS)]
         return names
+
+    def _bears(self, at: Workload, *pairs: Pair, schedules: int = SCHEDULES) -> bool:
+        """Run altered inputs; False where nothing could be judged."""
+        allowed = self.trials.run_altered(at, *pairs, schedules=schedules)
+        self._end_if(allowed if not isinstance(allowed, bool) else None)
+        return allowed is True
 
     def _run_amplitudes(self, cheap: list[Workload]) -> int:
         """Inputs at every amplitude, at one of the cheaper workloads that allows some; how many amplitudes."""

@@ -1,8 +1,8 @@
 """Values that no distribution draws, where as much is to be done as where a kernel is timed.
 
 A kernel may bear any values while there is little to do, and take a short cut where there is much: a softmax over a
-thousand columns that subtracts no largest value. So one input of each minted workload that has a bench size takes rows,
-or columns, of many kinds there.
+thousand columns that subtracts no largest value. So inputs of each minted workload that has a bench size take rows, or
+columns, of many kinds there, one at a time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from warpsmith.sandbox.verify.by_turns import BY_TURNS
 from warpsmith.sandbox.verify.kinds import Kind, kind_of
 from warpsmith.tasks.sample import make_inputs
 
+INPUTS = 2
+"""Of each workload that are altered: all would take longer than everything else."""
+
 
 def ways_at_size(task: Task, workloads: Sequence[Workload], seed: int) -> Iterator[tuple[Workload, list[Pair]]]:
-    """What an evaluation tries at each of the workloads until something can be judged there, drawn from its seed: every
-    input that may be altered, another one first from workload to workload.
+    """What an evaluation tries at each of the workloads until `INPUTS` could be judged, drawn from its seed: all inputs
+    that may be altered, another one first from workload to workload.
     """
     draw = random.Random(f"at size {seed}")  # noqa: S311 - seeded on purpose
     names = [tensor.name for tensor in task.inputs]
