@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
@@ -28,13 +27,13 @@ from warpsmith.sandbox.faults import quoting
 from warpsmith.sandbox.gate.bench import CACHE, Bench
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.gate.hardware import Gpu, Hardware
+from warpsmith.sandbox.gate.odd_values import try_odd_values
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.gate.unlisted import runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.verify.altered import Pair, cheaper, ways
-from warpsmith.sandbox.verify.at_size import INPUTS, ways_at_size
-from warpsmith.sandbox.verify.hidden import BENCH_SIZED, Minter
+from warpsmith.sandbox.verify.altered import Pair, cheaper
+from warpsmith.sandbox.verify.hidden import Minter
 
 PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
@@ -249,7 +248,7 @@ class _Evaluation:
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
             cheap = cheaper(self.gate.task, workloads)
-            values = self._run_altered(workloads, cheap) + self._run_altered_at_size(ran)
+            values = try_odd_values(self.gate.task, workloads, cheap, ran, self.seed, self._bears)
             amplitudes = self._run_amplitudes(cheap)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
@@ -258,23 +257,6 @@ class _Evaluation:
             said.append(f"values altered in {len(values)} ways: {', '.join(values)}" if values else "values as drawn")
             said.append(f"{amplitudes} other amplitudes")
         return checks
-
-    def _run_altered(self, workloads: tuple[Workload, ...], cheap: list[Workload]) -> list[str]:
-        """Values that no distribution draws."""
-        names = list[str]()
-        for at, pairs in ways(self.gate.task, workloads, cheap, self.seed):
-            if self._bears(at, *pairs):
-                names.append(" and ".join(f"{name} with {alteration}" for name, alteration in pairs))
-        return names
-
-    def _run_altered_at_size(self, ran: Sequence[Workload]) -> list[str]:
-        """Such values where much is to be done."""
-        names = list[str]()
-        sized = [item for item in ran if item.name.startswith(BENCH_SIZED)]
-        for at, pairs in ways_at_size(self.gate.task, sized, self.seed):
-            judged = (pair for pair in pairs if self._bears(at, pair, schedules=1))
-            names += [f"{name} with {alteration} at {at.name}" for name, alteration in islice(judged, INPUTS)]
-        return names
 
     def _bears(self, at: Workload, *pairs: Pair, schedules: int = SCHEDULES) -> bool:
         """Run altered inputs; False where nothing could be judged."""
