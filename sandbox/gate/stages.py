@@ -27,12 +27,11 @@ from warpsmith.sandbox.faults import quoting
 from warpsmith.sandbox.gate.bench import CACHE, Bench
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.gate.hardware import Gpu, Hardware
-from warpsmith.sandbox.gate.odd_values import try_odd_values
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
 from warpsmith.sandbox.gate.unlisted import runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
-from warpsmith.sandbox.verify.altered import Pair, cheaper
+from warpsmith.sandbox.verify.altered import cheaper
 from warpsmith.sandbox.verify.hidden import Minter
 
 PREPARED_TRIALS = 3
@@ -248,7 +247,8 @@ class _Evaluation:
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
             cheap = cheaper(self.gate.task, workloads)
-            values = try_odd_values(self.gate.task, workloads, cheap, ran, self.seed, self._bears)
+            values = self._told(self.trials.run_altered(workloads, cheap))
+            values += self._told(self.trials.run_altered_at_size(ran))
             amplitudes = self._run_amplitudes(cheap)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
@@ -257,12 +257,6 @@ class _Evaluation:
             said.append(f"values altered in {len(values)} ways: {', '.join(values)}" if values else "values as drawn")
             said.append(f"{amplitudes} other amplitudes")
         return checks
-
-    def _bears(self, at: Workload, *pairs: Pair, schedules: int = SCHEDULES) -> bool:
-        """Run altered inputs; False where nothing could be judged."""
-        allowed = self.trials.run_altered(at, *pairs, schedules=schedules)
-        self._end_if(allowed if not isinstance(allowed, bool) else None)
-        return allowed is True
 
     def _run_amplitudes(self, cheap: list[Workload]) -> int:
         """Inputs at every amplitude, at one of the cheaper workloads that allows some; how many amplitudes."""
@@ -375,6 +369,12 @@ class _Evaluation:
     def _domain(self) -> str:
         requires = self.kernel.requires
         return requires.text if requires is not None else ""
+
+    @staticmethod
+    def _told(names: Outcome | list[str]) -> list[str]:
+        if not isinstance(names, list):
+            raise _Ended(names)
+        return names
 
     @staticmethod
     def _end_if(outcome: Outcome | None) -> None:

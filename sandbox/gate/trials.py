@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -16,8 +16,9 @@ from warpsmith.core.task import Property, Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.builds import Builds
 from warpsmith.sandbox.gate.coverage import Ledger
-from warpsmith.sandbox.verify.altered import altered_together
+from warpsmith.sandbox.verify.altered import altered_together, ways
 from warpsmith.sandbox.verify.amplitudes import at_amplitudes
+from warpsmith.sandbox.verify.at_size import altered_at_size
 from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
 from warpsmith.sandbox.verify.standard import Standard
@@ -68,12 +69,30 @@ class Trials:
         """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
         return self._run(workload, make_inputs(self.task, workload, self.seed))
 
-    def run_altered(self, workload: Workload, *pairs: tuple[str, str], schedules: int = SCHEDULES) -> Outcome | bool:
-        """Run a workload on values that no distribution draws, of the inputs in `pairs` with their alterations: a
-        Failure, or whether the task allows them.
+    def run_altered(self, workloads: Sequence[Workload], cheap: Sequence[Workload]) -> Outcome | list[str]:
+        """Run verify workloads, the `cheap` ones where those will do, on values that no distribution draws: a Failure,
+        or what was altered.
         """
-        found = altered_together(self.task, workload, pairs, self.seed)
-        return found is not None and (self._run(*found, schedules) or True)
+        names = list[str]()
+        for at, pairs in ways(self.task, workloads, cheap, self.seed):
+            found = altered_together(self.task, at, pairs, self.seed)
+            failure = found and self._run(*found)
+            if failure is not None:
+                return failure
+            names += [" and ".join(f"{name} with {alteration}" for name, alteration in pairs)] if found else []
+        return names
+
+    def run_altered_at_size(self, minted: Sequence[Workload]) -> Outcome | list[str]:
+        """Run those of the minted workloads that are bench-sized on such values, under one schedule: a Failure, or
+        what was altered.
+        """
+        names = list[str]()
+        for (name, alteration), found in altered_at_size(self.task, minted, self.seed):
+            failure = self._run(*found, schedules=1)
+            if failure is not None:
+                return failure
+            names.append(f"{name} with {alteration} at {found[0].name.partition(',')[0]}")
+        return names
 
     def run_amplitudes(self, workload: Workload) -> Outcome | int:
         """Run a workload with its inputs at other amplitudes: a Failure, or at how many."""

@@ -36,8 +36,13 @@ Inputs = Mapping[str, HostTensor]
 Pair = tuple[str, str]
 """Name of an input, and of what becomes of it."""
 _FLOATING = (Kind.FREE, Kind.ONE_SIGN)
-RULES: Mapping[Kind, Collection[str]] = {Kind.ONE_SIGN: ONE_SIGN, Kind.BITS: BITS, Kind.CODES: CODES}
-"""Names of what becomes of an input that may hold not just anything."""
+RULES: Mapping[Kind | None, Collection[str]] = {
+    Kind.FREE: BY_TURNS,
+    Kind.ONE_SIGN: ONE_SIGN,
+    Kind.BITS: BITS,
+    Kind.CODES: CODES,
+}
+"""Names of what becomes of an input first; one that may hold anything takes all ALTERATIONS, too."""
 
 LEAST, WORK = 6, 5e7
 """Alterations that an evaluation tries: at least so many; more while they cost fewer operations and bytes than that."""
@@ -140,11 +145,8 @@ def ways(
         full = min(len(item.absent) for item in workloads if name not in item.absent)
         fullest = _flattest(task, name, [item for item in workloads if len(item.absent) == full])
         places[name] = place if kind is Kind.FREE or fullest is None else fullest
-        if kind is Kind.FREE:
-            first += [(name, alteration) for alteration in BY_TURNS]
-            rest += [(name, alteration) for alteration in ALTERATIONS]
-        elif kind is not None:
-            first += [(name, alteration) for alteration in RULES[kind]]
+        first += [(name, alteration) for alteration in RULES.get(kind, ())]
+        rest += [(name, alteration) for alteration in ALTERATIONS if kind is Kind.FREE]
     draw.shuffle(first)
     chosen = (first + draw.sample(rest, len(rest)))[:many]
     yield from ((places[name], ((name, alteration),)) for name, alteration in chosen)
@@ -263,6 +265,7 @@ def _by_turns(
         given = {**inputs, name: _fitted(values, tensor)}
         return (given, order) if _judgeable(task, workload, (inputs, given), name, draw) else None
 
+    # Judging each alone takes long, and loud rows overflow where all others may be judged together.
     found = tried(KINDS) or tried([kind for kind in KINDS if kind != LOUD])
     if found is None:
         alone = [kind for kind in KINDS if tried([kind])]
