@@ -226,8 +226,14 @@ class Worker:
         pulse: Pulse | None = None,
     ) -> Answer:
         """Send a request and wait for its reply, for the limit's time or `seconds`. Anything but a Packet ended it."""
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)  # An interrupt leaves a request half answered.
+            answer = self._asked(message, blobs, self.limits.seconds if seconds is None else seconds, pulse)
+            undo.pop_all()
+        return answer
+
+    def _asked(self, message: dict[str, Any], blobs: Sequence[Blob], patience: float, pulse: Pulse | None) -> Answer:
         assert self._channel is not None, "started before"
-        patience = self.limits.seconds if seconds is None else seconds
         until = time.monotonic() + patience
         try:
             if not self.alive:
@@ -246,10 +252,6 @@ class Worker:
             if died.signal == signal.SIGXCPU:
                 return TimedOut(patience)
             return died if died.reason else Died(str(closed), 0, died.words, isinstance(closed, TooLong))
-        except BaseException:
-            # An interrupt leaves a request half answered.
-            self.close()
-            raise
 
     def close(self) -> None:
         """End it and all it started, at once, and remove what it wrote."""

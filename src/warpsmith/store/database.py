@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from warpsmith.core.errors import StoreError
@@ -65,13 +65,11 @@ def connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"no folder {path.parent} for the store: {error.strerror}.", remedy=CHOOSE_ANOTHER) from error
-    with complaints_of(path):
+    with complaints_of(path), ExitStack() as undo:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            _prepare(connection, path)
-        except BaseException:
-            connection.close()
-            raise
+        undo.callback(connection.close)
+        _prepare(connection, path)
+        undo.pop_all()
     return connection
 
 
@@ -114,13 +112,16 @@ def _check_ownership(connection: sqlite3.Connection, path: Path) -> int:
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All or nothing, with the write lock held from the start so that what is read stays true."""
     connection.execute("BEGIN IMMEDIATE")
-    try:
+    with ExitStack() as undo:
+        undo.callback(_roll_back, connection)
         yield
-    except BaseException:
-        with suppress(sqlite3.Error):  # SQLite may have rolled back already, on a full disk for one
-            connection.execute("ROLLBACK")
-        raise
+        undo.pop_all()
     connection.execute("COMMIT")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # SQLite may have done it already, on a full disk for one
+        connection.execute("ROLLBACK")
 
 
 @contextmanager
