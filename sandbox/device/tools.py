@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -39,18 +39,19 @@ from warpsmith.sandbox.device.sanitizer import Sanitized, Tool
 QUERY_SECONDS, COUNT_SECONDS, CHECK_SECONDS = 60.0, 180.0, 120.0
 WAIT_SECONDS = 600.0
 """For another process' tool to end."""
-PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer", "/opt/nvidia/nsight-compute")
-"""Where toolkits put their tools, besides PATH."""
+TOOLKIT, NSIGHT_COMPUTE = Path("/usr/local/cuda"), Path("/opt/nvidia/nsight-compute")
+"""Where NVIDIA's installers put them unless told otherwise."""
 
 
 @cache
-def find_tool(name: str) -> str | None:
-    """A tool in PATH, or where toolkits put it."""
+def find_tool(name: str, toolkits: tuple[str, ...] = ()) -> str | None:
+    """A tool in PATH, in one of the toolkits, or where NVIDIA's installers put it."""
     found = shutil.which(name)
     if found:
         return found
-    for place in PLACES:
-        for path in sorted([*Path(place).glob(name), *Path(place).glob(f"*/{name}")], reverse=True):
+    parts = [folder / part for folder in (*map(Path, toolkits), TOOLKIT) for part in ("bin", "compute-sanitizer")]
+    for place in (*parts, NSIGHT_COMPUTE):
+        for path in sorted([*place.glob(name), *place.glob(f"*/{name}")], reverse=True):
             if path.is_file() and os.access(path, os.X_OK):
                 return str(path)
     return None
@@ -63,15 +64,22 @@ class Tools:
     uuid: str
     program: Sequence[str] = PROGRAM
     """Replays the recording whose path is appended."""
-    ncu: str | None = field(default_factory=lambda: find_tool("ncu"))
-    sanitizer: str | None = field(default_factory=lambda: find_tool("compute-sanitizer"))
+    ncu: str | None = None
+    sanitizer: str | None = None
     environment: Mapping[str, str] | None = None
     """None: this process' own."""
+
+    @classmethod
+    def installed(cls, uuid: str, environment: Mapping[str, str] | None) -> Tools:
+        """Those of this machine; CUDA_HOME and CUDA_PATH in the environment name toolkits."""
+        toolkits = tuple(folder for name in ("CUDA_HOME", "CUDA_PATH") if (folder := (environment or {}).get(name)))
+        ncu, checker = find_tool("ncu", toolkits), find_tool("compute-sanitizer", toolkits)
+        return cls(uuid, ncu=ncu, sanitizer=checker, environment=environment)
 
     def counters(self, calls: Sequence[Lowered], *, seconds: float = COUNT_SECONDS) -> CounterReport:
         """All wanted metrics of every launch, or why there are none."""
         if self.ncu is None:
-            remedy = "Install Nsight Compute, or put its ncu into PATH."
+            remedy = "Install Nsight Compute, put its ncu into PATH, or name its toolkit in CUDA_HOME."
             return CounterReport(rung=Rung.EVENTS, reason="Nsight Compute (ncu) is not installed", remedy=remedy)
         try:
             wanted = self._resolved()

@@ -51,7 +51,7 @@ class Gpu:
     @classmethod
     def of(cls, pool: Pool) -> Gpu:
         """For GPUs of one architecture."""
-        tools = Tools(pool.devices[0].uuid, environment=pool.command.environment)
+        tools = Tools.installed(pool.devices[0].uuid, pool.command.environment)
         name = pool.devices[0].name
         return cls(DeviceLauncher(pool), DeviceTimer(pool), tools, name, driver_version(), lambda: pool.level or "")
 

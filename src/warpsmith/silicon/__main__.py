@@ -69,7 +69,7 @@ def rig(device: DeviceInfo, settings: Settings) -> Rig:
         arch=nearest_architecture(device),
         pool=pool,
         compiler=lambda unit, target: compile_unit(unit, target, cache=kept),
-        tools=Tools(device.uuid, environment=settings.worker_environment),
+        tools=Tools.installed(device.uuid, settings.worker_environment),
         baselines=Baselines(pool),
         threads=settings.threads,
     )
