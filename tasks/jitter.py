@@ -25,6 +25,8 @@ MOVES = frozenset(
     | {"index_select", "masked_fill", "masked_select", "repeat", "roll", "scatter", "sort", "stack", "topk", "where"}
 )
 """Operations that put values elsewhere, and do not compute any. The largest of some is not one: kernels scale it."""
+WHOLE = frozenset({"ceil", "floor", "floor_divide", "heaviside", "round", "sgn", "sign", "trunc"})
+"""Operations whose results are whole numbers: they err where what they are given errs, and add nothing to it."""
 
 
 def jitter(seed: int, places: range = PLACES) -> AbstractContextManager[Any]:
@@ -48,7 +50,7 @@ def jitter(seed: int, places: range = PLACES) -> AbstractContextManager[Any]:
             with mode:
                 return in_steps[func](*args, **kwargs)
         found = func(*args, **kwargs)
-        if _stays(func):
+        if _stays(func) or kwargs.get("rounding_mode") is not None:
             return found
         return moved(found) if isinstance(found, torch.Tensor) else tree_map(moved, found)
 
@@ -65,5 +67,7 @@ def _in_steps() -> Any:
 
 @cache
 def _stays(func: Any) -> bool:
-    """Whether an operation computes no value of its own."""
-    return func.is_view or func._schema.is_mutable or func._schema.name.removeprefix("aten::") in MOVES
+    """Whether an operation adds no error of its own."""
+    name = func._schema.name.removeprefix("aten::")
+    whole = name in WHOLE and func._overloadname != "decimals"
+    return func.is_view or func._schema.is_mutable or name in MOVES or whole

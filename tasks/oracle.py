@@ -158,6 +158,12 @@ def checked_tensors(task: Task, workload: Workload) -> dict[str, tuple[DType, tu
     return {item.name: (task.dtype_of(item, workload), shape_of(task, item, workload)) for item in written}
 
 
+def floating(task: Task, workload: Workload, answer: Mapping[str, Any]) -> dict[str, DType]:
+    """Dtypes of what is floating in an answer of the reference: outputs, and in-place inputs that it returns."""
+    written = checked_tensors(task, workload)
+    return {name: dtype for name in answer if (dtype := written[name][0]).is_floating}
+
+
 def row_axis(task: Task, name: str) -> int | None:
     """Which dimension of an output the task's `rows` run along; None where none does."""
     shape = task.tensor(name).shape

@@ -23,12 +23,12 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, LOUD, by_turns
-from warpsmith.sandbox.verify.exact import is_exact
+from warpsmith.sandbox.verify.exact import is_exact, is_told
 from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
-from warpsmith.sandbox.verify.steady import as_steady
+from warpsmith.sandbox.verify.steady import as_steady, bears
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
-from warpsmith.tasks.oracle import oracle
+from warpsmith.tasks.oracle import floating, oracle
 from warpsmith.tasks.sample import make_inputs
 
 Floats = NDArray[np.float64]
@@ -283,26 +283,27 @@ def well_posed(
     here: Mapping[str, NDArray[Any]] | None = None,
 ) -> bool:
     """Whether the reference is finite, nowhere zero alone, and moves no further than the input `name` does, if any.
-    Integers may move where they are exact.
+    Integers may move where they are exact, or where a check of the task's own bears that.
 
     `highest` is the share of an output's largest finite value that it may reach, `here` its answer where it is known.
     """
     unit = unit_roundoff(given[name].dtype) if name else 0.0
     here = oracle(task, workload, given) if here is None else here
-    dtypes = {output.name: task.dtype_of(output, workload) for output in task.outputs}
-    floats = {output for output in here if output in dtypes and dtypes[output].is_floating}
-    told = True
-    for _ in range(TRIES if len(floats) < len(dtypes) and name else 1):
+    floats = floating(task, workload, here)
+    moved = set[str]()
+    for _ in range(TRIES if len(floats) < len(here) and name else 1):
         there = oracle(task, workload, {**given, name: _moved(given[name], draw)}) if name else here
         if not all(
-            _alike(here[output], there[output], CONDITION * 2 * unit, highest * finite_limit(dtypes[output]))
-            for output in floats
+            _alike(here[output], there[output], CONDITION * 2 * unit, highest * finite_limit(dtype))
+            for output, dtype in floats.items()
         ):
             return False
-        told = told and all(np.array_equal(here[output], there[output]) for output in here.keys() - floats)
-        if not told and not floats:
+        moved |= {output for output in here.keys() - floats.keys() if not np.array_equal(here[output], there[output])}
+        if moved >= here.keys():
             break  # no further neighbour says more
-    return told or is_exact(task, workload, given, here)
+    if not moved or is_exact(task, workload, given, here):
+        return True
+    return moved <= task.judged and is_told(task, workload, given) and bears(task, workload, given, here)
 
 
 def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:

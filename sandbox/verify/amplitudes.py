@@ -16,7 +16,6 @@ from math import floor, log2
 import numpy as np
 from numpy.typing import NDArray
 
-from warpsmith.core.dtype import DType
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
@@ -25,7 +24,7 @@ from warpsmith.sandbox.verify.exact import only_chooses
 from warpsmith.sandbox.verify.kinds import Kind, Range, kind_of
 from warpsmith.sandbox.verify.steady import Answer, as_steady
 from warpsmith.tasks.convert import finite_limit, narrowed, smallest, unit_roundoff, widened
-from warpsmith.tasks.oracle import honest, oracle
+from warpsmith.tasks.oracle import floating, honest, oracle
 from warpsmith.tasks.sample import make_inputs
 
 STEP = 4
@@ -158,10 +157,8 @@ def _room(task: Task, workload: Workload, answer: Answer) -> int:
     """Octaves by which the outputs may grow."""
     found = [
         floor(log2(HIGHEST * finite_limit(dtype) / largest))
-        for output in task.outputs
-        if (dtype := task.dtype_of(output, workload)).is_floating
-        and answer[output.name].size
-        and 0 < (largest := float(np.abs(answer[output.name]).max())) < np.inf
+        for name, dtype in floating(task, workload, answer).items()
+        if answer[name].size and 0 < (largest := float(np.abs(answer[name]).max())) < np.inf
     ]
     return max(min(found, key=abs), 0) if found and max(found) <= REACH else 0
 
@@ -197,7 +194,7 @@ def _scaled(tensor: HostTensor, octaves: int) -> HostTensor:
 
 def _is_sound(task: Task, workload: Workload, given: Inputs, here: Answer) -> bool:
     """Whether the reference's answer fits the outputs' dtypes, and the honest result is near it."""
-    floats = _floats(task, workload, here)
+    floats = floating(task, workload, here)
     for name, dtype in floats.items():
         value = here[name]
         if not value.size or not value.any() or not np.isfinite(value).all():
@@ -216,7 +213,7 @@ def _shows(task: Task, workload: Workload, given: Inputs, name: str, here: Answe
 
     Where all are integers: whether so many of them change when its values change places.
     """
-    floats = _floats(task, workload, here)
+    floats = floating(task, workload, here)
     if floats:
         there = oracle(task, workload, {**given, name: _scaled(given[name], -1)})
         return any(_apart(here[output], there[output]) >= least for output in floats)
@@ -224,12 +221,6 @@ def _shows(task: Task, workload: Workload, given: Inputs, name: str, here: Answe
     rolled = HostTensor(tensor.dtype, tensor.shape, np.roll(tensor.array, 1))
     there = oracle(task, workload, {**given, name: rolled})
     return any(value.size and (value != there[output]).mean() >= least for output, value in here.items())
-
-
-def _floats(task: Task, workload: Workload, answer: Answer) -> dict[str, DType]:
-    """The dtypes of its floating outputs."""
-    dtypes = {item.name: task.dtype_of(item, workload) for item in task.outputs}
-    return {name: dtype for name, dtype in dtypes.items() if name in answer and dtype.is_floating}
 
 
 def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -22,7 +22,7 @@ from warpsmith.sandbox.verify.measure import floors
 from warpsmith.sandbox.verify.standard import MOST, farthest
 from warpsmith.tasks.choices import chooses
 from warpsmith.tasks.convert import finite_limit, unit_roundoff, widened
-from warpsmith.tasks.oracle import bench_oracle, honest, row_axis
+from warpsmith.tasks.oracle import bench_oracle, checked_tensors, honest, row_axis
 from warpsmith.tasks.sample import make_inputs
 
 CHUNK = 256
@@ -73,7 +73,7 @@ class BenchCache:
     ) -> dict[str, NDArray[Any]]:
         """The reference's answer, whole (and kept) or of some rows; in float64 only where outputs are that wide."""
         key = _key(task, workload)
-        wide = any(task.dtype_of(output, workload) in _WIDE for output in task.outputs)
+        wide = any(dtype in _WIDE for dtype, _ in checked_tensors(task, workload).values())
         if rows is not None:
             return bench_oracle(task, workload, self.inputs_of(task, workload), wide=wide, rows=rows)
         if key not in self.expected:

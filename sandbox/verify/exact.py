@@ -50,7 +50,7 @@ def is_exact(task: Task, workload: Workload, given: Inputs, here: Answer) -> boo
     whole = integers - task.judged
     if integers & task.judged and not only_chooses(task, workload, given):
         return False
-    if not is_steady(task, workload, given, here) or not _is_told(task, workload, given, free=bool(whole)):
+    if not is_steady(task, workload, given, here) or not is_told(task, workload, given, free=bool(whole)):
         return False
     return not whole or all(
         np.array_equal(moved[name].array, here[name])
@@ -74,7 +74,7 @@ def only_chooses(task: Task, workload: Workload, given: Inputs) -> bool:
     return not computed
 
 
-def _is_told(task: Task, workload: Workload, given: Inputs, *, free: bool) -> bool:
+def is_told(task: Task, workload: Workload, given: Inputs, *, free: bool = False) -> bool:
     """Whether the reference computes no NaN and casts nothing that does not fit; with `free`, whether it also leaves no
     order among equals to chance.
     """

@@ -9,6 +9,7 @@ from .amplitudes import AMPLITUDES, LOUD
 from .cancelling import CANCELLING, EXACT
 from .disguises import DISGUISES, SAME_BLOCK
 from .honest import HONEST as PLAIN
+from .judged import CODES, JUDGED
 from .limits import LIMITS, WITHIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
@@ -42,7 +43,22 @@ CHEATS = (
     *SPARSE,
     *PLACES,
     *CANCELLING,
+    *JUDGED,
 )
-HONEST = (*PLAIN, *ALIGNED, *MET, *CHOSEN, *SAME_BLOCK, *WITHIN, *PACKED, *LOUD, *LISTED, *CLOUDS, *FIRST, *EXACT)
+HONEST = (
+    *PLAIN,
+    *ALIGNED,
+    *MET,
+    *CHOSEN,
+    *SAME_BLOCK,
+    *WITHIN,
+    *PACKED,
+    *LOUD,
+    *LISTED,
+    *CLOUDS,
+    *FIRST,
+    *EXACT,
+    *CODES,
+)
 
 __all__ = ["CHEATS", "HONEST"]

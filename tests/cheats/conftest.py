@@ -10,7 +10,7 @@ from warpsmith.app import gate
 from warpsmith.sandbox.gate.stages import Gate
 from warpsmith.tasks import load_task
 
-TASKS = ("linear", "biased", "compact", "inplace", "quantized", "voxels", "layers", "largest", "curved")
+TASKS = ("linear", "biased", "compact", "inplace", "quantized", "voxels", "layers", "largest", "curved", "codes")
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
 
 from warpsmith.sandbox.verify.amplitudes import Step, at_amplitude
-from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
+from warpsmith.tasks import Cost, Output, Role, Task, Tensor, Workload
 from warpsmith.tasks.sample import make_inputs
 
 AT = Workload("one column", {"M": 16, "N": 1}, "normal")
@@ -61,3 +62,11 @@ def test_scores_whose_differences_float32_loses_are_not_asked_of_a_softmax_of_on
 
 def test_a_sum_is_asked_at_the_same_amplitude() -> None:
     assert tried(summed, 32)
+
+
+def test_an_input_that_is_overwritten_is_judged_as_outputs_are() -> None:
+    """A floating answer moves a little where inputs do, wherever it is written."""
+    of = replace(
+        task(lambda x: {"x": 2 * x, "y": x.sum(1)}), inputs=(Tensor("x", ("M", "N"), "float32", Role.INPLACE),)
+    )
+    assert at_amplitude(of, AT, make_inputs(of, AT, 3), Step("x", 12), 3) is not None

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.altered import altered
+from warpsmith.sandbox.verify.altered import altered, well_posed
 from warpsmith.sandbox.verify.amplitudes import REACH, at_amplitude, ladder
 from warpsmith.sandbox.verify.exact import is_exact, only_chooses
 from warpsmith.tasks import Check, Cost, Output, Task, Tensor, Workload
@@ -95,6 +95,30 @@ def test_a_check_of_the_tasks_own_says_which_of_equals_are_right() -> None:
 
     of = replace(task(UNTOLD["one of the largest"]), checks=(Check(("at",), "a largest one", largest),))
     assert asked(of, tied())
+
+
+def codes(x: torch.Tensor) -> torch.Tensor:
+    return (1e6 * x / x.abs().amax(1, keepdim=True)).round().to(torch.int32)
+
+
+@pytest.mark.parametrize(("slack", "borne"), [(40, True), (0, False)])
+def test_a_check_is_asked_about_what_is_computed_where_it_bears_more_than_roundings(slack: int, borne: bool) -> None:
+    """Codes move where values do; a check that allows them too little would refuse honest ones."""
+
+    def nearest(got: dict[str, torch.Tensor], expected: object, inputs: dict[str, torch.Tensor], dims: object):  # type: ignore[no-untyped-def]
+        x = inputs["x"].double()
+        return {"at": (got["at"] - 1e6 * x / x.abs().amax(1, keepdim=True)).abs() > 0.5 + slack}
+
+    of = replace(
+        task(codes, "int32", ("M", "N")),
+        inputs=(Tensor("x", ("M", "N"), "bfloat16"),),
+        make_inputs={"normal": lambda dims, generator: {"x": normal(dims, generator)["x"].bfloat16()}},
+        checks=(Check(("at",), "the nearest codes", nearest),),
+    )
+    inputs = make_inputs(of, AT, 3)
+    draw = np.random.default_rng(3)
+    assert well_posed(of, AT, inputs, "x", draw) is borne
+    assert not well_posed(replace(of, checks=()), AT, inputs, "x", draw)
 
 
 def test_a_check_is_not_asked_about_scores_that_the_reference_computes() -> None:

@@ -61,3 +61,13 @@ def test_a_reference_that_pytorch_compiles_errs_as_it_does_uncompiled() -> None:
     with jitter(5):
         assert torch.equal(compiled(x), erring)
     assert not torch.equal(erring, steps(x))
+
+
+def test_a_whole_number_errs_by_what_it_was_made_of_alone() -> None:
+    """Rounding adds nothing; a code one last place below 25 would be cut off to 24."""
+    x = torch.linspace(-100, 100, 1000)
+    with jitter(5):
+        rounded, floored, parts = (3 * x).round(), torch.div(x, 7, rounding_mode="floor"), (3 * x).round(decimals=1)
+    assert torch.equal(rounded, rounded.trunc())
+    assert torch.equal(floored, floored.trunc())
+    assert not torch.equal(parts, (3 * x).round(decimals=1))
