@@ -40,6 +40,7 @@ MOST_RELATIVES = 24
 """Workloads minted to reach what one bench workload executes."""
 FEW_RELATIVES = 4
 """The same where all it lacks is a grid of several blocks."""
+AS_DRAWN = "values were tried only as the task's distributions draw them: the reference bears no others"
 
 
 class _Ended(Exception):  # noqa: N818 - control flow inside one evaluation
@@ -250,6 +251,8 @@ class _Evaluation:
             values = self._told(self.trials.run_altered(workloads, cheap))
             values += self._told(self.trials.run_altered_at_size(ran))
             amplitudes = self._run_amplitudes(cheap)
+            if not values and not amplitudes:
+                self.trials.note(AS_DRAWN)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
             names = [name if times == 1 else f"{name} ({times} of them)" for name, times in kinds.items()]

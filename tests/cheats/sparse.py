@@ -54,6 +54,6 @@ SPARSE = (
               gets="Wrong", says="NaN in some rows"),
 )  # fmt: skip
 CLOUDS = (
-    voxels("a map from a hash table", gets="Verified"),
+    voxels("a map from a hash table", gets="Verified", says="only as the task's distributions draw them"),
     layers("a sum over the neighbours there are", gets="Verified"),
 )

@@ -16,12 +16,13 @@ from .altered import ALTERED
 from .amplitudes import AMPLITUDES
 from .case import Case
 from .catalogue import CHEATS, HONEST
+from .judged import JUDGED
 from .packed import UNLISTED
 from .packed import VALUES as CODED
 from .places import PLACES
 from .sparse import SPARSE
 
-LATE = (*ALTERED, *AMPLITUDES, *CODED, *UNLISTED, *SPARSE[1:], *PLACES[1:])
+LATE = (*ALTERED, *AMPLITUDES, *CODED, *UNLISTED, *SPARSE[1:], *PLACES[1:], *JUDGED[1:])
 """Those that the gate refuses in its longest stage, or that others stand for in the quick suite."""
 
 
