@@ -167,10 +167,13 @@ def _step(emitter: Emitter, row: LaneRow, target: Target | Operand, sources: Seq
     handler, widths = _shape(row.name)
     operands = [emitter.source(s, w) for s, w in zip(sources, widths, strict=True)]
     written = emitter.target(target, row.result)
+    deviation = row.deviation if emitter.pessimistic else None
+    if deviation is not None and deviation.argument:
+        operands[0] = _moved(emitter, operands[0], deviation.argument)
     # At most four, in the order of a draft's a, b, c and e.
     emitter.operations.append(Draft(handler, emitter.index, written, *operands))  # type: ignore[arg-type]
-    if emitter.pessimistic and row.deviation is not None:
-        _perturb(emitter, row, row.deviation, written)
+    if deviation is not None:
+        _perturb(emitter, row, deviation, written)
     emitter.finish(target, written, row.result)
 
 
@@ -183,8 +186,22 @@ def _shape(name: str) -> tuple[str, tuple[int, ...]]:
 def _perturb(emitter: Emitter, row: LaneRow, deviation: Deviation, target: Value) -> None:
     """Move a result within its bound (vm/pessimism.h)."""
     kind = row.result if row.result in ("f32", "f64") else row.name.rpartition(".")[2]
-    bounds = struct.unpack("<q", struct.pack("<ff", deviation.relative, deviation.absolute))[0]
+    bounds = _bounds(deviation.relative, deviation.absolute)
     emitter.emit(f"perturb.{kind}", d=target, a=target, imm=bounds, bytes=int(deviation.within_one))
+
+
+def _moved(emitter: Emitter, source: Value, relative: float) -> Value:
+    """A copy of an f32, moved by so much of its magnitude at most."""
+    copy = Value(4)
+    emitter.emit("copy32", d=copy, a=source)
+    emitter.emit("perturb.f32", d=copy, a=copy, imm=_bounds(relative, 0.0))
+    return copy
+
+
+def _bounds(relative: float, absolute: float) -> int:
+    """As vm/pessimism.h reads them."""
+    (bounds,) = struct.unpack("<q", struct.pack("<ff", relative, absolute))
+    return int(bounds)
 
 
 def _guarded(emitter: Emitter, guard: Guard) -> None:

@@ -75,6 +75,27 @@ def test_an_approximation_moves_within_its_bound_alike_for_one_seed(instruction:
 
 
 @pytest.mark.parametrize(
+    "instruction", ["sin.approx.f32 %f2, %f1", "cos.approx.ftz.f32 %f2, %f1", "@!%p1 sin.approx.f32 %f2, %f1"]
+)
+@pytest.mark.parametrize(
+    ("turns", "bound", "least"), [(1, 2**-20.5, 2**-23), (50, 2**-14.7, 2**-17), (400, 2**-11, 2**-14)]
+)
+def test_a_sine_is_off_by_more_the_more_turns_it_takes_off_its_angle(
+    instruction: str, turns: int, bound: float, least: float
+) -> None:
+    """Up to one turn and up to fifty as the ISA says; beyond, where it says nothing, on along the same line."""
+    x = (2 * np.pi * turns * np.random.default_rng(turns).uniform(0.9, 0.999, LANES)).astype(np.float32)
+    instruction = instruction.replace("@!%p1", ".reg .pred %p1; setp.ne.f32 %p1, %f1, %f1; @!%p1")
+    off = np.abs(values(instruction, x, pessimistic=True, seed=1).astype(np.float64) - values(instruction, x))
+    assert least < off.max() <= bound
+
+
+def test_the_angle_of_a_sine_stays_what_it_was() -> None:
+    stays = values("sin.approx.f32 %f3, %f1; mov.f32 %f2, %f1", 100 * X, pessimistic=True, seed=1)
+    np.testing.assert_array_equal(stays, 100 * X)
+
+
+@pytest.mark.parametrize(
     "instruction", ["div.rn.f32 %f2, %f1, 0f40490FDB", "sqrt.rn.f32 %f2, %f1", "mul.f32 %f2, %f1, %f1"]
 )
 def test_what_the_isa_defines_to_the_bit_stays(instruction: str) -> None:

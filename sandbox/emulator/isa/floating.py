@@ -183,8 +183,13 @@ def _reciprocal_root(form: Format) -> Meaning:
 
 
 LOGARITHM = Deviation("2**-22 absolute for a in (0.5, 2), else relative", 2**-22, 2**-22)
+# A machine divides the angle by 2 pi in single precision first. 2**-23 of 100 pi is 2**-14.7, and of angles up to 2 pi
+# at most a last place of 4, which leaves 2**-22.3 of 2**-20.5.
 PERIODIC = Deviation(
-    "2**-20.5 absolute for a in [-pi, pi]; the ISA gives no bound beyond", 0.0, 2**-20.5, within_one=True
+    "2**-20.5 absolute for a in [-2pi, 2pi], 2**-14.7 in [-100pi, 100pi]; the ISA gives no bound beyond",
+    absolute=2**-22.3,
+    argument=2**-23,
+    within_one=True,
 )
 
 

@@ -37,6 +37,8 @@ class Deviation:
     relative: float = 0.0
     """Of the result's magnitude. An ulp of a p-bit format is counted as 2**(1-p), its largest part of a value."""
     absolute: float = 0.0
+    argument: float = 0.0
+    """Of the argument's magnitude: what a machine is off before it applies the function, as in reducing an angle."""
     within_one: bool = False
     """The function's values lie in [-1, 1], and so do a machine's."""
 
