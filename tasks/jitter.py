@@ -69,5 +69,5 @@ def _in_steps() -> Any:
 def _stays(func: Any) -> bool:
     """Whether an operation adds no error of its own."""
     name = func._schema.name.removeprefix("aten::")
-    whole = name in WHOLE and func._overloadname != "decimals"
+    whole = name in WHOLE and func._schema.overload_name != "decimals"
     return func.is_view or func._schema.is_mutable or name in MOVES or whole

@@ -160,8 +160,8 @@ def checked_tensors(task: Task, workload: Workload) -> dict[str, tuple[DType, tu
 
 def floating(task: Task, workload: Workload, answer: Mapping[str, Any]) -> dict[str, DType]:
     """Dtypes of what is floating in an answer of the reference: outputs, and in-place inputs that it returns."""
-    written = checked_tensors(task, workload)
-    return {name: dtype for name in answer if (dtype := written[name][0]).is_floating}
+    dtypes = {name: task.dtype_of(task.tensor(name), workload) for name in answer}
+    return {name: dtype for name, dtype in dtypes.items() if dtype.is_floating}
 
 
 def row_axis(task: Task, name: str) -> int | None:

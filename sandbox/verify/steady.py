@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,9 +43,8 @@ def is_steady(task: Task, workload: Workload, given: Mapping[str, HostTensor], h
         given: All inputs.
         here: The oracle's answer.
     """
-    ideal = honest(task, workload, given)
     moved = (jittered(task, workload, given, seed) for seed in range(JITTERS))
-    return all(isinstance(compare(task, workload, one, here, ideal, inputs=given), WorkloadCheck) for one in moved)
+    return _are_right(task, workload, given, here, moved)
 
 
 def bears(task: Task, workload: Workload, given: Mapping[str, HostTensor], here: Answer) -> bool:
@@ -55,14 +54,24 @@ def bears(task: Task, workload: Workload, given: Mapping[str, HostTensor], here:
     draws, and these are others. Inputs move, too, since sums that cancel hide from an error of their result. Arguments
     as for `is_steady`.
     """
-    ideal = honest(task, workload, given)
-    for seed in FAR_JITTERS:
+
+    def far(seed: int) -> dict[str, HostTensor]:
         draw = np.random.default_rng(seed)
         near = {name: _moved(tensor, draw) for name, tensor in given.items()}
-        moved = jittered(task, workload, near, seed, places=FAR)
-        if not isinstance(compare(task, workload, moved, here, ideal, inputs=given), WorkloadCheck):
-            return False
-    return True
+        return jittered(task, workload, near, seed, places=FAR)
+
+    return _are_right(task, workload, given, here, map(far, FAR_JITTERS))
+
+
+def _are_right(
+    task: Task,
+    workload: Workload,
+    given: Mapping[str, HostTensor],
+    here: Answer,
+    answers: Iterable[Mapping[str, HostTensor]],
+) -> bool:
+    ideal = honest(task, workload, given)
+    return all(isinstance(compare(task, workload, one, here, ideal, inputs=given), WorkloadCheck) for one in answers)
 
 
 def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:

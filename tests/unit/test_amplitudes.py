@@ -64,9 +64,10 @@ def test_a_sum_is_asked_at_the_same_amplitude() -> None:
     assert tried(summed, 32)
 
 
-def test_an_input_that_is_overwritten_is_judged_as_outputs_are() -> None:
-    """A floating answer moves a little where inputs do, wherever it is written."""
+@pytest.mark.parametrize(("factor", "asked"), [(2.0, True), (1e36, False)])
+def test_an_input_that_is_overwritten_is_judged_as_outputs_are(factor: float, asked: bool) -> None:
+    """It moves a little where inputs do, and has to fit its dtype."""
     of = replace(
-        task(lambda x: {"x": 2 * x, "y": x.sum(1)}), inputs=(Tensor("x", ("M", "N"), "float32", Role.INPLACE),)
+        task(lambda x: {"x": factor * x, "y": x.sum(1)}), inputs=(Tensor("x", ("M", "N"), "float32", Role.INPLACE),)
     )
-    assert at_amplitude(of, AT, make_inputs(of, AT, 3), Step("x", 12), 3) is not None
+    assert (at_amplitude(of, AT, make_inputs(of, AT, 3), Step("x", 12), 3) is not None) is asked

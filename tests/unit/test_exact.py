@@ -13,13 +13,13 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import altered, well_posed
 from warpsmith.sandbox.verify.amplitudes import REACH, at_amplitude, ladder
 from warpsmith.sandbox.verify.exact import is_exact, only_chooses
-from warpsmith.tasks import Check, Cost, Output, Task, Tensor, Workload
+from warpsmith.tasks import Check, Cost, Output, Role, Task, Tensor, Workload
 from warpsmith.tasks.convert import from_torch
 from warpsmith.tasks.oracle import oracle
 from warpsmith.tasks.sample import make_inputs
 
 AT = Workload("small", {"M": 18, "N": 64}, "normal")
-Reference = Callable[[torch.Tensor], torch.Tensor]
+Reference = Callable[[torch.Tensor], torch.Tensor | dict[str, torch.Tensor]]
 
 
 def normal(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -101,17 +101,26 @@ def codes(x: torch.Tensor) -> torch.Tensor:
     return (1e6 * x / x.abs().amax(1, keepdim=True)).round().to(torch.int32)
 
 
+def codes_in_place(x: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"at": codes(x), "x": 2 * x}
+
+
+@pytest.mark.parametrize(("reference", "role"), [(codes, Role.DYNAMIC), (codes_in_place, Role.INPLACE)])
 @pytest.mark.parametrize(("slack", "borne"), [(40, True), (0, False)])
-def test_a_check_is_asked_about_what_is_computed_where_it_bears_more_than_roundings(slack: int, borne: bool) -> None:
-    """Codes move where values do; a check that allows them too little would refuse honest ones."""
+def test_a_check_is_asked_about_what_is_computed_where_it_bears_more_than_roundings(
+    slack: int, borne: bool, reference: Reference, role: Role
+) -> None:
+    """Codes move where values do, and so does an input that is overwritten; a check that allows codes too little would
+    refuse honest ones.
+    """
 
     def nearest(got: dict[str, torch.Tensor], expected: object, inputs: dict[str, torch.Tensor], dims: object):  # type: ignore[no-untyped-def]
         x = inputs["x"].double()
         return {"at": (got["at"] - 1e6 * x / x.abs().amax(1, keepdim=True)).abs() > 0.5 + slack}
 
     of = replace(
-        task(codes, "int32", ("M", "N")),
-        inputs=(Tensor("x", ("M", "N"), "bfloat16"),),
+        task(reference, "int32", ("M", "N")),
+        inputs=(Tensor("x", ("M", "N"), "bfloat16", role),),
         make_inputs={"normal": lambda dims, generator: {"x": normal(dims, generator)["x"].bfloat16()}},
         checks=(Check(("at",), "the nearest codes", nearest),),
     )
