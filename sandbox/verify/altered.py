@@ -23,9 +23,9 @@ from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, LOUD, by_turns
-from warpsmith.sandbox.verify.exact import is_exact, is_told
+from warpsmith.sandbox.verify.exact import bears, is_exact
 from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
-from warpsmith.sandbox.verify.steady import as_steady, bears
+from warpsmith.sandbox.verify.steady import as_steady
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
 from warpsmith.tasks.oracle import floating, oracle
@@ -303,7 +303,7 @@ def well_posed(
             break  # no further neighbour says more
     if not moved or is_exact(task, workload, given, here):
         return True
-    return moved <= task.judged and is_told(task, workload, given) and bears(task, workload, given, here)
+    return moved <= task.judged and bears(task, workload, given, here)
 
 
 def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:

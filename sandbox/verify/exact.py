@@ -7,24 +7,32 @@ which of equals is taken: the first by `argmax`, `max` and `min`, all in order b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.core.dtype import DType
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.steady import is_steady
+from warpsmith.sandbox.verify.steady import are_right, is_steady
+from warpsmith.tasks.convert import narrowed, widened
 from warpsmith.tasks.jitter import MOVES
 from warpsmith.tasks.oracle import jittered, oracle
 from warpsmith.tasks.watch import watching
 
 Inputs = Mapping[str, HostTensor]
 Answer = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
 
 MORE_JITTERS = range(100, 108)
 """Seeds of errors in every step of the reference: two equals keep their order under one in five cases of nine."""
+FAR = range(-16, 17)
+"""Last places of float32 by which values move for `bears`: several times what a kernel's own order of steps takes."""
+FAR_JITTERS = range(200, 208)
+"""Seeds of those."""
 _FREE_AMONG_EQUALS = frozenset(("topk", "kthvalue", "median", "nanmedian", "mode", "msort", "cummax", "cummin",
                                 "multinomial", "argsort"))  # fmt: skip
 """Operations of which PyTorch does not say which of equals they take."""
@@ -50,7 +58,9 @@ def is_exact(task: Task, workload: Workload, given: Inputs, here: Answer) -> boo
     whole = integers - task.judged
     if integers & task.judged and not only_chooses(task, workload, given):
         return False
-    if not is_steady(task, workload, given, here) or not is_told(task, workload, given, free=bool(whole)):
+    if not is_steady(task, workload, given, here):
+        return False
+    if _told(lambda: oracle(task, workload, given), free=bool(whole)) is None:
         return False
     return not whole or all(
         np.array_equal(moved[name].array, here[name])
@@ -74,8 +84,38 @@ def only_chooses(task: Task, workload: Workload, given: Inputs) -> bool:
     return not computed
 
 
-def is_told(task: Task, workload: Workload, given: Inputs, *, free: bool = False) -> bool:
-    """Whether the reference computes no NaN and casts nothing that does not fit; with `free`, whether it also leaves no
+def bears(task: Task, workload: Workload, given: Inputs, here: Answer) -> bool:
+    """Whether answers are right that are off by far more than float32 makes them, in each input and every step.
+
+    Asked where a check of the task's own judges what is computed: what it allows is made for the values that the task
+    draws, and these are others. Inputs move, too, since sums that cancel hide from an error of their result. None of
+    the answers may come by way of NaN, out of which a reference may choose, and a kernel that loops until it has found
+    something cannot. Arguments as for `is_exact`.
+    """
+
+    def far(seed: int) -> dict[str, HostTensor]:
+        draw = np.random.default_rng(seed)
+        near = {name: _moved(tensor, draw) for name, tensor in given.items()}
+        return jittered(task, workload, near, seed, places=FAR)
+
+    if _told(lambda: oracle(task, workload, given)) is None:
+        return False
+    answers = [_told(partial(far, seed)) for seed in FAR_JITTERS]
+    told = [answer for answer in answers if answer is not None]
+    return len(told) == len(answers) and are_right(task, workload, given, here, told)
+
+
+def _moved(tensor: HostTensor, draw: np.random.Generator) -> HostTensor:
+    """Every floating value some last places of float32 off, in as wide a dtype as that takes."""
+    if not tensor.dtype.is_floating:
+        return tensor
+    steps = draw.integers(FAR.start, FAR.stop, tensor.shape)
+    wide = DType.FLOAT64 if tensor.dtype is DType.FLOAT64 else DType.FLOAT32
+    return narrowed(widened(tensor) * (1 + steps * float(np.finfo(np.float32).eps)), wide)
+
+
+def _told(evaluate: Callable[[], T], *, free: bool = False) -> T | None:
+    """What the reference answers; None where it computes NaN or casts what does not fit, or, with `free`, leaves some
     order among equals to chance.
     """
     found: list[str] = []
@@ -93,8 +133,8 @@ def is_told(task: Task, workload: Workload, given: Inputs, *, free: bool = False
             found.append("a cast")
 
     with watching(look):
-        oracle(task, workload, given)
-    return not found
+        answer = evaluate()
+    return None if found else answer
 
 
 def _results(result: Any) -> Sequence[Any]:

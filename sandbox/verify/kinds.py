@@ -101,7 +101,7 @@ def _sums_are_prescribed(values: Floats) -> bool:
         for axis in range(values.ndim)
         if values.shape[axis] > 1
         for sums in (np.atleast_1d(values.sum(axis=axis)),)
-        if sums.size > 1 or abs(float(abs(sums[0])) - 1.0) <= EQUAL_SUMS
+        if sums.size > 1 or abs(float(np.abs(sums).max()) - 1.0) <= EQUAL_SUMS
     )
 
 

@@ -137,6 +137,13 @@ def test_what_might_obey_a_rule_is_of_no_kind() -> None:
     assert [None] * 2 == [kind_of(of, "x", tensor) for tensor in (indices, offsets)]
 
 
+@pytest.mark.parametrize("shape", [(9,), (1, 9), (9, 1), (1, 9, 1), (1, 1, 9)])
+def test_one_line_that_sums_to_one_is_of_no_kind_whatever_its_shape(shape: tuple[int, ...]) -> None:
+    of, values = task(scaled), np.random.default_rng(1).permutation(np.arange(1.0, 10.0)).reshape(shape)
+    assert kind_of(of, "x", whole(values / values.sum(), DType.FLOAT32)) is None
+    assert kind_of(of, "x", whole(values / 7, DType.FLOAT32)) is Kind.ONE_SIGN
+
+
 def test_packed_words_and_small_codes_are_told_by_their_bits() -> None:
     of, draw = task(scaled), np.random.default_rng(1)
     assert kind_of(of, "x", whole(draw.integers(-(1 << 31), 1 << 31, (6, 64)), DType.INT32)) is Kind.BITS

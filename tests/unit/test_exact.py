@@ -12,7 +12,7 @@ import torch
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import altered, well_posed
 from warpsmith.sandbox.verify.amplitudes import REACH, at_amplitude, ladder
-from warpsmith.sandbox.verify.exact import is_exact, only_chooses
+from warpsmith.sandbox.verify.exact import bears, is_exact, only_chooses
 from warpsmith.tasks import Check, Cost, Output, Role, Task, Tensor, Workload
 from warpsmith.tasks.convert import from_torch
 from warpsmith.tasks.oracle import oracle
@@ -128,6 +128,21 @@ def test_a_check_is_asked_about_what_is_computed_where_it_bears_more_than_roundi
     draw = np.random.default_rng(3)
     assert well_posed(of, AT, inputs, "x", draw) is borne
     assert not well_posed(replace(of, checks=()), AT, inputs, "x", draw)
+
+
+def test_a_check_is_not_asked_where_what_is_computed_may_be_nan() -> None:
+    """PyTorch takes two places of a row of NaN; a kernel that takes the larger of two until it has two takes none."""
+
+    def two_largest_shares(x: torch.Tensor) -> torch.Tensor:
+        weights = (x - x.amax(1, keepdim=True)).exp()
+        return (weights / weights.sum(1, keepdim=True)).topk(2, dim=1).indices
+
+    check = Check(("at",), "any two places", lambda got, expected, inputs, dims: {"at": got["at"] < 0})  # type: ignore[no-untyped-call]
+    of = replace(task(two_largest_shares, shape=("M", "2")), checks=(check,))
+    x = make_inputs(of, AT, 3)["x"].array
+    for octaves, asked in ((0, True), (32, False)):
+        inputs = given(torch.from_numpy(x * np.float32(2.0**octaves)))
+        assert bears(of, AT, inputs, oracle(of, AT, inputs)) is asked
 
 
 def test_a_check_is_not_asked_about_scores_that_the_reference_computes() -> None:
