@@ -22,9 +22,9 @@ from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, LOUD, by_turns
+from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, LOUD, by_turns, rows_of
 from warpsmith.sandbox.verify.exact import bears, is_exact
-from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, kind_of
+from warpsmith.sandbox.verify.kinds import BITS, CODES, ONE_SIGN, Kind, Range, codes_drawn, kind_of
 from warpsmith.sandbox.verify.steady import as_steady
 from warpsmith.tasks.binding import shape_of
 from warpsmith.tasks.convert import finite_limit, narrowed, unit_roundoff, widened
@@ -179,7 +179,7 @@ def altered_together(
 
 
 def altered(
-    task: Task, workload: Workload, inputs: Inputs, pair: Pair, seed: int
+    task: Task, workload: Workload, inputs: Inputs, pair: Pair, seed: int, turn: int = 0
 ) -> tuple[Workload, dict[str, HostTensor]] | None:
     """The inputs with one of them changed, and the workload named after it; None where nothing could be judged then.
 
@@ -189,6 +189,7 @@ def altered(
         inputs: All of them.
         pair: Name of an input, and an alteration that its kind allows.
         seed: Draws how.
+        turn: Of rows of many kinds: which of several runs, each with other kinds.
     """
     name, alteration = pair
     tensor = inputs.get(name)
@@ -198,8 +199,8 @@ def altered(
     draw = np.random.default_rng([seed, *alteration.encode()])
     how = f"{workload.name}, {name} with {alteration}"
     if alteration in BY_TURNS and kind is Kind.FREE:
-        return _by_turns(task, replace(workload, name=how), inputs, pair, draw)
-    changed = _changed(task, name, tensor, kind, alteration, draw, seed)
+        return _by_turns(task, replace(workload, name=how), inputs, pair, draw, turn)
+    changed = _changed(task, workload, pair, tensor, kind, draw, seed)
     if changed is None:
         return None
     given = {**inputs, name: changed}
@@ -222,14 +223,15 @@ def _judgeable(
 
 def _changed(
     task: Task,
-    name: str,
+    workload: Workload,
+    pair: Pair,
     tensor: HostTensor,
     kind: Kind,
-    alteration: str,
     draw: np.random.Generator,
     seed: int,
 ) -> HostTensor | None:
     """The altered input; None where its kind has no such alteration, or it would leave the range that is drawn."""
+    name, alteration = pair
     if kind is Kind.FREE and alteration in ALTERATIONS:
         return _fitted(ALTERATIONS[alteration](widened(tensor), draw), tensor)
     if kind is Kind.ONE_SIGN and alteration in ONE_SIGN:
@@ -239,11 +241,14 @@ def _changed(
         if alteration.startswith("ones") and not seen.low <= 1.0 <= seen.high:
             return None
         return _fitted(np.sign(values) * np.clip(magnitudes, seen.low, seen.high), tensor)
-    rules = {Kind.BITS: BITS, Kind.CODES: CODES}.get(kind, {})
-    if alteration not in rules:
+    before = tensor.array.astype(np.int64)
+    if kind is Kind.BITS and alteration in BITS:
+        after = BITS[alteration](before, draw)
+    elif kind is Kind.CODES and alteration in CODES:
+        after = CODES[alteration](before, draw, codes_drawn(task, name, tensor, workload, seed))
+    else:
         return None
-    whole = np.ascontiguousarray(rules[alteration](tensor.array.astype(np.int64), draw).astype(tensor.array.dtype))
-    return HostTensor(tensor.dtype, tensor.shape, whole)
+    return HostTensor(tensor.dtype, tensor.shape, np.ascontiguousarray(after.astype(tensor.array.dtype)))
 
 
 def _fitted(values: Floats, tensor: HostTensor) -> HostTensor:
@@ -252,21 +257,23 @@ def _fitted(values: Floats, tensor: HostTensor) -> HostTensor:
 
 
 def _by_turns(
-    task: Task, workload: Workload, inputs: Inputs, pair: Pair, draw: np.random.Generator
+    task: Task, workload: Workload, inputs: Inputs, pair: Pair, draw: np.random.Generator, turn: int
 ) -> tuple[Workload, dict[str, HostTensor]] | None:
     """Rows of many kinds: of all that the reference can be judged at, alone where not together."""
     name, alteration = pair
     tensor, axis = inputs[name], BY_TURNS[alteration]
     if len(tensor.shape) < 2:
         return None
+    first = int(draw.integers(len(KINDS))) + turn * rows_of(tensor.shape, alteration)
 
     def tried(kinds: Collection[str]) -> tuple[dict[str, HostTensor], str] | None:
-        values, order = by_turns(widened(tensor), axis, draw, kinds)
+        values, order = by_turns(widened(tensor), axis, draw, first, kinds)
         given = {**inputs, name: _fitted(values, tensor)}
         return (given, order) if _judgeable(task, workload, (inputs, given), name, draw) else None
 
     # Judging each alone takes long, and loud rows overflow where all others may be judged together.
-    found = tried(KINDS) or tried([kind for kind in KINDS if kind != LOUD])
+    # Whether loud ones can is often a matter of chance: two largest values that are nearly equal.
+    found = tried(KINDS) or tried(KINDS) or tried([kind for kind in KINDS if kind != LOUD])
     if found is None:
         alone = [kind for kind in KINDS if tried([kind])]
         found = tried(alone) if alone else None

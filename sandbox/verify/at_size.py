@@ -2,57 +2,83 @@
 
 A kernel may bear any values while there is little to do, and take a short cut where there is much: a softmax over a
 thousand columns that subtracts no largest value. So inputs of each minted workload that has a bench size take rows, or
-columns, of many kinds there, one at a time.
+columns, of many kinds there, one at a time. Where there are fewer rows than kinds, others take their turn in further
+runs, as long as they cost little.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice, zip_longest
 
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.verify.altered import ALTERATIONS, RULES, Pair, altered
+from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, rows_of
 from warpsmith.sandbox.verify.hidden import BENCH_SIZED
 from warpsmith.sandbox.verify.kinds import Kind, kind_of
 from warpsmith.tasks.sample import make_inputs
 
-INPUTS = 2
-"""Of each workload that are altered: all would take longer than everything else."""
+LEAST, WORK = 2, 2e7
+"""Ways in which each workload is tried: at least so many; more while they cost fewer operations and bytes than that."""
+
+AN_ELEMENT = 4
+"""Operations that altering and judging takes for each element of all inputs: a kernel may need few of them."""
+IN_ONE_ROW = 4
+"""Alterations of an input that is a single row, of all that it may take."""
+
+Way = tuple[Pair, int]
+"""An input, what becomes of it, and whose turn it is to come first where kinds take turns."""
 
 
 def altered_at_size(
     task: Task, minted: Sequence[Workload], seed: int
 ) -> Iterator[tuple[Pair, tuple[Workload, dict[str, HostTensor]]]]:
-    """What an evaluation of this seed runs: of minted workloads that are bench-sized each `INPUTS` times, with an input
+    """What an evaluation of this seed runs: minted workloads that are bench-sized, each some times, with an input
     altered that can be judged so. Which one, and what it and all inputs are then.
     """
     sized = [item for item in minted if item.name.startswith(BENCH_SIZED)]
-    for workload, inputs, pairs in ways_at_size(task, sized, seed):
-        tried = ((pair, altered(task, workload, inputs, pair, seed)) for pair in pairs)
-        yield from islice(((pair, found) for pair, found in tried if found is not None), INPUTS)
+    for workload, inputs, ways in ways_at_size(task, sized, seed):
+        work = task.cost(dims_of(task, workload)).work + AN_ELEMENT * sum(item.array.size for item in inputs.values())
+        many = max(LEAST, int(WORK / work))
+        # Judging takes time as well: where little can be judged, not everything is tried.
+        tried = ((pair, altered(task, workload, inputs, pair, seed, turn)) for pair, turn in ways)
+        posed = ((pair, run) for pair, run in islice(tried, max(many, len(inputs))) if run is not None)
+        yield from islice(posed, many)
 
 
 def ways_at_size(
     task: Task, workloads: Sequence[Workload], seed: int
-) -> Iterator[tuple[Workload, dict[str, HostTensor], list[Pair]]]:
-    """Each workload with its inputs, and those that may be altered: another one first from workload to workload."""
+) -> Iterator[tuple[Workload, dict[str, HostTensor], list[Way]]]:
+    """Each workload with its inputs, and all ways to alter one: first each input once, another one first from workload
+    to workload.
+    """
     draw = random.Random(f"at size {seed}")  # noqa: S311 - seeded on purpose
     names = [tensor.name for tensor in task.inputs]
     draw.shuffle(names)
     for workload in workloads:
         inputs = make_inputs(task, workload, seed)
-        given = [name for name in names if name in inputs]
-        rules = {name: _rules(task, name, inputs[name]) for name in given}
-        pairs = [(name, draw.choice(rules[name])) for name in given if rules[name]]
-        if pairs:
-            yield workload, inputs, pairs
-            names.remove(pairs[0][0])
-            names.append(pairs[0][0])
+        ways = [found for name in names if name in inputs and (found := _ways(task, name, inputs[name], draw))]
+        if ways:
+            yield workload, inputs, [way for way in chain.from_iterable(zip_longest(*ways)) if way is not None]
+            first = ways[0][0][0][0]
+            names.remove(first)
+            names.append(first)
 
 
-def _rules(task: Task, name: str, tensor: HostTensor) -> list[str]:
+def _ways(task: Task, name: str, tensor: HostTensor, draw: random.Random) -> list[Way]:
+    """All ways for one input, in the order in which they are tried."""
     kind = kind_of(task, name, tensor)
     in_one_row = kind is Kind.FREE and len(tensor.shape) == 1
-    return [*(ALTERATIONS if in_one_row else RULES.get(kind, ()))]
+    rules = draw.sample([*ALTERATIONS], IN_ONE_ROW) if in_one_row else [*RULES.get(kind, ())]
+    draw.shuffle(rules)
+    first: list[Way] = [((name, rule), 0) for rule in rules]
+    further: list[Way] = [
+        ((name, rule), turn)
+        for rule in rules
+        if rule in BY_TURNS
+        for turn in range(1, -(-len(KINDS) // max(1, rows_of(tensor.shape, rule))))
+    ]
+    return first + further

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,22 +87,27 @@ def _repeat(rows: Floats, first: int, step: int) -> None:
         rows[at] = rows[at - 1]
 
 
+def rows_of(shape: Sequence[int], alteration: str) -> int:
+    """Rows, or columns, that an input of this shape has."""
+    return prod(shape) // max(1, shape[BY_TURNS[alteration]])
+
+
 def by_turns(
-    values: Floats, axis: int, draw: np.random.Generator, kinds: Collection[str] = KINDS.keys()
+    values: Floats, axis: int, draw: np.random.Generator, first: int, kinds: Collection[str] = KINDS.keys()
 ) -> tuple[Floats, str]:
     """Every row of another kind, and which.
 
     Args:
         values: An input's.
         axis: -1 for rows; 0 for columns, the first axis then runs along a row.
-        draw: Draws which kind comes first, and what is random in each.
-        kinds: The names in KINDS that take turns.
+        draw: Draws what is random in each kind.
+        first: Which of KINDS comes first, counted round and round.
+        kinds: The names of those that take turns.
     """
     laid = np.moveaxis(values, axis, -1)
     rows = laid.reshape(-1, laid.shape[-1]).copy()
-    order = [*kinds]
-    start = int(draw.integers(len(order)))
-    order = order[start:] + order[:start]
+    start = first % len(KINDS)
+    order = [kind for kind in (*islice(KINDS, start, None), *islice(KINDS, start)) if kind in kinds]
     for number, kind in enumerate(order):
         rows[number :: len(order)] = KINDS[kind](rows[number :: len(order)], draw)
     if BEFORE in order:

@@ -38,6 +38,8 @@ LEAST_COST = 2e6
 
 BENCH_SIZED = "bench-sized"
 """Names of workloads begin so that have one or two dimensions of a bench workload."""
+AGAIN = "with other values"
+"""Names of workloads end so that differ from others in what is drawn alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +200,18 @@ class Minter:
         return [drawn if self.admits(drawn) else chosen]
 
     def towards(self, bench: Workload, same_code: Admits) -> Iterator[Workload]:
-        """Ever larger relatives of a bench workload that run the same code: first all dimensions small, then one at its
-        bench value, then two, and so on; of each kind a middling one, the cheapest, one more and the dearest, and the
-        dearest with the fixed dimensions of each verify workload.
+        """Ever larger relatives of a bench workload that run the same code, then, the last first, all once more with
+        other values, since some code is reached by those alone.
+        """
+        relatives = list[Workload]()
+        for item in self._relatives(bench, same_code):
+            relatives.append(item)
+            yield item
+        yield from (replace(item, name=f"{item.name}, {AGAIN}") for item in reversed(relatives))
+
+    def _relatives(self, bench: Workload, same_code: Admits) -> Iterator[Workload]:
+        """First all dimensions small, then one at its bench value, then two, and so on; of each kind a middling one,
+        the cheapest, one more and the dearest, and the dearest with the fixed dimensions of each verify workload.
         """
         free, others = self._free(), self._otherwise_fixed(bench)
         for count in range(len(free) + 1):

@@ -7,7 +7,7 @@ sum to one, what is sorted) is nothing of these: no honest kernel may be refused
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import pairwise
 from math import log2
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from warpsmith.core.errors import TaskError
 from warpsmith.core.task import Role, Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.tasks.convert import widened
@@ -168,6 +169,8 @@ BITS: dict[str, Callable[[Integers, np.random.Generator], Integers]] = {
     "words of one code": lambda values, draw: np.where(draw.random(values.shape) < 0.5, _nibbles(values, draw), values),
     "no bit set": lambda values, draw: np.zeros_like(values),
     "every bit set": lambda values, draw: np.full_like(values, -1),
+    "bytes of the highest bit in some rows": lambda values, draw: _lines(values, 0, draw, -0x7F7F7F7F7F7F7F80),
+    "bytes of all other bits in some rows": lambda values, draw: _lines(values, 0, draw, 0x7F7F7F7F7F7F7F7F),
     "one code throughout": lambda values, draw: np.broadcast_to(
         _nibbles(values[:1, ...].reshape(-1)[:1], draw), values.shape
     ),
@@ -176,14 +179,35 @@ BITS: dict[str, Callable[[Integers, np.random.Generator], Integers]] = {
 }
 """What becomes of packed words; what does not fit their width is cut off."""
 
-CODES: dict[str, Callable[[Integers, np.random.Generator], Integers]] = {
-    "one value throughout": lambda values, draw: np.full_like(values, draw.choice(values.reshape(-1))),
-    "the least throughout": lambda values, draw: np.full_like(values, values.min()),
-    "the largest throughout": lambda values, draw: np.full_like(values, values.max()),
-    "the middle throughout": lambda values, draw: np.full_like(values, (values.min() + values.max() + 1) // 2),
-    "columns of one value": lambda values, draw: _lines(values, -1, draw, values[:1]),
-    "equal rows": lambda values, draw: _lines(values, 0, draw, values[:1]),
-    "equal columns": lambda values, draw: _lines(values, -1, draw, values[..., :1]),
-    "the middle in some columns": lambda values, draw: _lines(values, -1, draw, (values.min() + values.max() + 1) // 2),
+CODES: dict[str, Callable[[Integers, np.random.Generator, range], Integers]] = {
+    "one value throughout": lambda values, draw, seen: np.full_like(values, draw.choice(values.reshape(-1))),
+    "the least throughout": lambda values, draw, seen: np.full_like(values, seen[0]),
+    "the largest throughout": lambda values, draw, seen: np.full_like(values, seen[-1]),
+    "the middle throughout": lambda values, draw, seen: np.full_like(values, _middle(values)),
+    "columns of one value": lambda values, draw, seen: _lines(values, -1, draw, values[:1]),
+    "rows of the least": lambda values, draw, seen: _lines(values, 0, draw, seen[0]),
+    "rows of the largest": lambda values, draw, seen: _lines(values, 0, draw, seen[-1]),
+    "equal rows": lambda values, draw, seen: _lines(values, 0, draw, values[:1]),
+    "equal columns": lambda values, draw, seen: _lines(values, -1, draw, values[..., :1]),
+    "the middle in some columns": lambda values, draw, seen: _lines(values, -1, draw, _middle(values)),
 }
-"""What becomes of small codes."""
+"""What becomes of small codes, of which `seen` are drawn."""
+
+
+def _middle(values: Integers) -> int:
+    return (int(values.min()) + int(values.max()) + 1) // 2
+
+
+def codes_drawn(task: Task, name: str, like: HostTensor, workload: Workload, seed: int) -> range:
+    """From the least to the largest code that any of the task's distributions draws of an input, at the sizes of a
+    workload, and of `like`.
+    """
+    low, high = int(like.array.min()), int(like.array.max())
+    for other in {item.distribution: item for item in task.verify if name not in item.absent}.values():
+        try:
+            drawn = make_inputs(task, replace(other, dims=workload.dims), seed)[name]
+        except TaskError:
+            continue  # a distribution for some sizes alone
+        if drawn.array.size and drawn.dtype is like.dtype:
+            low, high = min(low, int(drawn.array.min())), max(high, int(drawn.array.max()))
+    return range(low, high + 1)

@@ -8,6 +8,7 @@ from .altered import ALTERED
 from .amplitudes import AMPLITUDES, LOUD
 from .cancelling import CANCELLING, EXACT
 from .disguises import DISGUISES, SAME_BLOCK
+from .extremes import ENDS, EXTREMES
 from .honest import HONEST as PLAIN
 from .judged import CODES, JUDGED
 from .limits import LIMITS, WITHIN
@@ -44,6 +45,7 @@ CHEATS = (
     *PLACES,
     *CANCELLING,
     *JUDGED,
+    *EXTREMES,
 )
 HONEST = (
     *PLAIN,
@@ -59,6 +61,7 @@ HONEST = (
     *FIRST,
     *EXACT,
     *CODES,
+    *ENDS,
 )
 
 __all__ = ["CHEATS", "HONEST"]

@@ -10,7 +10,10 @@ from warpsmith.app import gate
 from warpsmith.sandbox.gate.stages import Gate
 from warpsmith.tasks import load_task
 
-TASKS = ("linear", "biased", "compact", "inplace", "quantized", "voxels", "layers", "largest", "curved", "codes")
+TASKS = (
+    "linear", "biased", "compact", "inplace", "quantized", "voxels", "layers", "largest", "curved", "codes",
+    "vocabulary", "exponents",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -108,11 +108,20 @@ def test_lines_of_many_kinds_are_named_in_their_order(name: str) -> None:
 @pytest.mark.parametrize("kinds", [[kind] for kind in KINDS])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 2)])
 def test_one_kind_alone_is_laid_out_whatever_the_shape(kinds: list[str], shape: tuple[int, int]) -> None:
-    values, told = by_turns(np.random.default_rng(1).normal(size=shape), -1, np.random.default_rng(2), kinds)
+    values, told = by_turns(np.random.default_rng(1).normal(size=shape), -1, np.random.default_rng(2), 3, kinds)
     assert shape == values.shape
     assert kinds == [told]
     assert np.isfinite(values).all()
     assert kinds != [BEFORE] or (values == values[0]).all()
+
+
+def test_runs_with_fewer_rows_than_kinds_go_on_where_the_one_before_ended() -> None:
+    of, at = task(scaled), replace(AT, dims={"M": 3, "N": 64})
+    inputs = make_inputs(of, at, 3)
+    runs = [altered(of, at, inputs, ("x", "rows of many kinds"), 3, turn) for turn in range(6)]
+    told = [run[0].name.partition(": ")[2].removesuffix(", and so on").split(", ") for run in runs if run is not None]
+    assert 6 == len(told)
+    assert KINDS.keys() == {kind for kinds in told for kind in kinds}
 
 
 def whole(values: object, dtype: DType) -> HostTensor:
@@ -150,9 +159,39 @@ def test_packed_words_and_small_codes_are_told_by_their_bits() -> None:
     codes = draw.integers(0, 16, (6, 64))
     assert kind_of(of, "x", whole(codes, DType.UINT8)) is Kind.CODES
     for change in CODES.values():
-        assert {*change(codes, draw).reshape(-1)} <= {*range(16)}
-    for change in BITS.values():
-        assert change(codes, draw).shape == codes.shape
+        assert {*change(codes, draw, range(16)).reshape(-1)} <= {*range(16)}
+    for other in BITS.values():
+        assert other(codes, draw).shape == codes.shape
+
+
+def test_rows_of_eight_bits_take_the_least_and_the_largest_number() -> None:
+    of, draw = task(scaled), np.random.default_rng(1)
+    numbers = draw.integers(-128, 128, (40, 64))
+    assert kind_of(of, "x", whole(numbers, DType.INT8)) is Kind.BITS
+    rows = {name: change(numbers, draw).astype(np.int8) for name, change in BITS.items() if name.startswith("bytes")}
+    assert [{-128}, {127}] == [{int(row[0]) for row in found if len({*row}) == 1} for found in rows.values()]
+
+
+def test_codes_are_taken_to_the_ends_of_what_any_distribution_draws_at_their_sizes() -> None:
+    def codes(dims: Mapping[str, int], generator: torch.Generator, low: int, high: int) -> dict[str, torch.Tensor]:
+        drawn = normal(dims, generator)
+        whole = torch.randint(low, high, (dims["M"], dims["N"]), generator=generator)
+        return {**drawn, "x": (whole + (dims["N"] if low > 1 else 0)).to(torch.uint8)}
+
+    usual, wide = Workload("usual", {"M": 6, "N": 64}, "usual"), Workload("wide", {"M": 6, "N": 8}, "wide")
+    of = replace(
+        task(scaled),
+        inputs=(Tensor("x", ("M", "N"), "uint8"), Tensor("scale", ("N",), "float32")),
+        make_inputs={
+            "usual": lambda dims, generator: codes(dims, generator, 1, 9),
+            "wide": lambda dims, generator: codes(dims, generator, 20, 30),
+        },
+        verify=(usual, wide),
+        bench=(usual,),
+    )
+    inputs = make_inputs(of, usual, 3)
+    ends = [altered(of, usual, inputs, ("x", f"the {end} throughout"), 3) for end in ("least", "largest")]
+    assert [{1}, {93}] == [{*found[1]["x"].array.reshape(-1)} for found in ends if found is not None]
 
 
 @pytest.mark.parametrize("dtype", [DType.INT32, DType.INT64, DType.INT8])

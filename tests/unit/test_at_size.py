@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from warpsmith.sandbox.verify.altered import ALTERATIONS
-from warpsmith.sandbox.verify.at_size import INPUTS, altered_at_size, ways_at_size
+from warpsmith.sandbox.verify.at_size import LEAST, WORK, altered_at_size, ways_at_size
 from warpsmith.sandbox.verify.by_turns import BY_TURNS
 from warpsmith.sandbox.verify.kinds import ONE_SIGN
 from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
@@ -51,7 +51,7 @@ TASK = Task(
 
 
 def test_every_input_is_altered_first_in_its_turn() -> None:
-    first = [pairs[0][0] for _, _, pairs in ways_at_size(TASK, WORKLOADS, 3)]
+    first = [ways[0][0][0] for _, _, ways in ways_at_size(TASK, WORKLOADS, 3)]
     assert 6 == len(first)
     assert {"x", "shift", "scale"} == {*first[:3]}
     assert first[:3] == first[3:]
@@ -60,9 +60,9 @@ def test_every_input_is_altered_first_in_its_turn() -> None:
 def test_each_takes_what_its_kind_allows_and_indices_take_nothing() -> None:
     allowed = {"x": {*BY_TURNS}, "shift": {*ALTERATIONS}, "scale": {*ONE_SIGN}}
     for seed in range(20):
-        for _, _, pairs in ways_at_size(TASK, WORKLOADS, seed):
-            assert {"x", "shift", "scale"} == {name for name, _ in pairs}
-            assert all(alteration in allowed[name] for name, alteration in pairs)
+        for _, _, ways in ways_at_size(TASK, WORKLOADS, seed):
+            assert {"x", "shift", "scale"} == {name for (name, _), _ in ways[:3]}
+            assert all(alteration in allowed[name] for (name, alteration), _ in ways)
 
 
 def test_an_input_that_is_absent_is_left_alone() -> None:
@@ -74,19 +74,38 @@ def test_an_input_that_is_absent_is_left_alone() -> None:
 
     inputs = (replace(TASK.inputs[0], optional=True), *TASK.inputs[1:])
     task = replace(TASK, inputs=inputs, make_inputs={"normal": given})
-    assert {"shift", "scale"} == {pair[0] for _, _, pairs in ways_at_size(task, without, 3) for pair in pairs}
+    assert {"shift", "scale"} == {way[0][0] for _, _, ways in ways_at_size(task, without, 3) for way in ways}
 
 
 def test_equal_seeds_ask_for_the_same_and_others_for_something_else() -> None:
-    asked = [[(at, pairs) for at, _, pairs in ways_at_size(TASK, WORKLOADS, seed)] for seed in (3, 3, 4)]
+    asked = [[(at, ways) for at, _, ways in ways_at_size(TASK, WORKLOADS, seed)] for seed in (3, 3, 4)]
     assert asked[0] == asked[1] != asked[2]
 
 
+def test_kinds_for_which_there_are_too_few_rows_have_their_turn_in_further_runs() -> None:
+    few, many = (replace(WORKLOADS[0], dims={"M": M, "N": 64}) for M in (3, 20))
+    turns = [
+        sorted(turn for (_, rule), turn in ways if rule == "rows of many kinds")
+        for _, _, ways in ways_at_size(TASK, (few, many), 3)
+    ]
+    assert [[*range(6)], [0]] == turns
+
+
+def dear(dims: Mapping[str, int]) -> Cost:
+    return Cost(flops=WORK, bytes=8, unit="fp32")
+
+
 def test_bench_sized_workloads_alone_are_run_with_one_input_altered_at_a_time() -> None:
-    others = [replace(item, name=f"hidden: {item.name}") for item in WORKLOADS]
-    runs = [found for _, found in altered_at_size(TASK, (*others, *WORKLOADS), 3)]
-    assert [at.name for at in WORKLOADS for _ in range(INPUTS)] == [run.name.partition(",")[0] for run, _ in runs]
-    drawn = {at.name: make_inputs(TASK, at, 3) for at in WORKLOADS}
+    others, of = [replace(item, name=f"hidden: {item.name}") for item in WORKLOADS], replace(TASK, cost=dear)
+    runs = [found for _, found in altered_at_size(of, (*others, *WORKLOADS), 3)]
+    assert [at.name for at in WORKLOADS for _ in range(LEAST)] == [run.name.partition(",")[0] for run, _ in runs]
+    drawn = {at.name: make_inputs(of, at, 3) for at in WORKLOADS}
     for run, given in runs:
         before = drawn[run.name.partition(",")[0]]
         assert 1 == sum(not (given[name].array == before[name].array).all() for name in before)
+
+
+def test_cheap_workloads_are_run_in_every_way() -> None:
+    ((_, _, ways),) = ways_at_size(TASK, WORKLOADS[:1], 3)
+    assert [pair for pair, _ in ways] == [pair for pair, _ in altered_at_size(TASK, WORKLOADS[:1], 3)]
+    assert len(ways) > LEAST

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Workload
-from warpsmith.sandbox.verify.hidden import Minter
+from warpsmith.sandbox.verify.hidden import AGAIN, Minter
 from warpsmith.tasks import load_task
+from warpsmith.tasks.sample import make_inputs
 
 TASK = load_task("w4a16_gemm")
 
@@ -57,10 +60,17 @@ def test_a_kernel_that_claims_nothing_gets_no_workload() -> None:
 
 def test_relatives_approach_the_bench_workload() -> None:
     bench: Workload = TASK.bench[2]
-    kept = [
-        sum(item.dims[name] == bench.dims[name] for name in "MNK") for item in minter().towards(bench, lambda _: True)
-    ]
+    found = [item for item in minter().towards(bench, lambda _: True) if not item.name.endswith(AGAIN)]
+    kept = [sum(item.dims[name] == bench.dims[name] for name in "MNK") for item in found]
     assert kept[0] < kept[-1]
+
+
+def test_relatives_come_once_more_the_largest_first_with_other_values() -> None:
+    found = [*minter().towards(TASK.bench[2], lambda _: True)]
+    first, again = found[: len(found) // 2], found[len(found) // 2 :]
+    assert [item.dims for item in first] == [item.dims for item in reversed(again)]
+    for one, other in zip(first, reversed(again), strict=True):
+        assert not np.array_equal(*(make_inputs(TASK, item, 3)["x"].array for item in (one, other)))
 
 
 def test_relatives_take_the_fixed_dimensions_of_verify_workloads_too() -> None:
