@@ -28,8 +28,9 @@ from warpsmith.tasks.sample import empty_outputs, make_inputs
 SCHEDULES = 2
 """Runs of each workload that differ in poison, warp order and base address and must agree bit for bit."""
 LEAST_BUDGET, BUDGET_FACTOR, MOST_BUDGET = 1 << 23, 32.0, 1 << 32
-"""Warp instructions a launch may issue: this many, and so many for every operation and byte of the task's cost, with
-which one thread that does all the work alone gets by; but no more than run in a minute under the checkers."""
+"""Warp instructions a launch may issue: this many, and so many for every operation and byte of the task's cost, or byte
+that is written where those are more, with which one thread that does all the work alone gets by; but no more than run
+in a minute under the checkers."""
 AT_THE_EDGE = "with approximate instructions at the edge of their documented error"
 EDGE_STRIDE = 3
 """One workload in so many runs at that edge too, the first always."""
@@ -198,19 +199,22 @@ class Trials:
         return verdicts[0]
 
     def _request(self, workload: Workload, plan: BoundPlan, inputs: Inputs) -> RunRequest:
+        outputs = written_tensors(self.task, workload, inputs)
         return RunRequest(
             artifact=self.builds.artifact(workload),
             plan=plan,
             inputs=inputs,
-            outputs=written_tensors(self.task, workload, inputs),
+            outputs=outputs,
             static=self.task.static_inputs,
-            budget=self._budget(workload),
+            budget=self._budget(workload, outputs),
             counters=False,
         )
 
-    def _budget(self, workload: Workload) -> int:
-        cost = self.task.cost(dims_of(self.task, workload))
-        return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * cost.work))
+    def _budget(self, workload: Workload, outputs: Inputs) -> int:
+        # A cost may leave out a size that is cheap; what is written still tells of it.
+        written = sum(item.array.nbytes for item in outputs.values())
+        work = max(self.task.cost(dims_of(self.task, workload)).work, float(written))
+        return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * work))
 
     def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:
         """Run once more with few multiprocessors where the plan or the code asks how many there are.

@@ -107,12 +107,16 @@ class Minter:
         return found
 
     def bench_sized(self, draw: random.Random) -> list[Workload]:
-        """The largest bench size of each free dimension, the others small; and a pair of them, where that is cheap."""
+        """The largest bench size of each free dimension, the others small, with any fixed dimensions that are listed
+        where that is too dear with its own; and a pair of them, where that is cheap.
+        """
         found: list[Workload] = []
         if not self.task.bench:
             return found
         for name in self._free():
-            found += self._drawn(max(self.task.bench, key=lambda item: item.dims[name]), (name,), draw)
+            largest = max(self.task.bench, key=lambda item: item.dims[name])
+            drawn = (self._drawn(source, (name,), draw) for source in (largest, *self._otherwise_fixed(largest)))
+            found += next(filter(None, drawn), [])
         source = draw.choice(self.task.bench)
         pairs = list(combinations(self._free(), 2))
         draw.shuffle(pairs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from warpsmith.core.kernel_file import dims_of
@@ -40,6 +42,14 @@ def test_fixed_dimensions_take_values_that_the_task_names() -> None:
     assert {item.dims["G"] for item in minter().hidden()} <= known
 
 
+def test_a_dimension_too_dear_at_its_bench_size_is_tried_there_with_other_fixed_dimensions() -> None:
+    task = load_task(Path(__file__).parents[2] / "examples" / "tasks" / "causal_attention.py")
+    largest = max(task.bench, key=lambda item: item.dims["S"])
+    (found,) = (item for item in Minter(task, lambda _: True, 1).hidden() if item.name == "bench-sized S")
+    assert largest.dims["S"] == found.dims["S"]
+    assert largest.dims["D"] > found.dims["D"]
+
+
 def test_sizes_that_no_task_lists_are_minted_apart() -> None:
     found = [item for seed in range(6) for item in minter(seed).unlisted()]
     listed = (*TASK.verify, *TASK.bench)
@@ -70,7 +80,8 @@ def test_relatives_come_once_more_the_largest_first_with_other_values() -> None:
     first, again = found[: len(found) // 2], found[len(found) // 2 :]
     assert [item.dims for item in first] == [item.dims for item in reversed(again)]
     for one, other in zip(first, reversed(again), strict=True):
-        assert not np.array_equal(*(make_inputs(TASK, item, 3)["x"].array for item in (one, other)))
+        values, others = (make_inputs(TASK, item, 3)["x"].array for item in (one, other))
+        assert not np.array_equal(values, others)
 
 
 def test_relatives_take_the_fixed_dimensions_of_verify_workloads_too() -> None:
