@@ -21,9 +21,9 @@ from warpsmith.sandbox.verify.hidden import BENCH_SIZED
 from warpsmith.sandbox.verify.kinds import Kind, kind_of
 from warpsmith.tasks.sample import make_inputs
 
-LEAST, WORK = 2, 2e7
-"""Ways in which each workload is tried: at least so many; more while they cost fewer operations and bytes than that."""
-
+LEAST, MOST, WORK = 2, 8, 2e7
+"""Ways in which each workload is tried: at least so many, at most so many, while they cost fewer operations and bytes
+than that."""
 AN_ELEMENT = 4
 """Operations that altering and judging takes for each element of all inputs: a kernel may need few of them."""
 IN_ONE_ROW = 4
@@ -42,7 +42,7 @@ def altered_at_size(
     sized = [item for item in minted if item.name.startswith(BENCH_SIZED)]
     for workload, inputs, ways in ways_at_size(task, sized, seed):
         work = task.cost(dims_of(task, workload)).work + AN_ELEMENT * sum(item.array.size for item in inputs.values())
-        many = max(LEAST, int(WORK / work))
+        many = min(MOST, max(LEAST, int(WORK / work)))
         # Judging takes time as well: where little can be judged, not everything is tried.
         tried = ((pair, altered(task, workload, inputs, pair, seed, turn)) for pair, turn in ways)
         posed = ((pair, run) for pair, run in islice(tried, max(many, len(inputs))) if run is not None)
