@@ -213,7 +213,7 @@ class Trials:
     def _budget(self, workload: Workload, outputs: Inputs) -> int:
         # A cost may leave out a size that is cheap; what is written still tells of it.
         written = sum(item.array.nbytes for item in outputs.values())
-        work = max(self.task.cost(dims_of(self.task, workload)).work, float(written))
+        work = max(self.task.cost(dims_of(self.task, workload)).work, written)
         return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * work))
 
     def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:

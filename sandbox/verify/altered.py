@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -245,7 +246,7 @@ def _changed(
     if kind is Kind.BITS and alteration in BITS:
         after = BITS[alteration](before, draw)
     elif kind is Kind.CODES and alteration in CODES:
-        after = CODES[alteration](before, draw, codes_drawn(task, name, tensor, workload, seed))
+        after = CODES[alteration](before, draw, partial(codes_drawn, task, name, tensor, workload, seed))
     else:
         return None
     return HostTensor(tensor.dtype, tensor.shape, np.ascontiguousarray(after.astype(tensor.array.dtype)))

@@ -63,7 +63,7 @@ def ways_at_size(
         ways = [found for name in names if name in inputs and (found := _ways(task, name, inputs[name], draw))]
         if ways:
             yield workload, inputs, [way for way in chain.from_iterable(zip_longest(*ways)) if way is not None]
-            first = ways[0][0][0][0]
+            ((first, _), _) = ways[0][0]
             names.remove(first)
             names.append(first)
 

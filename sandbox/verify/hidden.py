@@ -114,9 +114,7 @@ class Minter:
         if not self.task.bench:
             return found
         for name in self._free():
-            largest = max(self.task.bench, key=lambda item: item.dims[name])
-            drawn = (self._drawn(source, (name,), draw) for source in (largest, *self._otherwise_fixed(largest)))
-            found += next(filter(None, drawn), [])
+            found += next(filter(None, (self._drawn(source, (name,), draw) for source in self._largest(name))), [])
         source = draw.choice(self.task.bench)
         pairs = list(combinations(self._free(), 2))
         draw.shuffle(pairs)
@@ -134,12 +132,12 @@ class Minter:
         return [item for item in found if item is not None]
 
     def _beyond(self, name: str, draw: random.Random) -> Workload | None:
-        largest = max(self.task.bench, key=lambda item: item.dims[name])
-        most = largest.dims[name]
+        sources = self._largest(name)
+        most = sources[0].dims[name]
         drawn = scattered(most + 1, BEYOND * most, 4, draw) + scattered(most + 1, most + most // 8, 2, draw)
         # The largest that is cheap with any fixed dimensions: a bound just beyond what is listed shows at any above it.
         for size in sorted(drawn, reverse=True):
-            for source in (largest, *self._otherwise_fixed(largest)):
+            for source in sources:
                 steps = {8, *(source.dims[fixed] for fixed in self.task.fixed if source.dims[fixed])}
                 for whole in (size, *(size - size % step for step in sorted(steps))):
                     sized = replace(source, dims={**source.dims, name: whole})
@@ -226,6 +224,11 @@ class Minter:
             for other, kept in product(others, combinations(free, count)):
                 alike = [item for item in self._shrunk(other, kept, REACHING_FACTOR) if same_code(item)]
                 yield from alike[-1:]
+
+    def _largest(self, name: str) -> list[Workload]:
+        """The bench workload with most of a dimension; then the same with the fixed dimensions of verify workloads."""
+        largest = max(self.task.bench, key=lambda item: item.dims[name])
+        return [largest, *self._otherwise_fixed(largest)]
 
     def _otherwise_fixed(self, bench: Workload) -> list[Workload]:
         """The bench workload with the fixed dimensions of verify workloads of its dtypes."""

@@ -122,13 +122,23 @@ class Range:
     def drawn(cls, task: Task, name: str, like: HostTensor, workloads: Iterable[Workload], seed: int) -> Range:
         """Of what one workload of each distribution draws, and of `like`."""
         low, high = np.inf, 0.0
-        for workload in {item.distribution: item for item in workloads}.values():
-            drawn = {} if name in workload.absent else make_inputs(task, workload, seed)
-            for tensor in (like, *([drawn[name]] if name in drawn and drawn[name].dtype is like.dtype else [])):
+        for workload in _one_of_each(workloads):
+            for tensor in (like, *_drawn_like(task, name, like, workload, seed)):
                 sizes = np.abs(widened(tensor))
                 low = min(low, float(sizes[sizes > 0].min(initial=np.inf)))
                 high = max(high, float(sizes.max(initial=0.0)))
         return cls(low, high)
+
+
+def _one_of_each(workloads: Iterable[Workload]) -> Iterable[Workload]:
+    """One workload of each distribution."""
+    return {item.distribution: item for item in workloads}.values()
+
+
+def _drawn_like(task: Task, name: str, like: HostTensor, workload: Workload, seed: int) -> list[HostTensor]:
+    """The input as a workload has it: none where it is absent there, or of another dtype."""
+    drawn = [] if name in workload.absent else [make_inputs(task, workload, seed)[name]]
+    return [tensor for tensor in drawn if tensor.dtype is like.dtype]
 
 
 def _lines(values: NDArray[Any], axis: int, draw: np.random.Generator, other: Any) -> NDArray[Any]:
@@ -179,19 +189,19 @@ BITS: dict[str, Callable[[Integers, np.random.Generator], Integers]] = {
 }
 """What becomes of packed words; what does not fit their width is cut off."""
 
-CODES: dict[str, Callable[[Integers, np.random.Generator, range], Integers]] = {
+CODES: dict[str, Callable[[Integers, np.random.Generator, Callable[[], range]], Integers]] = {
     "one value throughout": lambda values, draw, seen: np.full_like(values, draw.choice(values.reshape(-1))),
-    "the least throughout": lambda values, draw, seen: np.full_like(values, seen[0]),
-    "the largest throughout": lambda values, draw, seen: np.full_like(values, seen[-1]),
+    "the least throughout": lambda values, draw, seen: np.full_like(values, seen()[0]),
+    "the largest throughout": lambda values, draw, seen: np.full_like(values, seen()[-1]),
     "the middle throughout": lambda values, draw, seen: np.full_like(values, _middle(values)),
     "columns of one value": lambda values, draw, seen: _lines(values, -1, draw, values[:1]),
-    "rows of the least": lambda values, draw, seen: _lines(values, 0, draw, seen[0]),
-    "rows of the largest": lambda values, draw, seen: _lines(values, 0, draw, seen[-1]),
+    "rows of the least": lambda values, draw, seen: _lines(values, 0, draw, seen()[0]),
+    "rows of the largest": lambda values, draw, seen: _lines(values, 0, draw, seen()[-1]),
     "equal rows": lambda values, draw, seen: _lines(values, 0, draw, values[:1]),
     "equal columns": lambda values, draw, seen: _lines(values, -1, draw, values[..., :1]),
     "the middle in some columns": lambda values, draw, seen: _lines(values, -1, draw, _middle(values)),
 }
-"""What becomes of small codes, of which `seen` are drawn."""
+"""What becomes of small codes; `seen` tells which are drawn, and takes a while."""
 
 
 def _middle(values: Integers) -> int:
@@ -203,11 +213,11 @@ def codes_drawn(task: Task, name: str, like: HostTensor, workload: Workload, see
     workload, and of `like`.
     """
     low, high = int(like.array.min()), int(like.array.max())
-    for other in {item.distribution: item for item in task.verify if name not in item.absent}.values():
+    for other in _one_of_each(task.verify):
         try:
-            drawn = make_inputs(task, replace(other, dims=workload.dims), seed)[name]
+            drawn = _drawn_like(task, name, like, replace(other, dims=workload.dims), seed)
         except TaskError:
             continue  # a distribution for some sizes alone
-        if drawn.array.size and drawn.dtype is like.dtype:
-            low, high = min(low, int(drawn.array.min())), max(high, int(drawn.array.max()))
+        for tensor in drawn:
+            low, high = min(low, int(tensor.array.min())), max(high, int(tensor.array.max()))
     return range(low, high + 1)
