@@ -16,6 +16,9 @@ VM_SOURCE := $(wildcard sandbox/emulator/vm/*.cpp sandbox/emulator/vm/*.h sandbo
 # A file stays on one worker, so that what its fixtures build is built once.
 PYTEST    := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+# Tests start hundreds of processes: each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup consumers demo demo-replay test test-full fuzz fuzz-guided sanitize gpu lint clean
 

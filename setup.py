@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import platform
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,16 +16,16 @@ VM = Path("sandbox/emulator/vm")
 COMPILERS = 2
 """Compiler processes at a time."""
 
+OPTIMIZED = ["-O3", "-g0"]
+"""Unless CXXFLAGS, which come behind, say otherwise."""
 COMMON_FLAGS = [
     "-std=c++17",
-    "-O3",
     "-fvisibility=hidden",
     "-fno-strict-aliasing",
     # One rounding an instruction, on every machine.
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
-    "-g0",
 ]
 MACHINE_FLAGS = ["-fno-exceptions", "-fno-rtti"]
 AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt"]
@@ -50,6 +51,7 @@ class BuildVm(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         digest = source_digest()
+        chosen = [*OPTIMIZED, *shlex.split(os.environ.get("CXXFLAGS", ""))]
 
         def compiled(source: str) -> list[str]:
             return self.compiler.compile(
@@ -57,7 +59,7 @@ class BuildVm(build_ext):
                 output_dir=self.build_temp,
                 macros=[*ext.define_macros, ("WS_SOURCE_DIGEST", f'"{digest}"')],
                 include_dirs=ext.include_dirs,
-                extra_postargs=[*COMMON_FLAGS, *FLAGS[Path(source).name]],
+                extra_postargs=[*chosen, *COMMON_FLAGS, *FLAGS[Path(source).name]],
                 depends=ext.depends,
             )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -203,11 +204,16 @@ def _arguments(
         # Always a copy: a reference may write its arguments, and the caller's values stay as they were.
         value = to_torch(given)
         arguments[tensor.name] = value.to(compute, copy=True) if given.dtype.is_floating else value.clone()
-    parameters = inspect.signature(task.reference).parameters
+    parameters = _parameters(task.reference)
     arguments |= {name: value for name, value in dims_of(task, workload).items() if name in parameters}
     if "dtypes" in parameters:
         arguments["dtypes"] = bound_dtypes(workload)
     return arguments
+
+
+@lru_cache(maxsize=64)
+def _parameters(reference: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(reference).parameters)
 
 
 def _named(task: Task, workload: Workload, returned: Any) -> dict[str, Any]:

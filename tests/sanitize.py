@@ -54,9 +54,8 @@ def best_machine() -> str:
 
 def compile_object(source: str, digest: str) -> tuple[Path, subprocess.Popen[bytes]]:
     target = BUILD / f"{Path(source).stem}.o"
-    flags = [flag for flag in COMMON_FLAGS if flag not in ("-O3", "-g0")]
     include = f"-I{sysconfig.get_paths()['include']}"
-    command = ["g++", *flags, *FLAGS[source], *CHECKS, "-fPIC", include, f'-DWS_SOURCE_DIGEST="{digest}"']
+    command = ["g++", *COMMON_FLAGS, *FLAGS[source], *CHECKS, "-fPIC", include, f'-DWS_SOURCE_DIGEST="{digest}"']
     return target, subprocess.Popen([*command, "-c", str(ROOT / VM / source), "-o", str(target)])
 
 

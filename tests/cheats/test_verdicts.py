@@ -42,6 +42,7 @@ def verify(path: Path) -> tuple[int, dict[str, object]]:
     return run.returncode, json.loads(run.stdout)
 
 
+@pytest.mark.full
 def test_the_honest_kernel_is_verified() -> None:
     code, answer = verify(HONEST)
     assert (0, "Verified") == (code, answer["outcome"]), answer

@@ -299,6 +299,7 @@ def test_the_doctor_describes_each_gpu(folder: Path) -> None:
     assert 2 == found["gpu"].detail.count("no guard pages")
 
 
+@pytest.mark.full
 def test_the_command_line_runs_a_triton_kernel_on_the_gpu(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ def profiled(evaluation: Evaluation) -> str:
     return next(report.detail for report in evaluation.stages if report.stage is Stage.PROFILE)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("in_part")
 def test_every_bench_workload_of_the_tensor_core_seed_is_compared(tmp_path: Path) -> None:
     outcome = verdict(tmp_path).outcome

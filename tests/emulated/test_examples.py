@@ -24,7 +24,8 @@ def test_the_task_of_an_example_ships_or_lies_beside_it(kernel: Path) -> None:
     assert named in {task.name for task in find_tasks()} or load_task(EXAMPLES / "tasks" / f"{named}.py").name == named
 
 
-@pytest.mark.parametrize("arch", ["h200", pytest.param("a100", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("arch", ["h200", "a100"])
 @pytest.mark.parametrize("kernel", PAIRS)
 def test_an_example_is_verified(kernel: str, arch: str) -> None:
     evaluation = app.verify(EXAMPLES / kernel, task=PAIRS[kernel], arch=arch, seed=3)

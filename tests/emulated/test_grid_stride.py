@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from warpsmith import app
 
 TINY = Path(__file__).parent / "tiny"
@@ -15,10 +17,12 @@ def outcome_of(text: str, folder: Path, task: Path = TINY / "scaled_sum.py") -> 
     return app.verify(kernel, task=str(task), arch="h200", seed=5).outcome.kind
 
 
+@pytest.mark.full
 def test_an_honest_grid_wide_loop_is_verified(tmp_path: Path) -> None:
     assert "Verified" == outcome_of((TINY / "grid_stride.cu").read_text(), tmp_path)
 
 
+@pytest.mark.full
 def test_a_grid_wide_loop_that_skips_from_its_second_turn_on_is_not(tmp_path: Path) -> None:
     text = (TINY / "grid_stride.cu").read_text()
     step = "i += gridDim.x * blockDim.x"

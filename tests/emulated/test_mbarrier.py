@@ -244,6 +244,7 @@ extern "C" __global__ void k(const float* x, float* y, int rounds) {
 }"""
 
 
+@pytest.mark.full
 def test_a_long_pipeline_is_checked_in_seconds(cuda, buffer, fresh) -> None:
     """Each of 128 threads arrives at six objects in turn, thousands of times in all; one step left out is a race."""
     x, y = np.arange(32 * 128, dtype=np.float32), np.zeros(128, np.float32)

@@ -100,6 +100,7 @@ def of(events: tuple[Event, ...], kind: type) -> list:  # type: ignore[type-arg]
     return [event for event in events if isinstance(event, kind)]
 
 
+@pytest.mark.full
 def test_a_run_of_all_kinds_of_replies_ends_with_the_good_one_and_replays(
     servers: tuple[Loopback, Loopback], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_run_of_all_kinds_of_replies_ends_with_the_good_one_and_replays(
     assert_nowhere(KEY, tmp_path)
 
 
+@pytest.mark.full
 def test_a_replay_judges_by_the_task_as_it_is_now_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from warpsmith.core.events import Evaluated, Judged, Proposed
 from warpsmith.store import Store
 
 TINY = Path(__file__).parent / "tiny"
-ROUNDS = 8
+ROUNDS = 3
 
 
 def command(folder: Path, *words: str) -> list[str]:

@@ -51,12 +51,18 @@ def line_of(text: str, part: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("task", "name"), [("row_softmax", "softmax"), ("matmul", "matmul"), ("layer_norm", "layer_norm")]
+    ("task", "name"),
+    [
+        ("row_softmax", "softmax"),
+        pytest.param("matmul", "matmul", marks=pytest.mark.full),
+        pytest.param("layer_norm", "layer_norm", marks=pytest.mark.full),
+    ],
 )
 def test_an_example_is_verified(task: str, name: str, cache: Path) -> None:
     assert isinstance(outcome := verdict(task, example(name), cache), Verified), outcome
 
 
+@pytest.mark.full
 def test_flash_attention_is_verified_in_both_half_precisions_at_an_odd_length(cache: Path) -> None:
     task = load_task(EXAMPLES / "tasks" / "causal_attention.py")
     assert {("float16", 77), ("bfloat16", 77)} < {(item.dtypes["T"], item.dims["S"]) for item in task.verify}
@@ -106,6 +112,7 @@ def test_tensor_cores_of_hopper_are_unsupported_and_an_older_target_is_offered(c
     assert "--arch sm_80" in outcome.message
 
 
+@pytest.mark.full
 def test_a_kernel_without_tensor_cores_is_verified_for_hopper_too(cache: Path) -> None:
     assert isinstance(outcome := verdict("row_softmax", example("softmax"), cache, arch="sm_90"), Verified), outcome
 

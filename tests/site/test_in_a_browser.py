@@ -57,7 +57,7 @@ def test_no_page_is_wider_than_its_window(browser: Chrome, site: Path, width: in
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 def test_axe_finds_nothing(browser: Chrome, site: Path, theme: str) -> None:
     from axe_core_python.selenium import Axe
 

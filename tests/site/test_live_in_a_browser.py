@@ -115,7 +115,7 @@ def test_a_page_says_when_its_server_is_gone(browser: Chrome, tmp_path: Path) ->
     assert "the gate evaluates" in text(browser, "#stage"), "what it said last stays"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 def test_axe_finds_nothing_on_a_live_page(browser: Chrome, running: tuple[Recording, Path, Client], theme: str) -> None:
     from axe_core_python.selenium import Axe
 

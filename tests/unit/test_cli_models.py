@@ -94,6 +94,7 @@ def test_a_limit_in_dollars_is_refused_where_the_price_is_unknown(
 
 
 @needs_torch
+@pytest.mark.full
 def test_ctrl_c_while_somebody_is_asked_leaves_a_run_that_resumes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "warpsmith", "optimize", TASK, "--coder", f"handoff:{tmp_path / 'desk'}"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -79,6 +79,7 @@ torch.save({"x": x, "qweight": qweight, "scales": scales, "zeros": zeros, "y": o
 """
 
 
+@pytest.mark.full
 def test_kernels_loads_the_repository(tmp_path: Path) -> None:
     consumer("kernels")
     export(tmp_path / "hf", "w4a16_gemm", "--format", "hf-kernels", "--version", "3", "--license", "mit")

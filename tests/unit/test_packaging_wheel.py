@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.full
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    ran = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    parts = [str(part) for part in command]
+    ran = subprocess.run(parts, cwd=cwd, env=os.environ | environment, capture_output=True, text=True)
     assert ran.returncode == 0, f"{command} ended with {ran.returncode}:\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}"
     return ran.stdout
 
@@ -37,10 +39,11 @@ def copy_of_checkout(to: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from an sdist built from a copy of the checkout."""
+    """A wheel built from an sdist built from a copy of the checkout, its VM not optimised much, which takes minutes."""
     folder = tmp_path_factory.mktemp("build")
     source = copy_of_checkout(folder / "source")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source]
+    run(*build, cwd=folder, CXXFLAGS="-O1")
     (found,) = (folder / "dist").glob("*.whl")
     return found
 

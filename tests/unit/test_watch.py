@@ -25,7 +25,9 @@ print("torch._dynamo" in sys.modules)
 """
 
 
-@pytest.mark.parametrize(("before", "loaded"), [("", "False"), ("import torch._dynamo", "True")])
+@pytest.mark.parametrize(
+    ("before", "loaded"), [("", "False"), pytest.param("import torch._dynamo", "True", marks=pytest.mark.full)]
+)
 def test_pytorchs_compiler_is_loaded_only_where_something_else_loads_it(before: str, loaded: str) -> None:
     """It takes seconds, of every verdict."""
     done = subprocess.run(

@@ -16,6 +16,7 @@ def source(name: str, old: str = "", new: str = "") -> str:
     return text.replace(old, new) if old else text
 
 
+@pytest.mark.full
 def test_a_scan_whose_warps_look_back(bench):
     x = (np.arange(40 * 256, dtype=np.int32) * 13) % 7
     arrays = np.zeros_like(x), x, np.zeros(40, np.uint64), np.zeros(1, np.int32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from warpsmith.core.errors import KernelFileError, TaskError
 from warpsmith.core.expression import Expression
@@ -26,20 +27,32 @@ def dims_of(task: Task, workload: Workload) -> dict[str, int]:
     Raises TaskError where one is missing, unknown or negative, or where a constraint of the task does not hold.
     """
     place = f"task `{task.name}`, workload `{workload.name}`"
-    given = [name for name in dimension_names(task) if name not in task.derived]
-    for name in workload.dims:
+    given = tuple(name for name in dimension_names(task) if name not in task.derived)
+    return dict(_bound(place, given, tuple(task.derived.items()), task.constraints, tuple(workload.dims.items())))
+
+
+@lru_cache(maxsize=4096)
+def _bound(
+    place: str,
+    given: tuple[str, ...],
+    derived: tuple[tuple[str, str], ...],
+    constraints: tuple[str, ...],
+    asked: tuple[tuple[str, int], ...],
+) -> Mapping[str, int]:
+    """One gate asks for the same few workloads thousands of times."""
+    values, dims = dict(asked), dict[str, int]()
+    for name in values:
         if name not in given:
             raise TaskError(f"{place}: there is no dimension `{name}`.", remedy=did_you_mean(name, given))
-    dims: dict[str, int] = {}
     for name in given:
-        if name not in workload.dims:
+        if name not in values:
             raise TaskError(f"{place}: dimension `{name}` has no value.", remedy="Every free dimension needs one.")
-        if workload.dims[name] < 0:
-            raise TaskError(f"{place}: dimension `{name}` is {workload.dims[name]}.", remedy="Sizes start at 0.")
-        dims[name] = workload.dims[name]
-    for name, text in task.derived.items():
+        if values[name] < 0:
+            raise TaskError(f"{place}: dimension `{name}` is {values[name]}.", remedy="Sizes start at 0.")
+        dims[name] = values[name]
+    for name, text in derived:
         dims[name] = _evaluate(text, dims, f"{place}, derived dimension `{name}`")
-    for text in task.constraints:
+    for text in constraints:
         if not _evaluate(text, dims, f"{place}, constraint"):
             shown = ", ".join(f"{name}={value}" for name, value in dims.items())
             raise TaskError(f"{place}: `{text}` does not hold with {shown}.", remedy="Choose other dimensions.")
