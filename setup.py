@@ -22,7 +22,8 @@ COMMON_FLAGS = [
     "-std=c++17",
     "-fvisibility=hidden",
     "-fno-strict-aliasing",
-    # One rounding an instruction, on every machine.
+    # One rounding an instruction, on every machine, whatever CXXFLAGS ask for.
+    "-fno-fast-math",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
