@@ -64,8 +64,9 @@ def test_an_attack_is_refused_for_the_right_reason(case: Case, gates: dict[str, 
     assert re.search(case.says, said), said
 
 
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.full)])
 @pytest.mark.parametrize("case", controls())
-def test_an_honest_kernel_is_accepted(case: Case, gates: dict[str, Gate]) -> None:
-    kind, said = verdict(gates, case, 1)
+def test_an_honest_kernel_is_accepted(case: Case, seed: int, gates: dict[str, Gate]) -> None:
+    kind, said = verdict(gates, case, seed)
     assert kind == "Verified", said
     assert re.search(case.says, said), said

@@ -35,7 +35,7 @@ def test_damaged_texts_are_answered(target: str, cases: int) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("target", "cases"),
-    [("kernel-file", 1000), ("expression", 10000), ("ptx", 600), ("vm", 1000), ("programs", 30), ("wire", 20000)],
+    [("kernel-file", 2000), ("expression", 10000), ("ptx", 600), ("vm", 4000), ("programs", 30), ("wire", 20000)],
 )
 def test_many_damaged_texts_are_answered(target: str, cases: int) -> None:
     assert 0 == answers(target, cases, seed=2)["findings"]

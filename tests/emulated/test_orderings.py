@@ -9,15 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from warpsmith import app
-from warpsmith.core.kernel_file import parse_kernel_file
-from warpsmith.core.profile import Profile
 from warpsmith.core.task import Workload
-from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.gate.bench import Bench
-from warpsmith.sandbox.gate.stages import read_candidate
-from warpsmith.seeds import seeds_for
 from warpsmith.tasks import load_task
+
+from .seeded import seed_named, timed
 
 Tensors = dict[str, torch.Tensor]
 Draw = Callable[..., Tensors]
@@ -33,13 +28,7 @@ def times(
     absent = loaded.bench[0].absent
     bench = tuple(replace(item, absent=absent) for item in workloads)
     loaded = replace(loaded, make_inputs=makers, bench=bench)
-    found = next(item for item in seeds_for(task) if item.name == seed)
-    gate = app.gate(loaded, arch="h200", cache=cache)
-    candidate = read_candidate(found.text, file=str(found.path))
-    builds = Builds(parse_kernel_file(found.text), loaded, candidate.knobs, gate.arch, gate.compiler)
-    assert builds.build_all(bench) is None
-    profile = Bench(loaded, builds, gate.launcher, 3).profile(candidate)
-    assert isinstance(profile, Profile), profile
+    profile = timed(loaded, seed_named(task, seed), "h200", cache, draw=3)
     return [item.duration.us for item in profile.workloads if item.duration is not None]
 
 

@@ -6,18 +6,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from warpsmith import app
-from warpsmith.core.kernel_file import parse_kernel_file
-from warpsmith.core.outcome import Outcome
 from warpsmith.core.profile import Profile
 from warpsmith.core.protocols import Evaluation
-from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.gate.bench import Bench
-from warpsmith.sandbox.gate.stages import read_candidate
 from warpsmith.seeds import FOLDER, seeds_for
 from warpsmith.tasks import find_tasks, load_task
 
-from .seeded import evaluate, seed_named, target
+from .seeded import evaluate, seed_named, target, timed
 
 TASKS = [task.name for task in find_tasks()]
 QUICK = "moe_routing_metadata"
@@ -34,9 +28,9 @@ def evaluated(task: str, name: str) -> Evaluation:
     return evaluate(task, seed_named(task, name), profiled=True)
 
 
-def times(profile: Profile | Outcome | None) -> dict[str, float]:
+def times(profile: Profile | None) -> dict[str, float]:
     """Modelled microseconds by bench workload."""
-    assert isinstance(profile, Profile), profile
+    assert profile is not None
     return {item.workload: item.duration.us for item in profile.workloads if item.duration is not None}
 
 
@@ -47,11 +41,7 @@ def times_of_first(task: str, arch: str) -> dict[str, float]:
     if arch == target(seed):
         return times(evaluated(task, seed.name).profile)
     with TemporaryDirectory() as cache_folder:
-        gate = app.gate(load_task(task), arch=arch, cache=Path(cache_folder))
-        candidate = read_candidate(seed.text, file=str(seed.path))
-        builds = Builds(parse_kernel_file(seed.text), gate.task, candidate.knobs, gate.arch, gate.compiler)
-        assert builds.build_all(gate.task.bench) is None
-        return times(Bench(gate.task, builds, gate.launcher, 11).profile(candidate))
+        return times(timed(load_task(task), seed, arch, Path(cache_folder), draw=11))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -54,9 +54,10 @@ def test_attention_with_a_mistake_is_caught(mistake: str) -> None:
     assert outcome.kind in ("OutOfBounds", "Uninitialised", "Racy", "Wrong"), outcome
 
 
-def test_the_last_knobs_of_attention_are_right_too() -> None:
+@pytest.mark.parametrize("knobs", [{"WARPS": 4, "STAGES": 3}, {"WARPS": 8, "STAGES": 2}])
+def test_other_knobs_of_attention_are_right_too(knobs: dict[str, int]) -> None:
     seed = seed_named("nsa_selected_attention", "tensor_core")
-    outcome = evaluate("nsa_selected_attention", seed, {"WARPS": 4, "STAGES": 3}, profiled=False).outcome
+    outcome = evaluate("nsa_selected_attention", seed, knobs, profiled=False).outcome
     assert outcome.kind == "Verified", outcome
 
 

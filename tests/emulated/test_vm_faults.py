@@ -292,7 +292,7 @@ extern "C" __global__ void k(int* lock, volatile int* count) {
 """
 
 
-@pytest.mark.parametrize("threads", [32, pytest.param(96, marks=pytest.mark.full)])
+@pytest.mark.parametrize("threads", [32, 96])
 def test_a_spin_lock_between_lanes_finishes(cuda, written, threads):
     count = np.zeros(1, np.int32)
     assert cuda(SPIN).run(2, threads, written(np.zeros(1, np.int32)), written(count)).fault is None
