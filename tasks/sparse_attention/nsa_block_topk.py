@@ -20,10 +20,8 @@ REGRET = 2e-3
 roundings of an exponent, and far below what half-precision scores cost."""
 FLOOR = 1e-6
 """Scores this small, of a sum of G, are all alike."""
-SCORED = 1 << 24
-"""Products the reference computes at a time."""
-MANY, CACHED = 1 << 28, 1 << 20
-"""Where there are more than so many, it computes as few at a time as are made of what a cache holds."""
+SCORED = 1 << 20
+"""Products of a query and a key that the reference holds at a time: as many as stay in a cache."""
 Inputs = dict[str, torch.Tensor]
 
 
@@ -45,10 +43,9 @@ def scores(
     # A key of zeros behind the others stands in for blocks that are not complete.
     keys = torch.where(complete, start.view(R, 1) + blocks, len(kc))
     padded = torch.nn.functional.pad(kc, (0, 0, 0, 0, 0, 1))
-    group = q[rows].view(R, H, -1, D)
-    held = (keys.view(R, 1, most) * H + torch.arange(H).view(1, H, 1)).flatten()
-    gathered = padded.flatten(0, 1).index_select(0, held).view(R, H, most, D)
-    logits = torch.einsum("rhgd,rhbd->hrgb", group, gathered) * D**-0.5
+    group = q[rows].view(R, H, q.shape[1] // H, D)
+    every = torch.einsum("rhgd,bhd->hrgb", group, padded) * D**-0.5
+    logits = every.gather(-1, keys.view(1, R, 1, most).expand(*every.shape[:3], most))
     logits = logits.masked_fill(~complete.view(1, R, 1, most), float("-inf"))
     weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True).nan_to_num(neginf=0.0))
     shares = (weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)).sum(dim=2)
@@ -79,9 +76,7 @@ def reference(
 
 def _parts(q: torch.Tensor, BS: int, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The rows, as many at a time as should be scored together."""
-    products = max(1, q.shape[1] * q.shape[2] * (len(q) // BS + 1))
-    step = SCORED if len(rows) * products <= MANY else CACHED
-    return torch.split(rows, max(1, step // products))
+    return torch.split(rows, max(1, SCORED // max(1, q.shape[1] * (len(q) // BS + 1))))
 
 
 def no_regret(

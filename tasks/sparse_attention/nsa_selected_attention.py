@@ -37,17 +37,18 @@ def reference(
     Block b of a sequence holds its keys b * BS to b * BS + BS - 1. A row that may attend to nothing gives 0, and -inf
     as its logarithm of the sum of exponentials (natural, of the scaled and biased scores).
     """
-    H, S = k.shape[1], block_ids.shape[2]
-    step = max(1, GATHERED // max(1, H * S * BS * max(q.shape[2], v.shape[2])))
+    if not len(rows):
+        return {"out": q.new_zeros(0, q.shape[1], v.shape[2]), "lse": q.new_zeros(q.shape[1], 0)}
+    T, H, D = len(k), k.shape[1], max(q.shape[2], v.shape[2])
+    gathered = min(block_ids.shape[2], -(-T // BS)) * min(BS, T) * D
+    step = max(1, GATHERED // max(1, H * gathered))
     # A key and a value of zeros behind the others stand in for what a row may not see.
     k, v = (torch.nn.functional.pad(item, (0, 0, 0, 0, 0, 1)) for item in (k, v))
-    heads = torch.split(torch.arange(H), max(1, GATHERED // max(1, S * BS * max(q.shape[2], v.shape[2]))))
+    heads = torch.split(torch.arange(H), max(1, GATHERED // max(1, gathered)))
     parts = [
         [_rows(q, k, v, block_ids, cu_seqlens, key_bias, BS, dtypes["E"], part, some) for some in heads]
         for part in torch.split(rows, step)
     ]
-    if not parts:
-        return {"out": q.new_zeros(0, q.shape[1], v.shape[2]), "lse": q.new_zeros(q.shape[1], 0)}
     return {
         "out": torch.cat([torch.cat([out for out, _ in row], dim=1) for row in parts]),
         "lse": torch.cat([torch.cat([lse for _, lse in row]) for row in parts], dim=1),
@@ -69,9 +70,13 @@ def _rows(
     H, D, R = k.shape[1], k.shape[2], len(rows)
     zeros = len(k) - 1
     first, place = places(cu_seqlens, rows)
+    # Of a short sequence's many block ids few begin before a token: these first, and no more than any row has.
     ids = block_ids[heads][:, rows].to(torch.int64)
-    local = (ids.unsqueeze(-1) * BS + torch.arange(BS)).flatten(2)
-    allowed = (ids >= 0).repeat_interleave(BS, dim=2) & (local <= place.view(1, R, 1))
+    ids = ids.masked_fill(ids * BS > place.view(1, R, 1), -1).sort(dim=-1, descending=True).values
+    ids = ids[..., : max(1, int((ids >= 0).sum(-1).max()))]
+    inside = torch.arange(min(BS, zeros))
+    local = (ids.unsqueeze(-1) * BS + inside).flatten(2)
+    allowed = (ids >= 0).repeat_interleave(len(inside), dim=2) & (local <= place.view(1, R, 1))
     keys = torch.where(allowed, local + first.view(1, R, 1), zeros)
     heads = heads.view(-1, 1, 1)
     held = (keys * H + heads).flatten()
