@@ -6,6 +6,14 @@ from collections.abc import Mapping
 
 import torch
 
+CACHED = 1 << 20
+"""Elements of an intermediate that a reference holds at a time: as many as stay in a cache."""
+
+
+def parts(items: torch.Tensor, each: int) -> tuple[torch.Tensor, ...]:
+    """As many of the items at a time as a cache holds of what is made of them, `each` elements of one; at least one."""
+    return torch.split(items, max(1, CACHED // each))
+
 
 def lengths(T: int, B: int, generator: torch.Generator) -> torch.Tensor:
     """Lengths of B sequences that sum to T, int64 [B]: uneven, some of a single token, some empty where T is small."""

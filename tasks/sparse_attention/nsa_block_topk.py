@@ -13,15 +13,13 @@ from typing import Any
 import torch
 
 from warpsmith.tasks import Check, Cost, Output, Property, Task, Tensor, Workload
-from warpsmith.tasks.sparse_attention._packed import lengths, offsets, places
+from warpsmith.tasks.sparse_attention._packed import lengths, offsets, parts, places
 
 REGRET = 2e-3
 """A selected block may score lower than one that was left out by this share of the latter's score: several float32
 roundings of an exponent, and far below what half-precision scores cost."""
 FLOOR = 1e-6
 """Scores this small, of a sum of G, are all alike."""
-SCORED = 1 << 20
-"""Products of a query and a key that the reference holds at a time: as many as stay in a cache."""
 Inputs = dict[str, torch.Tensor]
 
 
@@ -43,7 +41,7 @@ def scores(
     # A key of zeros behind the others stands in for blocks that are not complete.
     keys = torch.where(complete, start.view(R, 1) + blocks, len(kc))
     padded = torch.nn.functional.pad(kc, (0, 0, 0, 0, 0, 1))
-    group = q[rows].view(R, H, q.shape[1] // H, D)
+    group = q[rows].view(R, H, -1, D)
     every = torch.einsum("rhgd,bhd->hrgb", group, padded) * D**-0.5
     logits = every.gather(-1, keys.view(1, R, 1, most).expand(*every.shape[:3], most))
     logits = logits.masked_fill(~complete.view(1, R, 1, most), float("-inf"))
@@ -65,18 +63,18 @@ def reference(
 ) -> torch.Tensor:
     """The S best blocks of each row and key head, best first; -1 behind where there are fewer."""
     H = kc.shape[1]
-    parts = [torch.full((H, 0, S), -1)]
+    found = [torch.full((H, 0, S), -1)]
     for part in _parts(q, BS, rows):
         score = scores(q, kc, cu_seqlens, cu_blocks, BS, part)
         best = score.topk(min(S, score.shape[-1]), dim=-1)
         ids = best.indices.masked_fill(best.values < 0, -1)
-        parts.append(torch.nn.functional.pad(ids, (0, S - ids.shape[-1]), value=-1))
-    return torch.cat(parts, dim=1).to(torch.int32)
+        found.append(torch.nn.functional.pad(ids, (0, S - ids.shape[-1]), value=-1))
+    return torch.cat(found, dim=1).to(torch.int32)
 
 
 def _parts(q: torch.Tensor, BS: int, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The rows, as many at a time as should be scored together."""
-    return torch.split(rows, max(1, SCORED // max(1, q.shape[1] * (len(q) // BS + 1))))
+    return parts(rows, q.shape[1] * (len(q) // BS + 1))
 
 
 def no_regret(

@@ -14,10 +14,8 @@ from typing import Any
 import torch
 
 from warpsmith.tasks import Cost, Output, Property, Task, Tensor, Tolerance, Workload, intermediate
-from warpsmith.tasks.sparse_attention._packed import any_selection, lengths, offsets, places, skewed_selection
+from warpsmith.tasks.sparse_attention._packed import any_selection, lengths, offsets, parts, places, skewed_selection
 
-GATHERED = 1 << 20
-"""Key elements that the reference gathers at a time: as many as stay in a cache."""
 Inputs = dict[str, torch.Tensor]
 
 
@@ -37,21 +35,18 @@ def reference(
     Block b of a sequence holds its keys b * BS to b * BS + BS - 1. A row that may attend to nothing gives 0, and -inf
     as its logarithm of the sum of exponentials (natural, of the scaled and biased scores).
     """
-    if not len(rows):
-        return {"out": q.new_zeros(0, q.shape[1], v.shape[2]), "lse": q.new_zeros(q.shape[1], 0)}
-    T, H, D = len(k), k.shape[1], max(q.shape[2], v.shape[2])
-    gathered = min(block_ids.shape[2], -(-T // BS)) * min(BS, T) * D
-    step = max(1, GATHERED // max(1, H * gathered))
+    T, H, widest = len(k), k.shape[1], max(q.shape[2], v.shape[2])
+    gathered = min(block_ids.shape[2], -(-T // BS)) * min(BS, T) * widest
     # A key and a value of zeros behind the others stand in for what a row may not see.
     k, v = (torch.nn.functional.pad(item, (0, 0, 0, 0, 0, 1)) for item in (k, v))
-    heads = torch.split(torch.arange(H), max(1, GATHERED // max(1, gathered)))
-    parts = [
+    heads = parts(torch.arange(H), gathered)
+    found = [
         [_rows(q, k, v, block_ids, cu_seqlens, key_bias, BS, dtypes["E"], part, some) for some in heads]
-        for part in torch.split(rows, step)
+        for part in parts(rows, H * gathered)
     ]
     return {
-        "out": torch.cat([torch.cat([out for out, _ in row], dim=1) for row in parts]),
-        "lse": torch.cat([torch.cat([lse for _, lse in row]) for row in parts], dim=1),
+        "out": torch.cat([torch.cat([out for out, _ in row], dim=1) for row in found]),
+        "lse": torch.cat([torch.cat([lse for _, lse in row]) for row in found], dim=1),
     }
 
 
@@ -74,9 +69,8 @@ def _rows(
     ids = block_ids[heads][:, rows].to(torch.int64)
     ids = ids.masked_fill(ids * BS > place.view(1, R, 1), -1).sort(dim=-1, descending=True).values
     ids = ids[..., : max(1, int((ids >= 0).sum(-1).max()))]
-    inside = torch.arange(min(BS, zeros))
-    local = (ids.unsqueeze(-1) * BS + inside).flatten(2)
-    allowed = (ids >= 0).repeat_interleave(len(inside), dim=2) & (local <= place.view(1, R, 1))
+    local = (ids.unsqueeze(-1) * BS + torch.arange(min(BS, zeros))).flatten(2)
+    allowed = (local >= 0) & (local <= place.view(1, R, 1))
     keys = torch.where(allowed, local + first.view(1, R, 1), zeros)
     heads = heads.view(-1, 1, 1)
     held = (keys * H + heads).flatten()
