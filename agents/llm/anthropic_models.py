@@ -10,6 +10,7 @@ from warpsmith.agents.llm.access import Access
 from warpsmith.agents.llm.faults import complaints_of
 from warpsmith.agents.llm.model import LARGEST_REPLY, BusyError, Reply, Request, estimate_tokens
 from warpsmith.agents.llm.pricing import dollars
+from warpsmith.agents.llm.stream import read
 from warpsmith.core.calls import Finish, Usage
 from warpsmith.core.errors import ModelError
 
@@ -45,11 +46,7 @@ class AnthropicMessages:
         with complaints_of(anthropic, self.name, self.access, reading.used):
             async with self._client(anthropic) as client:
                 stream = await client.messages.create(**self._arguments(request), stream=True)
-                async with stream:
-                    async for event in stream:
-                        reading.take(event)
-                        if reading.done:
-                            break
+                await read(stream, reading)
         if not reading.done:
             raise BusyError(f"{self.name} broke off: the stream ended early.", lost=reading.used())
         usage = reading.used()

@@ -11,6 +11,7 @@ from warpsmith.agents.llm.access import Access
 from warpsmith.agents.llm.faults import complaints_of
 from warpsmith.agents.llm.model import LARGEST_REPLY, BusyError, Reply, Request, estimate_tokens
 from warpsmith.agents.llm.pricing import dollars
+from warpsmith.agents.llm.stream import read
 from warpsmith.core.calls import Finish, Usage
 from warpsmith.core.errors import ModelError
 
@@ -57,11 +58,7 @@ class OpenAIResponses(_OpenAI):
         with complaints_of(openai, self.name, self.access, reading.used):
             async with self._client(openai) as client:
                 stream = await client.responses.create(**self._arguments(request), stream=True)
-                async with stream:
-                    async for event in stream:
-                        reading.take(event)
-                        if reading.done:
-                            break
+                await read(stream, reading)
         return reading.reply(self.name, self.price, time.perf_counter() - start)
 
     def _arguments(self, request: Request) -> dict[str, Any]:

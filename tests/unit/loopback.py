@@ -29,6 +29,11 @@ def drop(text: str) -> Act:
     return lambda handler, dialect, body: handler.stream(dialect, text, ended=False)
 
 
+def linger(text: str, seconds: float) -> Act:
+    """A whole answer, and a connection that stays open and silent after it."""
+    return lambda handler, dialect, body: handler.stream(dialect, text, ended=True, silent=seconds)
+
+
 def status(code: int, **headers: str) -> Act:
     """An error, quoting the key as careless servers do."""
 
@@ -114,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(200, json.dumps(chat(text, finish)).encode())
         return self.stream(dialect, text, ended=True, finish=finish)
 
-    def stream(self, dialect: str, text: str, *, ended: bool, finish: str = "complete") -> None:
+    def stream(self, dialect: str, text: str, *, ended: bool, finish: str = "complete", silent: float = 0.0) -> None:
         """Server-sent events in pieces; one that is not ended breaks its chunked encoding off."""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
@@ -124,6 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         for event in DIALECTS[dialect](pieces, finish if ended else None):
             data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        time.sleep(silent)
         if ended:
             self.wfile.write(b"0\r\n\r\n")
         else:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import AsyncGeneratorType
+from typing import Any
 
 import pytest
 
@@ -19,8 +24,9 @@ from warpsmith.agents.llm.pricing import dollars
 from warpsmith.agents.llm.retry import ATTEMPTS, ExhaustedError, Patient
 from warpsmith.core.calls import Finish, Usage
 from warpsmith.core.errors import ModelError
+from warpsmith.core.garbage import collected_later
 
-from .loopback import INPUT, KEY, OUTPUT, Act, Loopback, drop, events, hang, raw, say, serve, status
+from .loopback import INPUT, KEY, OUTPUT, Act, Loopback, drop, events, hang, linger, raw, say, serve, status
 
 ASKED = Request("001-coder-new-1", "You write kernels.", (Turn("user", "Write one."),), time_limit=20)
 DIALECTS = {"responses": OpenAIResponses, "chat": OpenAIChat, "messages": AnthropicMessages}
@@ -112,6 +118,32 @@ def test_two_megabytes_are_not_read_to_the_end(dialect: str) -> None:
     with serve(say("x" * 2_000_000)) as loopback:
         reply, _ = ask(loopback, dialect)
     assert (Finish.TOO_LONG, 512 * 1024) == (reply.finish, len(reply.text))
+
+
+@every_stream
+@pytest.mark.parametrize("act", [say("x"), say("x" * 2_000_000), drop("x")])
+def test_nothing_of_a_stream_is_left_half_read_for_the_collector(dialect: str, act: Act) -> None:
+    """The collector would finalise it in the thread of an evaluation while the loop closes it too."""
+
+    async def left_over() -> set[str]:
+        before = half_read()
+        with suppress(BusyError):
+            await model(loopback, dialect).complete(ASKED)
+        return {each.__qualname__ for each in half_read() - before}
+
+    with serve(act) as loopback, collected_later():
+        assert set() == asyncio.run(left_over())
+
+
+def half_read() -> set[AsyncGeneratorType[Any, Any]]:
+    return {each for each in gc.get_objects() if inspect.isasyncgen(each) and each.ag_frame is not None}
+
+
+@every_stream
+def test_a_server_that_goes_on_after_its_last_word_is_not_waited_for(dialect: str) -> None:
+    with serve(linger("all", 15)) as loopback:
+        reply, _ = ask(loopback, dialect, replace(ASKED, time_limit=10))
+    assert ("all", Finish.COMPLETE, 1) == (reply.text, reply.finish, reply.attempts)
 
 
 def test_a_busy_server_is_asked_again_when_it_says(dialect: str) -> None:
