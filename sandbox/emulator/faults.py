@@ -42,6 +42,13 @@ BARRIER_DETAILS = (
 )
 """In the order of `WsBarrierDetail`."""
 
+UNREAD_DETAILS = (
+    "were never written",
+    "an asynchronous copy is still to bring: wait for its group, then meet at a barrier; what is copied ahead needs a "
+    "place that nobody reads yet",
+)
+"""In the order of `WsUnreadDetail`."""
+
 STALE_PATH = 1
 """`WS_STALE_PATH`."""
 
@@ -125,7 +132,7 @@ def _access_sentence(kind: FaultKind, record: FaultRecord, place: str, other: st
         case FaultKind.MISALIGNED:
             return f"accesses {size} bytes at {place}: the address is not a multiple of {size}"
         case FaultKind.UNINITIALISED:
-            return f"reads {size} bytes at {place} that were never written"
+            return f"reads {size} bytes at {place} that {UNREAD_DETAILS[record.detail]}"
         case _ if record.detail == STALE_PATH:
             path = "through the read-only path"
             return f"reads {size} bytes at {place} {path}, which {other} wrote in this launch ({there})"

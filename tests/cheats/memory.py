@@ -141,6 +141,15 @@ ORDER = (
         says="same warp",
     ),
     tile(
+        "two lanes store to one word and the one that stores what was there is to win",
+        at_store(
+            "__shared__ float kept[64]; kept[threadIdx.x] = sum; __syncthreads(); "
+            "kept[threadIdx.x | 1] = threadIdx.x & 1 ? sum : 0.f; __syncthreads(); sum = kept[threadIdx.x];"
+        ),
+        gets="Racy",
+        says="same warp",
+    ),
+    tile(
         "a barrier for one warp of two",
         (
             "        __syncthreads();  // the chunk is complete\n",

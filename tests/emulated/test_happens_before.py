@@ -91,7 +91,7 @@ def races(words: np.ndarray, meetings: list[int]) -> bool:
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(phases(), st.sampled_from(list(UNITS)), st.integers(0, 3))
 def test_a_race_is_reported_exactly_where_happens_before_has_one(
     program: tuple[np.ndarray, list[int]], unit: str, seed: int

@@ -34,6 +34,22 @@ def test_a_pipeline_that_waits_for_too_few_copies_is_caught() -> None:
     assert outcome.kind in ("Uninitialised", "Racy", "Wrong"), outcome
 
 
+def test_a_pipeline_with_a_stage_too_few_is_caught() -> None:
+    """The next but one tile is copied to where the next is still to arrive, and both are waited for in time."""
+    seed = seed_named("w4a16_gemm", "tensor_core")
+    text = seed.text
+    for good, bad in (
+        ("used = 0, filled = STAGES - 1,", "used = 0, filled = 0,"),
+        ("used = used + 1 == STAGES ?", "used = used + 1 == STAGES - 1 ?"),
+        ("filled = filled + 1 == STAGES ?", "filled = filled + 1 == STAGES - 1 ?"),
+    ):
+        assert 1 == text.count(good)
+        text = text.replace(good, bad)
+    outcome = evaluate("w4a16_gemm", replace(seed, text=text), profiled=False).outcome
+    assert "Uninitialised" == outcome.kind, outcome
+    assert "an asynchronous copy is still to bring" in outcome.message
+
+
 MISTAKES = {
     "keys behind a token are seen": ("tokens[r] - first + 1 - id * BS", "tokens[r] - first + 2 - id * BS"),
     "a copy is not waited for": ('"n"(STAGES - 2)', '"n"(STAGES - 1)'),

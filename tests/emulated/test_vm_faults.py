@@ -229,6 +229,42 @@ def test_warps_that_store_the_same_bytes_do_not_race(cuda, fresh, type_name):
         assert FaultKind.RACE == fault("i % 32 + r", "", seed=seed).kind, "no barrier before the read"
 
 
+LANES_STORE = """extern "C" __global__ void k(TYPE* y) { MEMORY int i = threadIdx.x;
+    s[i] = 5; __syncthreads(); LANES __syncthreads(); y[i] = s[i]; }"""
+everywhere = pytest.mark.parametrize("memory", ["__shared__ TYPE s[32];", "TYPE* s = y;"])
+
+
+def lanes_store(cuda, fresh, memory, lanes, type_name):
+    source = LANES_STORE.replace("MEMORY", memory).replace("LANES", lanes).replace("TYPE", type_name)
+    return cuda(source).run(1, 32, fresh(np.zeros(256, np.uint8))).fault
+
+
+@everywhere
+@pytest.mark.parametrize("type_name", ["int", "unsigned char", "double"])
+def test_lanes_that_store_unlike_bytes_race_though_one_of_them_stores_what_was_there(cuda, fresh, memory, type_name):
+    for lower, upper in ((9, 9), (5, 5)):
+        alike = f"if (i == 3 || i == 7) s[20] = i == 3 ? {lower} : {upper};"
+        assert lanes_store(cuda, fresh, memory, alike, type_name) is None
+    for lower, upper in ((9, 5), (5, 9), (9, 8)):
+        unlike = f"if (i == 3 || i == 7) s[20] = i == 3 ? {lower} : {upper};"
+        assert FaultKind.RACE == lanes_store(cuda, fresh, memory, unlike, type_name).kind
+
+
+@everywhere
+@pytest.mark.parametrize("type_name", ["int", "unsigned char", "double"])
+def test_a_store_is_held_against_what_another_lane_stored_there_and_not_what_it_stores_nearby(
+    cuda, fresh, memory, type_name
+):
+    def fault(value):
+        lanes = f"""if (i == 3) s[20] = 9; __threadfence_block();
+            if (i == 3 || i == 7) s[i == 3 ? 19 : 20] = i == 3 ? 1 : {value};"""
+        return lanes_store(cuda, fresh, memory, lanes, type_name)
+
+    assert fault(9) is None
+    for value in (0, 1, 5):
+        assert FaultKind.RACE == fault(value).kind
+
+
 def test_storing_the_same_bytes_over_what_another_warp_still_reads_is_a_race(cuda, fresh):
     source = """extern "C" __global__ void k(int* y) { __shared__ int s; int i = threadIdx.x;
         if (i == 0) s = 5; __syncthreads(); if (i == READER) y[0] = s; BARRIER

@@ -67,17 +67,93 @@ static void count_copy(Warp* w, const Operation* op, const Copy& copy, const u64
     port.counts.ideal += port.passes[0].ideal;
 }
 
+static void bring(const Copy& copy, u32 lane, u8* arriving) {
+    memset(arriving, 0, 16);
+    if (copy.size[lane]) memcpy(arriving, copy.from[lane], copy.size[lane]);
+}
+
+// Counts the lane's copy into those that its words of shared memory are in flight of, or out of them.
+WS_INLINE void count_flight(Races* r, const Copy& copy, u32 lane, s32 by) {
+    u16* flights = r->flights + copy.to[lane] / 4;
+    for (u32 i = 0; i < copy.op->bytes / 4; i++) flights[i] = u16(flights[i] + by);
+}
+
+WS_INLINE bool met_in_flight(const Races* r, const Copy& copy, u32 lane) {
+    const u16* flights = r->flights + copy.to[lane] / 4;
+    u32 any = 0;
+    for (u32 i = 0; i < copy.op->bytes / 4; i++) any |= flights[i];
+    return any;
+}
+
+// Another copy in flight.
+struct Flight {
+    const Copy* copy;
+    u32 thread;
+};
+
+// Finds a copy in flight that brings something else to [at, at + size), where the lane's copy goes, too. Which of the two
+// comes last nobody knows, but for those of one thread: its groups complete in the order in which they were committed (PTX
+// ISA, "Async-group mechanism"), and `or_later` looks for them, too.
+WS_COLD bool meets_another(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size, bool or_later, Flight& found) {
+    const Worker* k = w->worker;
+    u8 mine[16], theirs[16];
+    u32 from = copy.to[lane], thread = thread_of(w, lane);
+    bring(copy, lane, mine);
+    for (u32 v = 0; v < k->warp_count; v++) {
+        const Copies* copies = k->warps[v].copies;
+        for (u32 c = 0; c < copies->count; c++) {
+            const Copy& other = copies->queue[c];
+            for (u32 m = other.tracked ? 0 : other.mask; m; m &= m - 1) {
+                u32 i = first_lane(m), start = other.to[i], end = start + other.op->bytes;
+                u32 begins = start > at ? start : at, ends = end < at + size ? end : at + size;
+                if (begins >= ends || (&other == &copy && i >= lane)) continue;
+                bool own = v * LANES + i == thread, ordered = own && other.group[i] != copy.group[lane];
+                if (ordered && !or_later) continue;
+                bring(other, i, theirs);
+                if (!memcmp(mine + (begins - from), theirs + (begins - start), ends - begins)) continue;
+                found = {&other, v * LANES + i};
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 // The copy's write to shared memory: it begins when it is issued, and is over when a wait has seen it.
-static bool touch_target(Warp* w, const Copy& copy, u32 lane, bool issues) {
+static bool touch_target(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size, bool issues) {
     Worker* k = w->worker;
-    u8 arriving[16] = {};
-    u32 size = copy.size[lane], at = copy.to[lane];
-    if (size) memcpy(arriving, copy.from[lane], size);
+    u8 arriving[16];
+    bring(copy, lane, arriving);
     Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,
-                       w, copy.op, nullptr, arriving, at, issues};
+                       w, copy.op, nullptr, arriving, copy.to[lane], issues};
     Collision found;
-    if (calm_one(w, copy.op, lane, at, copy.op->bytes, issues ? Touch::ISSUE : Touch::WRITE)) return true;
-    return touch(toucher, at, copy.op->bytes, true, found) || !collide(w, copy.op, lane, found, at, copy.op->bytes);
+    if (calm_one(w, copy.op, lane, at, size, issues ? Touch::ISSUE : Touch::WRITE)) return true;
+    return touch(toucher, at, size, true, found) || !collide(w, copy.op, lane, found, at, size);
+}
+
+static bool begin_flight(Warp* w, const Copy& copy, u32 lane) {
+    Races* r = w->worker->races;
+    u32 at = copy.to[lane], size = copy.op->bytes;
+    Flight other;
+    if (__builtin_expect(met_in_flight(r, copy, lane), 0) && meets_another(w, copy, lane, at, size, false, other)) {
+        Collision found = {WS_RACE, other.copy->op->site, other.thread};
+        collide(w, copy.op, lane, found, at, size);
+        return false;
+    }
+    count_flight(r, copy, lane, 1);
+    return touch_target(w, copy, lane, at, size, true);
+}
+
+// Words that another copy is still to bring something else to remain in flight.
+static bool end_flight(Warp* w, const Copy& copy, u32 lane) {
+    Races* r = w->worker->races;
+    u32 at = copy.to[lane], end = at + copy.op->bytes;
+    Flight other;
+    count_flight(r, copy, lane, -1);
+    if (__builtin_expect(!met_in_flight(r, copy, lane), 1)) return touch_target(w, copy, lane, at, copy.op->bytes, false);
+    for (; at < end; at += 4)
+        if (!touch_target(w, copy, lane, at, 4, meets_another(w, copy, lane, at, 4, true, other))) return false;
+    return true;
 }
 
 enum CopyOperand : u32 { WHOLE_SOURCE, SOURCE_SIZE, IGNORES_SOURCE };
@@ -126,7 +202,7 @@ static const Operation* cp_async(Warp* w, const Operation* op) {
         copy->address[lane] = from[lane];
     }
     for (u32 m = k->races ? w->active : 0; m; m &= m - 1)
-        if (!touch_target(w, *copy, first_lane(m), true)) return nullptr;
+        if (!begin_flight(w, *copy, first_lane(m))) return nullptr;
     if (k->count) count_copy(w, op, *copy, from, reading);
     return op + 1;
 }
@@ -143,7 +219,7 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     if (k->races) {
         // The copy reads at some time between its issue and now.
         if (size && !visit_lane(w, copy.op, lane, copy.address[lane], size, Use::READ, nullptr)) return false;
-        if (!touch_target(w, copy, lane, false)) return false;
+        if (!end_flight(w, copy, lane)) return false;
     }
     if (size == 16) {
         memcpy(to, copy.from[lane], 16);
@@ -152,6 +228,18 @@ static bool deliver(Warp* w, const Copy& copy, u32 lane) {
     if (size) memcpy(to, copy.from[lane], size);
     memset(to + size, 0, bytes - size);
     return true;
+}
+
+// At a block's end: what nobody waited for.
+static void forget_copies(Warp* w) {
+    Copies* copies = w->copies;
+    Races* r = w->worker->races;
+    for (u32 c = 0; r && c < copies->count; c++) {
+        const Copy& copy = copies->queue[c];
+        for (u32 m = copy.tracked ? 0 : copy.mask; m; m &= m - 1) count_flight(r, copy, first_lane(m), -1);
+    }
+    copies->count = 0;
+    memset(copies->groups, 0, sizeof copies->groups);
 }
 
 static bool arrive_for_copies(Warp* w, const Copy& copy, u32 lane);

@@ -44,6 +44,7 @@ struct Races : Order {
     u32 words_count;
     Cell* words;
     Cell* bytes;
+    u16* flights;  // by word: asynchronous copies that have begun to write it and not ended
     ByWarp* sets;
     u32 set_count, set_capacity;
     u32 free_set;  // index + 1 of the first unused one; its first stamp names the next
@@ -66,12 +67,14 @@ static void races_begin(Races* r, u32 warps) {
 static bool races_prepare(Races* r, u32 shared_bytes) {
     r->words_count = shared_bytes / 4 + 1;
     r->words = static_cast<Cell*>(calloc(r->words_count, sizeof(Cell)));
-    return r->words && epoch_prepare(r->epoch, r->words_count);
+    r->flights = static_cast<u16*>(calloc(r->words_count, sizeof(u16)));
+    return r->words && r->flights && epoch_prepare(r->epoch, r->words_count);
 }
 
 static void races_free(Races* r) {
     free(r->words);
     free(r->bytes);
+    free(r->flights);
     free(r->sets);
     free(r->each);
     free(r->lanes);

@@ -320,13 +320,9 @@ static bool visit_read(const Visitor& v, Granule& g, u64 address, u32 size) {
 // Whether the store leaves [address, address + size) as `other` made it.
 WS_COLD bool stores_the_same(const Visitor& v, u64 address, u32 size, u32 other) {
     if (!v.stored) return false;
-    u8 bytes[16] = {};
-    v.stored(v.w, v.op, v.thread % LANES, bytes);
     const WsLaunch* launch = v.k->launch;
     const WsAllocation& hit = launch->allocations[(address - launch->address_base) >> launch->address_stride_bits];
-    const u8* mine = bytes + (address - v.start);
-    return !memcmp(hit.data + (address - hit.address), mine, size) ||
-           stored_alike(v.w, v.op, v.stored, address, size, mine, v.thread, other);
+    return stores_alike(v.w, v.op, v.stored, hit.data + (address - hit.address), address, v.start, size, v.thread, other);
 }
 
 static bool visit_write(const Visitor& v, Granule& g, u64 address, u32 size) {

@@ -98,6 +98,8 @@ enum WsSpace : uint32_t { WS_GLOBAL, WS_SHARED, WS_LOCAL, WS_GENERIC, WS_CONST, 
 // Why accesses race: nothing orders them, a load through the read-only path finds what the launch wrote, or no fence
 // stands behind the strong read that told of the other.
 enum WsRaceDetail : uint32_t { WS_UNORDERED, WS_STALE_PATH, WS_UNFENCED };
+// Of a read of what nobody wrote.
+enum WsUnreadDetail : uint32_t { WS_NEVER_WRITTEN, WS_STILL_IN_FLIGHT };
 // What a deadlock is about: a barrier, a loop that waits for another block, or one that has nothing to wait for.
 enum WsDeadlockDetail : uint32_t { WS_BARRIER_WAITS, WS_LOOP_WAITS, WS_LOOP_TURNS };
 // What the budget ended: something that ran, or loops that waited while nothing changed.

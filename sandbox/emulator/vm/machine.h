@@ -122,6 +122,7 @@ struct alignas(64) Worker {
     const u32* storing_shared;
     const u64* storing;
     u64 storing_from;         // added to those
+    u32 storing_bytes;        // of each lane
     Barrier barriers[MAX_BARRIERS];
     WsFault fault;
     WsFault unread;   // the block's first read of shared memory that nobody had written

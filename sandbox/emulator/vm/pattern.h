@@ -175,6 +175,7 @@ static __attribute__((noinline)) bool visit_pattern(Warp* w, const Operation* op
     k->storing_shared = nullptr;
     k->storing = access.port->distance;
     k->storing_from = access.first;
+    k->storing_bytes = bytes;
     // Two readers at one place stand for all.
     if (access.pattern == UNIFORM && use == Use::READ) visiting = 3;
     for (u32 m = visiting; m; m &= m - 1) {
@@ -227,6 +228,7 @@ static bool touch_shared(Warp* w, const Operation* op, const u32* address, u32 b
     k->storing_shared = address;
     k->storing = nullptr;
     k->storing_from = u64(op->imm);
+    k->storing_bytes = bytes;
     for (u32 m = w->active; m; m &= m - 1) {
         u32 lane = first_lane(m), at = address[lane] + u32(op->imm);
         toucher.thread = thread_of(w, lane);

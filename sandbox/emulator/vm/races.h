@@ -26,30 +26,36 @@ struct Toucher {
     bool object;         // an operation on an mbarrier, which only begins and ends of its life need order with
 };
 
-// Whether `thread`, whose store may be a lower lane's part of the same instruction, stores the same at [at, at + size).
-WS_COLD bool stored_alike(Warp* w, const Operation* op, StoredBytes stored, u64 at, u32 size, const u8* bytes, u32 thread,
-                          u32 other) {
+// Fills what `other` stores at [at, at + size), if it is a lower lane whose part of the same instruction covers that: it is
+// checked already, and not made yet.
+WS_COLD bool stored_beside(Warp* w, const Operation* op, StoredBytes stored, u64 at, u32 size, u32 thread, u32 other,
+                           u8* theirs) {
     const Worker* k = w->worker;
     u32 lane = other % LANES;
     if (thread / LANES != other / LANES || other >= thread || !(w->active >> lane & 1)) return false;
-    if (!k->storing_shared && !k->storing) return false;
     u64 start = k->storing_from + (k->storing_shared ? k->storing_shared[lane] : k->storing[lane]);
     if (k->storing_shared) start = u32(start);
-    if (at < start || at + size > start + 16) return false;
-    u8 theirs[16] = {};
-    stored(w, op, lane, theirs);
-    return !memcmp(theirs + (at - start), bytes, size);
+    if (at < start || at + size > start + k->storing_bytes) return false;
+    u8 bytes[16] = {};
+    stored(w, op, lane, bytes);
+    memcpy(theirs, bytes + (at - start), size);
+    return true;
+}
+
+// Whether the store of `thread`, from `start` on, leaves [at, at + size), which holds `memory`, as `other` made or makes it.
+WS_COLD bool stores_alike(Warp* w, const Operation* op, StoredBytes stored, const u8* memory, u64 at, u64 start, u32 size,
+                          u32 thread, u32 other) {
+    u8 mine[16] = {}, theirs[16];
+    stored(w, op, thread % LANES, mine);
+    bool beside = stored_beside(w, op, stored, at, size, thread, other, theirs);
+    return !memcmp(beside ? theirs : memory, mine + (at - start), size);
 }
 
 // Whether the write leaves [at, at + size) of shared memory as `other` made it.
 WS_COLD bool writes_the_same(const Toucher& t, u32 at, u32 size, u32 other) {
     const u8* memory = t.running->worker->shared + at;
     if (t.bytes) return !memcmp(memory, t.bytes + (at - t.start), size);
-    if (!t.stored) return false;
-    u8 bytes[16] = {};
-    t.stored(t.running, t.op, t.thread % LANES, bytes);
-    const u8* mine = bytes + (at - t.start);
-    return !memcmp(memory, mine, size) || stored_alike(t.running, t.op, t.stored, at, size, mine, t.thread, other);
+    return t.stored && stores_alike(t.running, t.op, t.stored, memory, at, t.start, size, t.thread, other);
 }
 
 // Null, or the kind of fault; `other` gets the access it collides with.
@@ -323,6 +329,8 @@ WS_COLD bool collide(Warp* w, const Operation* op, u32 lane, const Collision& fo
         fault.space = WS_SHARED;
         fault.address = address;
         fault.size = size;
+        for (u32 word = address / 4; waits && word <= (address + size - 1) / 4; word++)
+            if (k->races->flights[word]) fault.detail = WS_STILL_IN_FLIGHT;
     }
     if (!waits) w->status = Status::FAULTED;
     return !waits;

@@ -178,6 +178,7 @@ static bool reach_lanes(Warp* w, const Operation* op, u32 space, const u64* addr
     k->storing_shared = nullptr;
     k->storing = address;
     k->storing_from = 0;
+    k->storing_bytes = size;
     for (u32 m = mask; m; m &= m - 1) {
         u32 lane = first_lane(m);
         Place place;

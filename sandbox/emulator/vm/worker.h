@@ -101,8 +101,7 @@ static void begin_block(Worker* k) {
         w->resume = launch->blocks[0].first;
         w->turns = w->divergences = 0;
         w->status = Status::READY;
-        w->copies->count = 0;
-        memset(w->copies->groups, 0, sizeof w->copies->groups);
+        forget_copies(w);
     }
 }
 
