@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from warpsmith.sandbox.emulator.bytecode import Flag, Space, Value
 from warpsmith.sandbox.emulator.emitter import Emitter, width_of
-from warpsmith.sandbox.emulator.program import Address, Immediate, Instr, Not, Operand, Register, Sink, Symbol, Vector
+from warpsmith.sandbox.emulator.program import (
+    STRONG,
+    Address,
+    Immediate,
+    Instr,
+    Not,
+    Operand,
+    Register,
+    Sink,
+    Symbol,
+    Vector,
+)
 from warpsmith.sandbox.emulator.ptx.layout import BYTES
 
 SPACES = {
@@ -15,7 +26,6 @@ SPACES = {
     "param": Space.PARAM,
 }
 FAST = {Space.GLOBAL: "global", Space.SHARED: "shared"}
-SYNCHRONISING = frozenset(("volatile", "acquire", "release", "relaxed", "mmio"))
 VECTORS = {"v2": 2, "v4": 4}
 
 
@@ -49,7 +59,7 @@ def _handler(opcode: str, space: Space, element: str, count: int) -> str:
 def ordering(modifiers: tuple[str, ...]) -> int:
     """Flags of an access: whether it synchronises, with whom, and what it orders."""
     flags = 0
-    if SYNCHRONISING.intersection(modifiers):
+    if STRONG.intersection(modifiers):
         flags |= Flag.SYNCHRONISES
     if "cta" in modifiers or "cluster" in modifiers:  # a cluster is one block here
         flags |= Flag.BLOCK_SCOPE

@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+STRONG = frozenset(("volatile", "acquire", "release", "relaxed", "mmio"))
+"""Modifiers of a load or store that make it strong (PTX ISA, "Memory Consistency Model"). Atomics always are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Register:

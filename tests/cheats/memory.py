@@ -150,6 +150,15 @@ ORDER = (
         says="same warp",
     ),
     tile(
+        "lanes of a warp take tickets as if in the order of their numbers",
+        at_store(
+            "__shared__ int taken[2]; taken[threadIdx.x / 32] = 0; __syncthreads(); "
+            "if (atomicAdd(taken + threadIdx.x / 32, 1) != threadIdx.x % 32) sum += 1.f;"
+        ),
+        gets="Nondeterministic|Wrong",
+        says="y",
+    ),
+    tile(
         "a barrier for one warp of two",
         (
             "        __syncthreads();  // the chunk is complete\n",

@@ -72,6 +72,42 @@ def test_a_seed_changes_the_sides_of_a_branch_only_where_nothing_is_counted() ->
     assert len(counted) == 1 < len(free)
 
 
+TAKES_A_TICKET = "atom.global.add.u32 %r1, [%rd0], 1;"
+LAST_OF_THOSE_THAT_STORE = """st{word}.global.u32 [%rd0], %r0; bar.warp.sync -1; ld{word}.global.u32 %r1, [%rd0];
+    sub.u32 %r1, %r1, %r0;"""
+
+
+@pytest.mark.parametrize("launch", [vm.launch, execute.launch])
+@pytest.mark.parametrize(
+    "body", [TAKES_A_TICKET, *(LAST_OF_THOSE_THAT_STORE.format(word=w) for w in (".volatile", ".relaxed.gpu"))]
+)
+def test_the_lanes_of_one_instruction_act_in_an_order_of_the_seed(launch, body: str) -> None:
+    module = parse_module(
+        f""".version 9.0
+        .target sm_90a
+        .address_size 64
+        .visible .entry k(.param .u64 k_0, .param .u64 k_1) {{
+        .reg .b32 %r<4>; .reg .b64 %rd<4>; ld.param.u64 %rd0, [k_0]; ld.param.u64 %rd1, [k_1];
+        mov.u32 %r0, %tid.x; mul.wide.u32 %rd2, %r0, 4; add.s64 %rd2, %rd1, %rd2;
+        {body} st.global.u32 [%rd2], %r1; ret; }}"""
+    )
+
+    def told(seed: int, *, counters: bool = False) -> tuple[int, ...]:
+        memory, word, out = Memory(), np.zeros(1, np.uint32), np.zeros(32, np.int32)
+        params = struct.pack(
+            "<QQ",
+            memory.allocate("word", word.view(np.uint8), writable=True, initialised=True),
+            memory.allocate("out", out.view(np.uint8), writable=True, initialised=False),
+        )
+        options = Options(seed=seed, counters=counters)
+        assert launch(module, "k", LaunchSpec((1, 1, 1), (32, 1, 1), 0, params), memory, options).fault is None
+        return tuple(out.tolist())
+
+    assert told(0) == told(3, counters=True)
+    assert set(told(0)) == set(range(32))
+    assert len({told(seed) for seed in range(1, 9)}) > 4
+
+
 TURNS = 12
 # Warp 0 brings its turns, each to a barrier of its own; its lanes part on the way. Warp 1 waits for all of them.
 HANDED_OVER = parse_module(

@@ -23,11 +23,11 @@ from ..machine import (
     SiteCounters,
     UnsupportedInstruction,
 )
-from ..program import Entry, Instr, Module, Special
+from ..program import STRONG, Entry, Instr, Module, Special
 from .block import Block, Layout
 from .meeting import Prepared, as_one, meet, meet_at_several, must_wait, stuck, with_one_mask
 from .operands import check
-from .schedule import TURN, block_order, draw_order, first_warp
+from .schedule import TURN, block_order, draw_order, first_warp, lanes_in_turn
 from .special import is_emulated
 from .spelling_warp import member_mask_operand
 from .state import Faulted, Thread, Warp
@@ -264,7 +264,7 @@ def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Ta
         return False
     if tally.watch is not None:
         tally.watch.before(warp, pc, acting)
-    _carry_out(warp, prepared, acting)
+    _carry_out(warp, prepared, pc, acting)
     if tally.watch is not None:
         tally.watch.after(warp, pc, acting)
     ended = acting[0].pc <= pc and not acting[0].exited and _turn_ends(warp, acting)
@@ -273,16 +273,25 @@ def _execute(warp: Warp, program: list[Prepared], group: list[Thread], tally: Ta
 
 
 def _separate(warp: Warp, instr: Instr, group: list[Thread], acting: list[Thread]) -> None:
-    """Draw who goes first where lanes part, as the VM does where nothing is counted."""
-    options = warp.block.options
-    if not options.seed or options.counters:
+    """Draw who goes first where lanes part."""
+    if not _draws_order(warp):
         return
     parts = len(acting) < len(group) if instr.opcode == "bra" else len({thread.pc for thread in acting}) > 1
     if parts and instr.opcode in ("bra", "brx"):
-        draw_order(warp, group, options.seed)
+        draw_order(warp, group, warp.block.options.seed)
 
 
-def _carry_out(warp: Warp, prepared: Prepared, acting: list[Thread]) -> None:
+def _is_strong_write(instr: Instr) -> bool:
+    return instr.opcode in ("atom", "red") or (instr.opcode == "st" and bool(STRONG.intersection(instr.modifiers)))
+
+
+def _draws_order(warp: Warp) -> bool:
+    """Whether the seed decides who goes first, as in the VM: where nothing is counted."""
+    options = warp.block.options
+    return bool(options.seed) and not options.counters
+
+
+def _carry_out(warp: Warp, prepared: Prepared, pc: int, acting: list[Thread]) -> None:
     block, instr = warp.block, prepared.instr
     if prepared.steps is not None:
         for step in prepared.steps:
@@ -292,6 +301,8 @@ def _carry_out(warp: Warp, prepared: Prepared, acting: list[Thread]) -> None:
         return
     assert prepared.row is not None
     _declare_call_parameters(prepared, acting, block)
+    if _draws_order(warp) and _is_strong_write(instr):
+        acting = lanes_in_turn(warp, acting, pc, block.options.seed)
     prepared.row.meaning(warp, instr, acting)
 
 

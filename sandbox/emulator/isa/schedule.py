@@ -1,6 +1,8 @@
-"""What a schedule's seed decides: the order of blocks, which warp begins, which side of a diverged branch runs first.
+"""What a schedule's seed decides: the order of blocks, which warp begins, which side of a diverged branch runs first,
+and which lane of an atomic or a strong store.
 
-The same draws as in the VM (`vm/worker.h`, `vm/control.h`), so that a run can be followed under its own seed.
+The same draws as in the VM (`vm/worker.h`, `vm/control.h`, `vm/atomics.h`), so that a run can be followed under its own
+seed.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def draw_order(warp: Warp, group: list[Thread], seed: int) -> None:
     """A group has separated: those at its lowest position may have to let the others go first for a while."""
     warp.divergences += 1
     number = warp.divergences
-    draw = _shuffled(seed * 0x9E3779B97F4A7C15 + warp.block.linear * 977 + (warp.index << 32) + number)
+    draw = _drawn(warp, seed, number)
     if draw >> 63 or (draw >> 16 & 0xFFFFFF) % number >= DRAWN:
         return
     lowest = min(thread.pc for thread in group)
@@ -50,6 +52,16 @@ def draw_order(warp: Warp, group: list[Thread], seed: int) -> None:
     if len(behind) < len(group):
         warp.yielded |= behind
         warp.turns = TURN - 1 - (draw >> 48) % HELD
+
+
+def lanes_in_turn(warp: Warp, threads: list[Thread], pc: int, seed: int) -> list[Thread]:
+    """The lanes of an atomic or a strong store in the order in which they act: nothing else orders them."""
+    turn = _drawn(warp, seed, pc << 48) >> 59
+    return sorted(threads, key=lambda thread: thread.lane ^ turn)
+
+
+def _drawn(warp: Warp, seed: int, number: int) -> int:
+    return _shuffled(seed * 0x9E3779B97F4A7C15 + warp.block.linear * 977 + (warp.index << 32) + number)
 
 
 def _shuffled(x: int) -> int:

@@ -1,4 +1,4 @@
-"""atom and red: lanes act one after another in lane order."""
+"""atom and red: lanes act one after another, in the order in which they are handed in."""
 
 from __future__ import annotations
 

@@ -28,8 +28,9 @@ struct Atomic {
             return nullptr;
         }
         if (!reach_lanes(w, op, op->bytes, address, sizeof(T), Use::UPDATE, w->active)) return nullptr;
-        for (u32 m = w->active; m; m &= m - 1) {
-            u32 lane = first_lane(m);
+        for (u32 i = 0, turn = turn_of_lanes(w, op); i < LANES; i++) {
+            u32 lane = i ^ turn;
+            if (!(w->active >> lane & 1)) continue;
             T first = bits_as<T>(Bits(lanes<Lane>(w, op->b)[lane]));
             T second = bits_as<T>(Bits(lanes<Lane>(w, op->c)[lane]));
             Bits* at = reinterpret_cast<Bits*>(w->worker->pointer[lane]);

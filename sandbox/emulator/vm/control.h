@@ -180,19 +180,16 @@ WS_INLINE const Operation* rejoin(Warp* w, const Operation* op) {
 static const Operation* branch(Warp* w, const Operation* op) { return go(w, op, op->target); }
 
 // Where a group has just separated: the lanes at its lowest position may have to let the others go first, until those
-// wait, exit or have turned in loops for a while. Counts do not depend on the seed, so what counts keeps to the text.
+// wait, exit or have turned in loops for a while.
 WS_COLD void draw_order(Warp* w, u32 group) {
-    const Worker* k = w->worker;
     u32 number = ++w->divergences;
-    u64 draw = shuffled(k->launch->seed * 0x9E3779B97F4A7C15ull + u64(k->block_index) * 977 + (u64(w->index) << 32) + number);
+    u64 draw = drawn(w, number);
     if (draw >> 63 || (draw >> 16 & 0xFFFFFF) % number >= DRAWN) return;
     u32 behind = lanes_at(w, lowest_position(w, group)) & group;
     if (behind == group) return;
     w->yielded |= behind;
     w->turns = TURN - 1 - u32(draw >> 48) % HELD;
 }
-
-WS_INLINE bool draws_order(const Worker* k) { return k->launch->seed && !k->count; }
 
 static __attribute__((noinline)) const Operation* diverge(Warp* w, const Operation* op, u32 taken) {
     const BlockCount* counts = w->worker->counts;

@@ -91,26 +91,32 @@ WS_INLINE void store_contiguous(u8* to, typename Stored<E>::type** d) {
 }
 
 template <class E, u32 N>
-WS_INLINE void store_gathered(Warp* w, const Access& access, typename Stored<E>::type** d) {
-    for (u32 m = w->active; m; m &= m - 1) {
-        u32 i = first_lane(m);
-        u8* at = access.data + access.port->distance[i];
-        for (u32 n = 0; n < N; n++) {
-            E value = E(d[n][i]);
-            memcpy(at + n * sizeof(E), &value, sizeof value);
-        }
+WS_INLINE void store_one(u8* to, typename Stored<E>::type** d, u32 i) {
+    for (u32 n = 0; n < N; n++) {
+        E value = E(d[n][i]);
+        memcpy(to + n * sizeof(E), &value, sizeof value);
     }
 }
 
-template <class E, u32 N>
-static __attribute__((noinline)) void store_by_lane(Warp* w, typename Stored<E>::type** d) {
-    for (u32 m = w->active; m; m &= m - 1) {
-        u32 i = first_lane(m);
-        for (u32 n = 0; n < N; n++) {
-            E value = E(d[n][i]);
-            memcpy(w->worker->pointer[i] + n * sizeof(E), &value, sizeof value);
-        }
+// `to(lane)`: where the lane stores.
+template <class E, u32 N, class To>
+WS_INLINE void store_each(Warp* w, const Operation* op, typename Stored<E>::type** d, To to) {
+    if (u32 turn = turn_of_lanes(w, op)) {
+        for (u32 i = 0; i < LANES; i++)
+            if (w->active >> (i ^ turn) & 1) store_one<E, N>(to(i ^ turn), d, i ^ turn);
+        return;
     }
+    for (u32 m = w->active; m; m &= m - 1) store_one<E, N>(to(first_lane(m)), d, first_lane(m));
+}
+
+template <class E, u32 N>
+WS_INLINE void store_gathered(Warp* w, const Operation* op, const Access& access, typename Stored<E>::type** d) {
+    store_each<E, N>(w, op, d, [&](u32 lane) { return access.data + access.port->distance[lane]; });
+}
+
+template <class E, u32 N>
+static __attribute__((noinline)) void store_by_lane(Warp* w, const Operation* op, typename Stored<E>::type** d) {
+    store_each<E, N>(w, op, d, [&](u32 lane) { return w->worker->pointer[lane]; });
 }
 
 // A lone register is operand `single`, several are in the list.
@@ -150,7 +156,7 @@ static __attribute__((noinline)) const Operation* store_anywhere(Warp* w, const 
     widen_addresses(w, op->a, space == WS_GLOBAL || op->flags & WS_WIDE, op->imm, address);
     if (!reach_lanes(w, op, space, address, sizeof(E) * N, Use::WRITE, w->active, bytes_stored<E, N>)) return nullptr;
     registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
-    store_by_lane<E, N>(w, d);
+    store_by_lane<E, N>(w, op, d);
     return op + 1;
 }
 
@@ -174,7 +180,7 @@ static __attribute__((noinline)) const Operation* store_other(Warp* w, const Ope
     typename Stored<E>::type* d[N];
     registers_of<typename Stored<E>::type, N>(w, op, op->e, d);
     if (Counts) count_other<Space, Use::WRITE>(w, op, access, sizeof(E) * N);
-    store_gathered<E, N>(w, access, d);
+    store_gathered<E, N>(w, op, access, d);
     return op + 1;
 }
 

@@ -212,6 +212,21 @@ static u64 shuffled(u64 x) {
     return x * 0xC4CEB9FE1A85EC53ull;
 }
 
+// Whether the schedule's seed decides who goes first. Counts do not depend on it, so what counts keeps to the text.
+WS_INLINE bool draws_order(const Worker* k) { return k->launch->seed && !k->count; }
+
+// What the seed draws for a warp, the number-th time.
+WS_INLINE u64 drawn(const Warp* w, u64 number) {
+    const Worker* k = w->worker;
+    return shuffled(k->launch->seed * 0x9E3779B97F4A7C15ull + u64(k->block_index) * 977 + (u64(w->index) << 32) + number);
+}
+
+// Nothing orders the lanes of an atomic instruction or a strong store, so the seed does: the i-th to act is lane i ^ turn.
+WS_INLINE u32 turn_of_lanes(const Warp* w, const Operation* op) {
+    if (!(op->flags & WS_SYNCHRONISES) || !draws_order(w->worker)) return 0;
+    return u32(drawn(w, u64(op->site) << 48) >> 59);
+}
+
 WS_INLINE u32 thread_of(const Warp* w, u32 lane) { return w->index * LANES + lane; }
 
 static WsFault fault_of(const Warp* w, const Operation* op, WsFaultKind kind, u32 lane) {
