@@ -8,6 +8,7 @@ import pytest
 from warpsmith.sandbox.emulator import launch as vm
 from warpsmith.sandbox.emulator.isa import execute
 from warpsmith.sandbox.emulator.machine import LaunchSpec, Memory, Options
+from warpsmith.sandbox.emulator.program import Module
 from warpsmith.sandbox.emulator.ptx import parse_module
 
 THREADS, BLOCKS, ROUNDS = 96, 3, 4
@@ -38,16 +39,21 @@ JOIN:
 )
 
 
-def tickets(launch, seed: int, *, counters: bool) -> list[int]:
-    memory, counter, out = Memory(), np.zeros(1, np.uint32), np.zeros(TICKETS, np.uint32)
+def written(launch, module: Module, blocks: int, threads: int, count: int, options: Options) -> list[int]:
+    """The `count` words that a kernel writes whose parameters are a word of zero and they."""
+    memory, word, out = Memory(), np.zeros(1, np.uint32), np.zeros(count, np.uint32)
     params = struct.pack(
         "<QQ",
-        memory.allocate("counter", counter.view(np.uint8), writable=True, initialised=True),
+        memory.allocate("word", word.view(np.uint8), writable=True, initialised=True),
         memory.allocate("out", out.view(np.uint8), writable=True, initialised=False),
     )
-    spec = LaunchSpec((BLOCKS, 1, 1), (THREADS, 1, 1), 0, params)
-    assert launch(MODULE, "k", spec, memory, Options(seed=seed, counters=counters)).fault is None
+    spec = LaunchSpec((blocks, 1, 1), (threads, 1, 1), 0, params)
+    assert launch(module, "k", spec, memory, options).fault is None
     return out.tolist()
+
+
+def tickets(launch, seed: int, *, counters: bool) -> list[int]:
+    return written(launch, MODULE, BLOCKS, THREADS, TICKETS, Options(seed=seed, counters=counters))
 
 
 @pytest.mark.parametrize("counters", [False, True])
@@ -93,15 +99,7 @@ def test_the_lanes_of_one_instruction_act_in_an_order_of_the_seed(launch, body: 
     )
 
     def told(seed: int, *, counters: bool = False) -> tuple[int, ...]:
-        memory, word, out = Memory(), np.zeros(1, np.uint32), np.zeros(32, np.int32)
-        params = struct.pack(
-            "<QQ",
-            memory.allocate("word", word.view(np.uint8), writable=True, initialised=True),
-            memory.allocate("out", out.view(np.uint8), writable=True, initialised=False),
-        )
-        options = Options(seed=seed, counters=counters)
-        assert launch(module, "k", LaunchSpec((1, 1, 1), (32, 1, 1), 0, params), memory, options).fault is None
-        return tuple(out.tolist())
+        return tuple(written(launch, module, 1, 32, 32, Options(seed=seed, counters=counters)))
 
     assert told(0) == told(3, counters=True)
     assert set(told(0)) == set(range(32))

@@ -1,7 +1,7 @@
 """What a schedule's seed decides: the order of blocks, which warp begins, which side of a diverged branch runs first,
 and which lane of an atomic or a strong store.
 
-The same draws as in the VM (`vm/worker.h`, `vm/control.h`, `vm/atomics.h`), so that a run can be followed under its own
+The same draws as in the VM (`vm/machine.h`, `vm/worker.h`, `vm/control.h`), so that a run can be followed under its own
 seed.
 """
 

@@ -85,16 +85,11 @@ WS_INLINE bool met_in_flight(const Races* r, const Copy& copy, u32 lane) {
     return any;
 }
 
-// Another copy in flight.
-struct Flight {
-    const Copy* copy;
-    u32 thread;
-};
-
 // Finds a copy in flight that brings something else to [at, at + size), where the lane's copy goes, too. Which of the two
 // comes last nobody knows, but for those of one thread: its groups complete in the order in which they were committed (PTX
 // ISA, "Async-group mechanism"), and `or_later` looks for them, too.
-WS_COLD bool meets_another(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size, bool or_later, Flight& found) {
+WS_COLD bool meets_another(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size, bool or_later,
+                           Collision& found) {
     const Worker* k = w->worker;
     u8 mine[16], theirs[16];
     u32 from = copy.to[lane], thread = thread_of(w, lane);
@@ -111,7 +106,7 @@ WS_COLD bool meets_another(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size
                 if (ordered && !or_later) continue;
                 bring(other, i, theirs);
                 if (!memcmp(mine + (begins - from), theirs + (begins - start), ends - begins)) continue;
-                found = {&other, v * LANES + i};
+                found = {WS_RACE, other.op->site, v * LANES + i};
                 return true;
             }
         }
@@ -122,21 +117,20 @@ WS_COLD bool meets_another(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size
 // The copy's write to shared memory: it begins when it is issued, and is over when a wait has seen it.
 static bool touch_target(Warp* w, const Copy& copy, u32 lane, u32 at, u32 size, bool issues) {
     Worker* k = w->worker;
+    if (calm_one(w, copy.op, lane, at, size, issues ? Touch::ISSUE : Touch::WRITE)) return true;
     u8 arriving[16];
     bring(copy, lane, arriving);
     Toucher toucher = {k->races, w->index, thread_of(w, lane), copy.op->site, false,
                        w, copy.op, nullptr, arriving, copy.to[lane], issues};
     Collision found;
-    if (calm_one(w, copy.op, lane, at, size, issues ? Touch::ISSUE : Touch::WRITE)) return true;
     return touch(toucher, at, size, true, found) || !collide(w, copy.op, lane, found, at, size);
 }
 
 static bool begin_flight(Warp* w, const Copy& copy, u32 lane) {
     Races* r = w->worker->races;
     u32 at = copy.to[lane], size = copy.op->bytes;
-    Flight other;
-    if (__builtin_expect(met_in_flight(r, copy, lane), 0) && meets_another(w, copy, lane, at, size, false, other)) {
-        Collision found = {WS_RACE, other.copy->op->site, other.thread};
+    Collision found;
+    if (__builtin_expect(met_in_flight(r, copy, lane), 0) && meets_another(w, copy, lane, at, size, false, found)) {
         collide(w, copy.op, lane, found, at, size);
         return false;
     }
@@ -148,7 +142,7 @@ static bool begin_flight(Warp* w, const Copy& copy, u32 lane) {
 static bool end_flight(Warp* w, const Copy& copy, u32 lane) {
     Races* r = w->worker->races;
     u32 at = copy.to[lane], end = at + copy.op->bytes;
-    Flight other;
+    Collision other;
     count_flight(r, copy, lane, -1);
     if (__builtin_expect(!met_in_flight(r, copy, lane), 1)) return touch_target(w, copy, lane, at, copy.op->bytes, false);
     for (; at < end; at += 4)

@@ -28,9 +28,7 @@ struct Atomic {
             return nullptr;
         }
         if (!reach_lanes(w, op, op->bytes, address, sizeof(T), Use::UPDATE, w->active)) return nullptr;
-        for (u32 i = 0, turn = turn_of_lanes(w, op); i < LANES; i++) {
-            u32 lane = i ^ turn;
-            if (!(w->active >> lane & 1)) continue;
+        in_turn(w, op, [&](u32 lane) {
             T first = bits_as<T>(Bits(lanes<Lane>(w, op->b)[lane]));
             T second = bits_as<T>(Bits(lanes<Lane>(w, op->c)[lane]));
             Bits* at = reinterpret_cast<Bits*>(w->worker->pointer[lane]);
@@ -39,7 +37,7 @@ struct Atomic {
             while (!__atomic_compare_exchange_n(at, &old, changed, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
             w->worker->changes += changed != old;
             if (op->target) lanes<Lane>(w, op->d)[lane] = old;
-        }
+        });
         return op + 1;
     }
 };

@@ -98,25 +98,14 @@ WS_INLINE void store_one(u8* to, typename Stored<E>::type** d, u32 i) {
     }
 }
 
-// `to(lane)`: where the lane stores.
-template <class E, u32 N, class To>
-WS_INLINE void store_each(Warp* w, const Operation* op, typename Stored<E>::type** d, To to) {
-    if (u32 turn = turn_of_lanes(w, op)) {
-        for (u32 i = 0; i < LANES; i++)
-            if (w->active >> (i ^ turn) & 1) store_one<E, N>(to(i ^ turn), d, i ^ turn);
-        return;
-    }
-    for (u32 m = w->active; m; m &= m - 1) store_one<E, N>(to(first_lane(m)), d, first_lane(m));
-}
-
 template <class E, u32 N>
 WS_INLINE void store_gathered(Warp* w, const Operation* op, const Access& access, typename Stored<E>::type** d) {
-    store_each<E, N>(w, op, d, [&](u32 lane) { return access.data + access.port->distance[lane]; });
+    in_turn(w, op, [&](u32 i) { store_one<E, N>(access.data + access.port->distance[i], d, i); });
 }
 
 template <class E, u32 N>
 static __attribute__((noinline)) void store_by_lane(Warp* w, const Operation* op, typename Stored<E>::type** d) {
-    store_each<E, N>(w, op, d, [&](u32 lane) { return w->worker->pointer[lane]; });
+    in_turn(w, op, [&](u32 i) { store_one<E, N>(w->worker->pointer[i], d, i); });
 }
 
 // A lone register is operand `single`, several are in the list.

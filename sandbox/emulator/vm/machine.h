@@ -221,10 +221,17 @@ WS_INLINE u64 drawn(const Warp* w, u64 number) {
     return shuffled(k->launch->seed * 0x9E3779B97F4A7C15ull + u64(k->block_index) * 977 + (u64(w->index) << 32) + number);
 }
 
-// Nothing orders the lanes of an atomic instruction or a strong store, so the seed does: the i-th to act is lane i ^ turn.
-WS_INLINE u32 turn_of_lanes(const Warp* w, const Operation* op) {
-    if (!(op->flags & WS_SYNCHRONISES) || !draws_order(w->worker)) return 0;
-    return u32(drawn(w, u64(op->site) << 48) >> 59);
+// Calls `act` with each active lane. Nothing orders those of an atomic instruction or a strong store, so the seed does: the
+// i-th to act is lane i ^ turn.
+template <class Act>
+WS_INLINE void in_turn(const Warp* w, const Operation* op, Act act) {
+    bool any_order = op->flags & WS_SYNCHRONISES && draws_order(w->worker);
+    if (u32 turn = any_order ? u32(drawn(w, u64(op->site) << 48) >> 59) : 0) {
+        for (u32 i = 0; i < LANES; i++)
+            if (w->active >> (i ^ turn) & 1) act(i ^ turn);
+        return;
+    }
+    for (u32 m = w->active; m; m &= m - 1) act(first_lane(m));
 }
 
 WS_INLINE u32 thread_of(const Warp* w, u32 lane) { return w->index * LANES + lane; }

@@ -70,33 +70,29 @@ static f64 last_kept(f64 largest) {
     return power < 0x0C00000000000000ull ? 0x1p-900 : f64_of(power) * 0x1p-24;
 }
 
-// sums[n] += left[k] * right[k][n] for `count` products and N columns.
-template <u32 N>
+// Columns that a processor takes side by side. Those of every product are a multiple of it (isa/product_words.py).
+constexpr u32 ABREAST = 8;
+
+// sums[n] += left[k] * right[k][n] for `count` products, in the columns from `first` on.
 static void add_cut_off(const f64* left, const f32* const* right, u32 first, u32 count, f32* sums) {
-    f64 terms[MOST_AT_ONCE + 1][N], largest[N] = {}, exact[N] = {}, sum[N] = {}, unit[N], many[N];
+    f64 terms[MOST_AT_ONCE + 1][ABREAST], largest[ABREAST] = {}, exact[ABREAST] = {};
+    f64 unit[ABREAST], many[ABREAST], sum[ABREAST] = {};
     for (u32 k = 0; k < count; k++)
-        for (u32 n = 0; n < N; n++) terms[k][n] = left[k] * f64(right[k][first + n]);
-    for (u32 n = 0; n < N; n++) terms[count][n] = f64(sums[first + n]);
+        for (u32 n = 0; n < ABREAST; n++) terms[k][n] = left[k] * f64(right[k][first + n]);
+    for (u32 n = 0; n < ABREAST; n++) terms[count][n] = f64(sums[first + n]);
     for (u32 k = 0; k <= count; k++)
-        for (u32 n = 0; n < N; n++) {
+        for (u32 n = 0; n < ABREAST; n++) {
             f64 size = std::fabs(terms[k][n]);
             largest[n] = size > largest[n] ? size : largest[n];
             exact[n] += terms[k][n];
         }
-    for (u32 n = 0; n < N; n++) {
+    for (u32 n = 0; n < ABREAST; n++) {
         unit[n] = last_kept(largest[n]);
         many[n] = 1 / unit[n];
     }
     for (u32 k = 0; k <= count; k++)
-        for (u32 n = 0; n < N; n++) sum[n] += std::trunc(terms[k][n] * many[n]) * unit[n];
-    for (u32 n = 0; n < N; n++) sums[first + n] = is_finite(exact[n]) ? toward_zero(sum[n]) : f32(exact[n]);
-}
-
-// Columns are all multiples of eight, so many of which a processor takes side by side.
-static void add_cut_off(const f64* left, const f32* const* right, u32 count, u32 columns, f32* sums) {
-    u32 n = 0;
-    for (; n + 8 <= columns; n += 8) add_cut_off<8>(left, right, n, count, sums);
-    for (; n < columns; n++) add_cut_off<1>(left, right, n, count, sums);
+        for (u32 n = 0; n < ABREAST; n++) sum[n] += std::trunc(terms[k][n] * many[n]) * unit[n];
+    for (u32 n = 0; n < ABREAST; n++) sums[first + n] = is_finite(exact[n]) ? toward_zero(sum[n]) : f32(exact[n]);
 }
 
 template <class Number>
@@ -145,7 +141,7 @@ struct AnyProduct {
                             values[i] = f64(left[row * a.columns + k]);
                             lines[i] = right + kept[k] * b.columns;
                         }
-                        add_cut_off(values, lines, count, d.columns, sum);
+                        for (u32 n = 0; n < d.columns; n += ABREAST) add_cut_off(values, lines, n, count, sum);
                     }
                     if (d.type == E_F16)
                         for (u32 n = 0; n < d.columns; n++) sum[n] = f16(to_f16_dir(f64(sum[n]), RZ));

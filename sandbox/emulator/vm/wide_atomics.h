@@ -13,9 +13,7 @@ static const Operation* atomic_wide(Warp* w, const Operation* op) {
     widen_addresses(w, op->a, op->flags & WS_WIDE, op->imm, address);
     if (!reach_lanes(w, op, op->bytes, address, BYTES, Use::UPDATE, w->active)) return nullptr;
     const u32* list = w->worker->lists + op->list;
-    for (u32 each = 0, turn = turn_of_lanes(w, op); each < LANES; each++) {
-        u32 lane = each ^ turn;
-        if (!(w->active >> lane & 1)) continue;
+    in_turn(w, op, [&](u32 lane) {
         u64 old[2], first[2], second[2];
         for (u32 i = 0; i < 2; i++) {
             first[i] = lanes<u64>(w, list[2 + i])[lane];
@@ -29,7 +27,7 @@ static const Operation* atomic_wide(Warp* w, const Operation* op) {
             memcpy(at, next, BYTES);
         }
         for (u32 i = 0; op->target && i < 2; i++) lanes<u64>(w, list[i])[lane] = old[i];
-    }
+    });
     return op + 1;
 }
 

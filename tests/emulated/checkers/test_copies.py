@@ -5,22 +5,25 @@ import pytest
 
 from warpsmith.sandbox.emulator.machine import FaultKind
 
-COPIES = """
-__device__ void copy(float4* to, const float4* from) {
+
+def kernel(shared: str, body: str, y: str = "float4") -> str:
+    return f"""
+__device__ void copy(float4* to, const float4* from) {{
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::
         "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from) : "memory");
-}
-__device__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int N> __device__ void wait() { asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory"); }
-"""
-
-PIPELINE = (
-    COPIES
-    + """
-extern "C" __global__ void k(float4* y, const float4* x) {
-    __shared__ float4 s[SLOTS][64];
+}}
+__device__ void commit() {{ asm volatile("cp.async.commit_group;" ::: "memory"); }}
+template <int N> __device__ void wait() {{ asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory"); }}
+extern "C" __global__ void k({y}* y, const float4* x) {{
+    __shared__ float4 {shared};
     const int i = threadIdx.x;
-    float4 sum = {};
+    {body}
+}}"""
+
+
+PIPELINE = kernel(
+    "s[SLOTS][64]",
+    """float4 sum = {};
     for (int t = 0; t < 2; t++) { copy(&s[t % SLOTS][i], x + 64 * t + i); commit(); }
     for (int t = 0; t < 6; t++) {
         if (t + 2 < 6) copy(&s[(t + 2) % SLOTS][i], x + 64 * (t + 2) + i);
@@ -30,8 +33,7 @@ extern "C" __global__ void k(float4* y, const float4* x) {
         sum.x += s[t % SLOTS][63 - i].x;
         __syncthreads();
     }
-    y[i] = sum;
-}"""
+    y[i] = sum;""",
 )
 
 
@@ -48,21 +50,16 @@ def test_a_pipeline_needs_a_slot_for_every_tile_on_its_way_and_one_for_that_in_u
         assert "an asynchronous copy is still to bring" in fault.message
 
 
-TWO_THREADS = (
-    COPIES
-    + """
-extern "C" __global__ void k(float4* y, const float4* x) {
-    __shared__ float4 s[1];
-    const int i = threadIdx.x;
-    if (i == 1 || i == OTHER) copy(s, x + (i == 1));
+TWO_THREADS = kernel(
+    "s[1]",
+    """if (i == 1 || i == OTHER) copy(s, x + (i == 1));
     commit();
     BETWEEN
     if (i == 1) wait<0>();
     __syncthreads();
     wait<0>();
     __syncthreads();
-    y[i] = s[0];
-}"""
+    y[i] = s[0];""",
 )
 
 
@@ -81,19 +78,14 @@ def test_copies_of_two_threads_to_one_place_race_unless_they_bring_the_same(benc
     bench.good(after, 1, 64, y, unlike, expected=np.tile(unlike[4:], (64, 1)))
 
 
-ONE_THREAD = (
-    COPIES
-    + """
-extern "C" __global__ void k(float4* y, const float4* x) {
-    __shared__ float4 s[32];
-    const int i = threadIdx.x;
-    copy(s + i, x);
+ONE_THREAD = kernel(
+    "s[32]",
+    """copy(s + i, x);
     BETWEEN
     copy(s + i, x + 1);
     commit();
     BEHIND
-    y[i] = s[i];
-}"""
+    y[i] = s[i];""",
 )
 
 
@@ -110,13 +102,9 @@ def test_a_threads_groups_arrive_in_their_order_and_copies_of_one_group_in_none(
 
 
 def test_a_later_group_that_brings_a_part_anew_keeps_that_part_alone_in_flight(bench):
-    source = (
-        COPIES
-        + """
-extern "C" __global__ void k(float* y, const float4* x) {
-    __shared__ float4 s[32];
-    const int i = threadIdx.x;
-    copy(s + i, x);
+    source = kernel(
+        "s[32]",
+        """copy(s + i, x);
     commit();
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::
         "r"((unsigned)__cvta_generic_to_shared(s + i)), "l"(x + 1) : "memory");
@@ -124,8 +112,8 @@ extern "C" __global__ void k(float* y, const float4* x) {
     wait<1>();
     float y1 = s[i].y, y0 = EARLY;
     wait<0>();
-    y[i] = y1 + s[i].x + y0;
-}"""
+    y[i] = y1 + s[i].x + y0;""",
+        y="float",
     )
     x, y = np.arange(8, dtype=np.float32), np.zeros(32, np.float32)
     bench.good(source.replace("EARLY", "0"), 1, 32, y, x, expected=np.full(32, x[1] + x[4], np.float32))
@@ -133,19 +121,14 @@ extern "C" __global__ void k(float* y, const float4* x) {
 
 
 def test_copies_that_a_block_never_waited_for_are_not_the_next_blocks(bench):
-    source = (
-        COPIES
-        + """
-extern "C" __global__ void k(float4* y, const float4* x) {
-    __shared__ float4 s[64];
-    const int i = threadIdx.x;
-    copy(s + i, x + i);
+    source = kernel(
+        "s[64]",
+        """copy(s + i, x + i);
     commit();
     wait<0>();
     y[64 * blockIdx.x + i] = s[i];
     copy(s + i, x + 63 - i);
-    commit();
-}"""
+    commit();""",
     )
     x, y = np.arange(64 * 4, dtype=np.float32), np.zeros((5 * 64, 4), np.float32)
     bench.good(source, 5, 64, y, x, expected=np.tile(x.reshape(64, 4), (5, 1)))
