@@ -38,7 +38,7 @@ BLAMED = {"OutOfBounds": "n + 1] =", "Racy": "row["}
 
 def verify(path: Path) -> tuple[int, dict[str, object]]:
     command = [sys.executable, "-m", "warpsmith", "verify", str(path), "--json"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     return run.returncode, json.loads(run.stdout)
 
 

@@ -10,7 +10,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -249,8 +251,24 @@ def test_runs_of_several_processes_share_a_store(tmp_path: Path, open_store: Ope
     assert (3, 120, ()) == (found.runs, found.events, found.problems)
 
 
+def test_a_store_may_be_opened_by_many_while_the_first_makes_it(tmp_path: Path) -> None:
+    """Before, half of them saw tables of a file that was not ours a moment earlier, and took it for another's."""
+
+    def open_at_once(path: Path) -> None:
+        start.wait()
+        with Store.open(path):
+            pass
+
+    start = threading.Barrier(6)
+    with ThreadPoolExecutor(start.parties) as pool:
+        for number in range(20):
+            path = tmp_path / f"{number}.sqlite"
+            assert [None] * start.parties == list(pool.map(open_at_once, [path] * start.parties))
+
+
 FILLER = """
 import sys
+import threading
 from pathlib import Path
 from warpsmith.core.errors import StoreError
 from warpsmith.core.events import Abandoned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,9 +12,16 @@ from warpsmith.core.errors import StoreError
 from warpsmith.store.schema import APPLICATION_ID, STEPS, VERSION
 
 BUSY_SECONDS = 30
+PAUSE_SECONDS = 0.01
 OLDEST_SQLITE = (3, 37)
 """STRICT tables."""
 CHOOSE_ANOTHER = "Choose another file with --store FILE or WARPSMITH_STORE."
+
+OWNERSHIP = """
+SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+FROM pragma_user_version, pragma_application_id
+"""
+"""In one statement, for between two another process may make the file a store."""
 
 SALVAGE = (
     "Save what can be read with `warpsmith store export DIR`, move the file away, and put it into a fresh store with "
@@ -75,13 +83,27 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     _check_ownership(connection, path)
-    connection.execute("PRAGMA journal_mode = WAL")
+    _keep_a_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     if _check_ownership(connection, path) < VERSION:
         with transaction(connection):
             # Asked again behind the lock: another process may have brought it up to date meanwhile.
             _migrate(connection, _check_ownership(connection, path))
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. SQLite itself does not wait here for another process that is doing the same."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -95,9 +117,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 
 def _check_ownership(connection: sqlite3.Connection, path: Path) -> int:
     """The schema's version, 0 for an empty file; StoreError where the file is not ours or newer than we are."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    version, owner, tables = connection.execute(OWNERSHIP).fetchone()
     if owner != APPLICATION_ID and (owner or version or tables):
         raise StoreError(f"{path} is a database of another program.", remedy=CHOOSE_ANOTHER)
     if version > VERSION:
@@ -105,7 +125,7 @@ def _check_ownership(connection: sqlite3.Connection, path: Path) -> int:
             f"the store {path} has schema {version}; this warpsmith knows {VERSION}.",
             remedy=f"Upgrade warpsmith. {CHOOSE_ANOTHER}",
         )
-    return version
+    return int(version)
 
 
 @contextmanager
