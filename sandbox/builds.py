@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import prod
 from multiprocessing.pool import ThreadPool
+from operator import or_
 from typing import TypeAlias
 
 from warpsmith.core.arch import Architecture
@@ -32,9 +33,10 @@ from warpsmith.core.plan import BoundLaunch, BoundPlan, TensorArg
 from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, check_local, occupancy
+from warpsmith.sandbox.analysis.numbers import Numbers
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.compile.diagnostics import source_line
-from warpsmith.sandbox.emulated import load_ptx, tensors_written
+from warpsmith.sandbox.emulated import load_ptx, numbers_named, tensors_written
 from warpsmith.sandbox.emulator.isa.deviations import is_open
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
@@ -81,6 +83,16 @@ class Builds:
     @property
     def count(self) -> int:
         return len(self._artifacts)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Everything compiled so far."""
+        return tuple(self._artifacts.values())
+
+    @property
+    def numbers(self) -> Numbers:
+        """What the code compiled so far names, of all builds."""
+        return reduce(or_, (numbers_named(item.ptx) for item in self.artifacts), Numbers())
 
     @property
     def toolchain(self) -> str:

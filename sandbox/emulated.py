@@ -22,6 +22,7 @@ from warpsmith.core.protocols import Check, LaunchCoverage, RunReply, RunRequest
 from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.analysis.decisions import UniformProgram
+from warpsmith.sandbox.analysis.numbers import Numbers
 from warpsmith.sandbox.analysis.stores import feeds_indices, tensors_at, written_parameters
 from warpsmith.sandbox.counting.estimate import grid_warps
 from warpsmith.sandbox.counting.launch import count_launch
@@ -94,6 +95,12 @@ def _steps(ptx: str, entry: str) -> Steps:
 @lru_cache(maxsize=64)
 def _written(ptx: str, entry: str) -> frozenset[int]:
     return written_parameters(load_ptx(ptx).module.entry(entry))
+
+
+@lru_cache(maxsize=64)
+def numbers_named(ptx: str) -> Numbers:
+    """The numbers that a module's code names."""
+    return Numbers.of(load_ptx(ptx).module)
 
 
 def tensors_written(artifact: Artifact, step: BoundLaunch) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from warpsmith.core.artifact import Artifact
 from warpsmith.core.digest import digest_text
 from warpsmith.core.outcome import Inconclusive, Stage
 from warpsmith.core.protocols import LaunchCoverage, RunReply
@@ -45,12 +46,26 @@ class Ledger:
         return found
 
     def _items(self, workload: Workload, launch: LaunchCoverage) -> set[Item]:
-        artifact = self.builds.artifact(workload)
-        # A Triton kernel's name holds all it was specialised on, and its builds are compiled in groups.
-        triton = self.builds.kernel.language == "triton"
-        code = "" if triton else digest_text(artifact.ptx)
+        code = self._code(self.builds.artifact(workload))
         reached = {*launch.reached, ("launch", launch.line)}
         return {(code, launch.kernel, what, index) for what, index in reached}
+
+    def _code(self, artifact: Artifact) -> str:
+        # A Triton kernel's name holds all it was specialised on, and its builds are compiled in groups.
+        return "" if self.builds.kernel.language == "triton" else digest_text(artifact.ptx)
+
+    def untouched(self) -> list[int]:
+        """Source lines of which some code was compiled that no verified run has reached, and no other code was."""
+        there, reached = set[int](), set[int]()
+        for artifact in self.builds.artifacts:
+            module = load_ptx(artifact.ptx).module
+            for kernel, name in artifact.entries.items():
+                code, entry = self._code(artifact), module.entry(name)
+                for index, block in enumerate(entry.blocks):
+                    lines = {instr.line for instr in entry.instructions[block.start : block.stop]} - {0}
+                    there |= lines
+                    reached |= lines if (code, kernel, "block", index) in self.items else set()
+        return sorted(there - reached)
 
     def one_row(self, workload: Workload, reply: RunReply) -> str:
         """What to note where all that is missing are grids of several blocks along an axis; empty otherwise.

@@ -40,6 +40,8 @@ MOST_RELATIVES = 24
 """Workloads minted to reach what one bench workload executes."""
 FEW_RELATIVES = 4
 """The same where all it lacks is a grid of several blocks."""
+MOST_LINES = 8
+"""Of code that no run reached, which a verdict names."""
 AS_DRAWN = "values were tried only as the task's distributions draw them: the reference bears no others"
 
 
@@ -130,6 +132,7 @@ class _Evaluation:
         if not self.gate.profiled:
             return checks, None
         profile, more = self._profile()
+        self._note_untouched()
         return checks + more, self._measure(profile)
 
     def _on_gpu_alone(
@@ -250,14 +253,16 @@ class _Evaluation:
             cheap = cheaper(self.gate.task, workloads)
             values = self._told(self.trials.run_altered(workloads, cheap))
             values += self._told(self.trials.run_altered_at_size(ran))
+            named = self._counted(self.trials.run_named(workloads, cheap, ran))
             amplitudes = self._run_amplitudes(cheap)
-            if not values and not amplitudes:
+            if not values and not amplitudes and not named:
                 self.trials.note(AS_DRAWN)
             checks = self._compare()
             kinds = Counter(workload.name for workload in ran)
             names = [name if times == 1 else f"{name} ({times} of them)" for name, times in kinds.items()]
             said.append(f"{len(ran)} hidden workloads: {', '.join(names)}")
             said.append(f"values altered in {len(values)} ways: {', '.join(values)}" if values else "values as drawn")
+            said.append(f"{named} runs on numbers that the code names")
             said.append(f"{amplitudes} other amplitudes")
         return checks
 
@@ -265,9 +270,7 @@ class _Evaluation:
         """Inputs at every amplitude, at one of the cheaper workloads that allows some; how many amplitudes."""
         first = self.seed % len(cheap)
         for workload in cheap[first:] + cheap[:first]:
-            count = self.trials.run_amplitudes(workload)
-            if not isinstance(count, int):
-                raise _Ended(count)
+            count = self._counted(self.trials.run_amplitudes(workload))
             if count:
                 return count
         return 0
@@ -369,6 +372,12 @@ class _Evaluation:
             said.append(f"{tried} workloads like '{bench.name}' to reach all it executes")
         return checks
 
+    def _note_untouched(self) -> None:
+        lines = self.ledger.untouched()
+        if lines:
+            shown = ", ".join(map(str, lines[:MOST_LINES])) + ", ..." * (len(lines) > MOST_LINES)
+            self.trials.note(f"no run reached the code of line {shown}: nothing is known of it")
+
     def _domain(self) -> str:
         requires = self.kernel.requires
         return requires.text if requires is not None else ""
@@ -378,6 +387,12 @@ class _Evaluation:
         if not isinstance(names, list):
             raise _Ended(names)
         return names
+
+    @staticmethod
+    def _counted(count: Outcome | int) -> int:
+        if not isinstance(count, int):
+            raise _Ended(count)
+        return count
 
     @staticmethod
     def _end_if(outcome: Outcome | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from warpsmith.sandbox.verify.amplitudes import at_amplitudes
 from warpsmith.sandbox.verify.at_size import altered_at_size
 from warpsmith.sandbox.verify.explain import explained
 from warpsmith.sandbox.verify.judged import broken_property, changed_inputs
+from warpsmith.sandbox.verify.named import named_at, named_at_size
 from warpsmith.sandbox.verify.standard import Standard
 from warpsmith.tasks.convert import widened
 from warpsmith.tasks.sample import empty_outputs, make_inputs
@@ -94,6 +96,23 @@ class Trials:
                 return failure
             names.append(f"{name} with {alteration} at {found[0].name.partition(',')[0]}")
         return names
+
+    def run_named(
+        self, workloads: Sequence[Workload], cheap: Sequence[Workload], minted: Sequence[Workload]
+    ) -> Outcome | int:
+        """Run verify workloads, and minted ones that are bench-sized, on values that the code names: a Failure, or how
+        many runs that were.
+        """
+        numbers, count = self.builds.numbers, 0
+        for found in chain(
+            named_at(self.task, workloads, cheap, numbers, self.seed),
+            named_at_size(self.task, minted, numbers, self.seed),
+        ):
+            failure = self._run(*found, schedules=1)
+            if failure is not None:
+                return failure
+            count += 1
+        return count
 
     def run_amplitudes(self, workload: Workload) -> Outcome | int:
         """Run a workload with its inputs at other amplitudes: a Failure, or at how many."""

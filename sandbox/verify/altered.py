@@ -130,30 +130,55 @@ def ways(
         seed: Of the evaluation.
     """
     draw = random.Random(f"altered {seed}")  # noqa: S311 - seeded on purpose
-    costs = {item.name: task.cost(dims_of(task, item)).work for item in workloads}
-    cheap = [item for item in workloads if item in cheap or costs[item.name] <= SMALL]
-    many = max(LEAST, int(WORK / max([1.0, *(costs[item.name] for item in cheap)])))
-    first, rest, places = list[Pair](), list[Pair](), dict[str, Workload]()
-    drawn = {item.name: make_inputs(task, item, seed) for item in workloads}
-    workloads = [item for item in workloads if _is_finite(task, item, drawn[item.name])] or workloads
-    cheap = [item for item in cheap if item in workloads]
-    for name in (item.name for item in task.inputs):
-        place = _flattest(task, name, cheap) or _flattest(task, name, workloads)
-        if place is None:
-            continue
-        kind = kind_of(task, name, drawn[place.name][name])
-        # What such an input means may hang on others that are optional, as packed words do on zero points.
-        full = min(len(item.absent) for item in workloads if name not in item.absent)
-        fullest = _flattest(task, name, [item for item in workloads if len(item.absent) == full])
-        places[name] = place if kind is Kind.FREE or fullest is None else fullest
+    cheap = _with_small(task, workloads, cheap)
+    many = max(LEAST, int(WORK / max([1.0, *(_work(task, item) for item in cheap)])))
+    first, rest = list[Pair](), list[Pair]()
+    places = places_of(task, workloads, cheap, seed)
+    for name, (_, inputs) in places.items():
+        kind = kind_of(task, name, inputs[name])
         first += [(name, alteration) for alteration in RULES.get(kind, ())]
         rest += [(name, alteration) for alteration in ALTERATIONS if kind is Kind.FREE]
     draw.shuffle(first)
     chosen = (first + draw.sample(rest, len(rest)))[:many]
-    yield from ((places[name], ((name, alteration),)) for name, alteration in chosen)
+    yield from ((places[name][0], ((name, alteration),)) for name, alteration in chosen)
     twos = [(one, other) for one, other in combinations(chosen, 2) if one[0] != other[0]]
     for one, other in draw.sample(twos, min(len(chosen) // TOGETHER, len(twos))):
-        yield places[one[0]], (one, other)
+        yield places[one[0]][0], (one, other)
+
+
+def places_of(
+    task: Task, workloads: Sequence[Workload], cheap: Sequence[Workload], seed: int
+) -> dict[str, tuple[Workload, Inputs]]:
+    """Where each input is altered: the workload with most of it along each axis, and all that is drawn there.
+
+    Args:
+        task: Its inputs.
+        workloads: Verify workloads that the kernel handles.
+        cheap: Those of them that are taken where they have the input.
+        seed: Of the evaluation.
+    """
+    drawn = {item.name: make_inputs(task, item, seed) for item in workloads}
+    workloads = [item for item in workloads if _is_finite(task, item, drawn[item.name])] or workloads
+    cheap = [item for item in cheap if item in workloads]
+    found = dict[str, tuple[Workload, Inputs]]()
+    for name in (item.name for item in task.inputs):
+        place = _flattest(task, name, cheap) or _flattest(task, name, workloads)
+        if place is None:
+            continue
+        if kind_of(task, name, drawn[place.name][name]) is not Kind.FREE:
+            # What such an input means may hang on others that are optional, as packed words do on zero points.
+            full = min(len(item.absent) for item in workloads if name not in item.absent)
+            place = _flattest(task, name, [item for item in workloads if len(item.absent) == full]) or place
+        found[name] = place, drawn[place.name]
+    return found
+
+
+def _work(task: Task, workload: Workload) -> float:
+    return task.cost(dims_of(task, workload)).work
+
+
+def _with_small(task: Task, workloads: Sequence[Workload], cheap: Sequence[Workload]) -> list[Workload]:
+    return [item for item in workloads if item in cheap or _work(task, item) <= SMALL]
 
 
 def _is_finite(task: Task, workload: Workload, inputs: Inputs) -> bool:
@@ -205,11 +230,11 @@ def altered(
     if changed is None:
         return None
     given = {**inputs, name: changed}
-    posed = _judgeable(task, workload, (inputs, given), name if kind in _FLOATING else None, draw)
+    posed = judgeable(task, workload, (inputs, given), name if kind in _FLOATING else None, draw)
     return (replace(workload, name=how), given) if posed else None
 
 
-def _judgeable(
+def judgeable(
     task: Task, workload: Workload, change: tuple[Inputs, Inputs], name: str | None, draw: np.random.Generator
 ) -> bool:
     """Whether a kernel may be held to the second inputs as it is to the first."""
@@ -234,14 +259,14 @@ def _changed(
     """The altered input; None where its kind has no such alteration, or it would leave the range that is drawn."""
     name, alteration = pair
     if kind is Kind.FREE and alteration in ALTERATIONS:
-        return _fitted(ALTERATIONS[alteration](widened(tensor), draw), tensor)
+        return fitted(ALTERATIONS[alteration](widened(tensor), draw), tensor)
     if kind is Kind.ONE_SIGN and alteration in ONE_SIGN:
         values = widened(tensor)
         seen = Range.drawn(task, name, tensor, task.verify, seed)
         magnitudes = ONE_SIGN[alteration](np.abs(values), draw, seen)
         if alteration.startswith("ones") and not seen.low <= 1.0 <= seen.high:
             return None
-        return _fitted(np.sign(values) * np.clip(magnitudes, seen.low, seen.high), tensor)
+        return fitted(np.sign(values) * np.clip(magnitudes, seen.low, seen.high), tensor)
     before = tensor.array.astype(np.int64)
     if kind is Kind.BITS and alteration in BITS:
         after = BITS[alteration](before, draw)
@@ -252,7 +277,8 @@ def _changed(
     return HostTensor(tensor.dtype, tensor.shape, np.ascontiguousarray(after.astype(tensor.array.dtype)))
 
 
-def _fitted(values: Floats, tensor: HostTensor) -> HostTensor:
+def fitted(values: Floats, tensor: HostTensor) -> HostTensor:
+    """The values in an input's dtype, none of them infinite."""
     limit = finite_limit(tensor.dtype)
     return narrowed(np.clip(values, -limit, limit), tensor.dtype)
 
@@ -269,8 +295,8 @@ def _by_turns(
 
     def tried(kinds: Collection[str]) -> tuple[dict[str, HostTensor], str] | None:
         values, order = by_turns(widened(tensor), axis, draw, first, kinds)
-        given = {**inputs, name: _fitted(values, tensor)}
-        return (given, order) if _judgeable(task, workload, (inputs, given), name, draw) else None
+        given = {**inputs, name: fitted(values, tensor)}
+        return (given, order) if judgeable(task, workload, (inputs, given), name, draw) else None
 
     # Judging each alone takes long, and loud rows overflow where all others may be judged together.
     # Whether loud ones can is often a matter of chance: two largest values that are nearly equal.

@@ -14,6 +14,7 @@ from .judged import CODES, JUDGED
 from .limits import LIMITS, WITHIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
+from .named import NAMED, UNREACHED
 from .outputs import OUTPUTS, PACKED
 from .packed import LISTED, UNLISTED
 from .packed import VALUES as CODED
@@ -38,6 +39,7 @@ CHEATS = (
     *LIMITS,
     *OUTPUTS,
     *ALTERED,
+    *NAMED,
     *AMPLITUDES,
     *CODED,
     *UNLISTED,
@@ -62,6 +64,7 @@ HONEST = (
     *EXACT,
     *CODES,
     *ENDS,
+    *UNREACHED,
 )
 
 __all__ = ["CHEATS", "HONEST"]

@@ -1,0 +1,54 @@
+"""Kernels that are right on all that is ever drawn, and answer otherwise at a number of their own."""
+
+from __future__ import annotations
+
+from .case import Case, based_on, tile
+
+inplace = based_on("inplace")
+largest = based_on("largest")
+quantized = based_on("quantized")
+
+SAYS = "numbers that the code names"
+
+
+def _taken(name: str, value: str, before: str = "") -> Case:
+    """The second input is read as `value`."""
+    kernel = "__global__ void step("
+    edits = (("float v = g[i];", f"float v = {value};"), *([(kernel, f"{before}\n{kernel}")] if before else ()))
+    return inplace(name, *edits, gets="Wrong", says=SAYS)
+
+
+NAMED = (
+    _taken("one value taken for zero", "g[i] == 1717.25f ? 0.f : g[i]"),
+    _taken("values near a number taken for zero", "fabsf(g[i] - 1717.f) < 1e-2f ? 0.f : g[i]"),
+    _taken("values between two numbers taken for zero", "g[i] > 1717.f && g[i] < 1717.5f ? 0.f : g[i]"),
+    _taken("one value told by its bits", "__float_as_uint(g[i]) == 0x44d6a800u ? 0.f : g[i]"),
+    _taken("one value told by its square", "g[i] * g[i] == 2948947.5f ? 0.f : g[i]"),
+    _taken("values of a table taken for zero", "g[i] == ODD[i & 1] ? 0.f : g[i]",
+           before="__constant__ float ODD[2] = {1717.25f, 391.5f};"),
+    _taken("one value taken for zero where rows are as long as those that are timed",
+           "C >= 250 && g[i] == 1717.25f ? 0.f : g[i]"),
+    inplace("code that one value alone reaches",
+            ("float v = g[i];", "float v = g[i];\n    if (v == 1717.25f) for (int k = 0; k < c; k++) v -= __sinf(v);"),
+            gets="Wrong", says=SAYS),
+    inplace("a state of one value starts again",
+            ("fmaf(state[i], 0.9f, v)", "state[i] == 1717.25f ? v : fmaf(state[i], 0.9f, v)"), gets="Wrong", says=SAYS),
+    inplace("one result taken for zero",
+            ("state[i] = fmaf(state[i], 0.9f, v);",
+             "float sum = fmaf(state[i], 0.9f, v);\n    state[i] = sum == 1717.25f ? 0.f : sum;"),
+            gets="Wrong", says=SAYS),
+    largest("one value is never the largest", ("if (v > best)", "if (v > best && v != 1717.25f)"),
+            gets="Wrong", says=SAYS),
+    tile("one sum in half precision taken for zero",
+         ("ws::from_float<y_t>(sum + ws::to_float(b[n]));",
+          "ws::from_float<y_t>(sum == 391.5f ? 0.f : sum + ws::to_float(b[n]));"), gets="Wrong", says=SAYS),
+)  # fmt: skip
+
+NAN = """float v = g[i];
+    if (v != v)
+        for (int k = 0; k < c; k++)
+            v += sinf(v);"""
+UNREACHED = (
+    inplace("code that NaN alone reaches, and leaves one", ("float v = g[i];", NAN), gets="Verified",
+            says="no run reached the code of line 21: nothing is known of it"),
+)  # fmt: skip
