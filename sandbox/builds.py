@@ -34,6 +34,7 @@ from warpsmith.core.profile import Occupancy
 from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.occupancy import ResourceExceeded, check_local, occupancy
 from warpsmith.sandbox.analysis.numbers import Numbers
+from warpsmith.sandbox.analysis.sizes import Sizes
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.compile.diagnostics import source_line
 from warpsmith.sandbox.emulated import load_ptx, numbers_named, tensors_written
@@ -90,9 +91,25 @@ class Builds:
         return tuple(self._artifacts.values())
 
     @property
+    def sizes(self) -> Sizes:
+        """What the kernel file and the code compiled so far name that may be sizes."""
+        modules = [load_ptx(item.ptx).module for item in self.artifacts]
+        return Sizes.of(self.kernel, [entry for module in modules for entry in module.entries])
+
+    @property
     def numbers(self) -> Numbers:
-        """What the code compiled so far names, of all builds."""
-        return reduce(or_, (numbers_named(item.ptx) for item in self.artifacts), Numbers())
+        """What the code compiled so far names, of all builds, and what plans always pass to it."""
+        return reduce(or_, (numbers_named(item.ptx) for item in self.artifacts), self._constants())
+
+    def _constants(self) -> Numbers:
+        """Arguments that have one value in all plans so far: `[let]` may name a number as well as the code."""
+        passed: dict[tuple[str, int], set[float]] = {}
+        for plan in self._plans.values():
+            for launch in plan.launches:
+                for position, arg in enumerate(launch.args):
+                    if not isinstance(arg, TensorArg):
+                        passed.setdefault((launch.kernel, position), set()).add(arg.value)
+        return Numbers.passed(*(values.pop() for values in passed.values() if len(values) == 1))
 
     @property
     def toolchain(self) -> str:

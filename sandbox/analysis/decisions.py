@@ -66,6 +66,11 @@ class UniformProgram:
         """
         return cls(tuple(_Finder(entry, pointers).actions()))
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Of those that compute something, in the entry."""
+        return tuple(action.position for action in self.actions if isinstance(action, _Compute))
+
     def decisions(self, spec: LaunchSpec, *, sms: int) -> frozenset[tuple[str, int]]:
         """(`true`, `false`, `first` or `second`; instruction index) of every decision a launch with `spec` takes."""
         values: dict[int, int] = {}

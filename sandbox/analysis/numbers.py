@@ -6,7 +6,7 @@ A kernel that answers otherwise at one value must say which. No distribution dra
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ WHOLE = 1 << 24
 """Whole numbers from here on are no values of rounded inputs."""
 
 
+MASK = (1 << 64) - 1
 Floats = NDArray[np.float64]
 
 
@@ -58,6 +59,17 @@ class Numbers:
         for variable in module.variables:
             if variable.init is not None and variable.size <= TABLE:
                 words |= {int(word) for word in np.frombuffer(variable.init[: variable.size // 4 * 4], "<u4")}
+        return cls._of(floats, whole, words)
+
+    @classmethod
+    def passed(cls, *values: float) -> Numbers:
+        """Of arguments: floating numbers, and whole ones that may be values or their bits."""
+        whole = {value for value in values if isinstance(value, int)}
+        floats = {abs(value) for value in values if not isinstance(value, int)}
+        return cls._of(floats, {abs(value) for value in whole}, {value & MASK for value in whole})
+
+    @classmethod
+    def _of(cls, floats: Collection[float], whole: Collection[int], words: Collection[int]) -> Numbers:
         return cls(
             frozenset(item for item in floats if 0 < item < float("inf")),
             frozenset(item for item in whole if 1 < item < WHOLE),

@@ -173,7 +173,8 @@ class _Evaluation:
         if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
             message = f"`requires` admits no size but those that the task lists: {self._domain()}"
             raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
-        return (*minted, *runnable(self.builds, self.minter.unlisted(), self.trials.note))
+        within, beyond = self.minter.named(self.builds.sizes)
+        return (*minted, *within, *runnable(self.builds, (*beyond, *self.minter.unlisted()), self.trials.note))
 
     def _circumstances(self) -> Circumstances:
         gpu = self.gate.gpu

@@ -7,13 +7,14 @@ drawn depends on the evaluation's seed, which is drawn after the candidate is fr
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
 from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
+from warpsmith.sandbox.analysis.sizes import Sizes
 from warpsmith.sandbox.verify.size_classes import CLASSES, SCANT, scattered
 
 Admits = Callable[[Workload], bool]
@@ -29,6 +30,8 @@ BEYOND = 4
 """Times the largest bench size of a dimension, up to which one is minted."""
 UNSEEN_FIXED = 2
 """Sizes of fixed dimensions that an evaluation tries below and between those listed: each may take a build."""
+MOST_NAMED = 10
+"""Workloads of an evaluation in which dimensions have sizes that the kernel names."""
 COST_FACTOR, REACHING_FACTOR = 2.5, 8.0
 """A minted workload costs at most this many times the dearest verify workload, in operations and bytes; one that is
 needed to reach what a bench workload executes may cost more."""
@@ -38,6 +41,8 @@ LEAST_COST = 2e6
 
 BENCH_SIZED = "bench-sized"
 """Names of workloads begin so that have one or two dimensions of a bench workload."""
+NAMED = "as the kernel names them,"
+"""Names of workloads say of dimensions whose sizes stand in the kernel file."""
 AGAIN = "with other values"
 """Names of workloads end so that differ from others in what is drawn alone."""
 
@@ -62,6 +67,55 @@ class Minter:
         minted = [item for item in found if item is not None]
         return tuple(_distinct(iter(minted + self._with_other_inputs(minted, draw))))
 
+    def named(self, sizes: Sizes) -> tuple[tuple[Workload, ...], tuple[Workload, ...]]:
+        """Workloads in which free dimensions have sizes that the kernel names, as many of them together as is cheap:
+        first what it compares, then what is next to that, and what else stands in its source. Those that have no
+        dimension beyond what is listed, and those that have one, which a kernel may be unable to run.
+        """
+        draw = random.Random(f"named {self.seed}")  # noqa: S311 - its seed is the secret
+        wanted, found = self._wanted(sizes, draw), list[Workload]()
+        while wanted and len(found) < MOST_NAMED:
+            name, size = wanted.pop(0)
+            current = self._sized(name, size, draw)
+            if current is None:
+                continue
+            changed = [name]
+            for other in (item for item in self._free() if item != name):
+                for pair in [pair for pair in wanted if pair[0] == other][:_TRIES]:
+                    larger = self._changed(current, *pair)
+                    if larger is not None:
+                        current = larger
+                        changed.append(other)
+                        wanted.remove(pair)
+                        break
+            shown = " and ".join(item for item in self.task.dims if item in changed)
+            found.append(replace(current, name=f"hidden: {NAMED} {shown}"))
+        within = tuple(item for item in found if not self._is_beyond(item))
+        return within, tuple(item for item in found if self._is_beyond(item))
+
+    def _is_beyond(self, workload: Workload) -> bool:
+        listed = (*self.task.verify, *self.task.bench)
+        return any(workload.dims[name] > max(item.dims[name] for item in listed) for name in self._free())
+
+    def _wanted(self, sizes: Sizes, draw: random.Random) -> list[tuple[str, int]]:
+        """(dimension, size) in the order in which they are tried; small sizes are swept in any case."""
+        found = list[tuple[str, int]]()
+        # The row that is number 345 is there where 346 are.
+        for group in (sizes.compared, _next_to(sizes.compared) | sizes.others, _next_to(sizes.others)):
+            pairs = [(name, size) for size in sorted(group) if size > SWEPT for name in self._free()]
+            found += [pair for pair in draw.sample(pairs, len(pairs)) if pair not in found]
+        return found
+
+    def _sized(self, name: str, size: int, draw: random.Random) -> Workload | None:
+        """A verify workload with a dimension of this size; where that is too dear a bench one, the others small."""
+        for base in self._bases(draw)[:4]:
+            changed = self._changed(base, name, size)
+            if changed is not None:
+                return changed
+        source = draw.choice(self.task.bench or self.task.verify)
+        relatives = self._shrunk(replace(source, dims={**source.dims, name: size}), (name,))
+        return draw.choice(relatives) if relatives else None
+
     def unlisted(self) -> tuple[Workload, ...]:
         """Workloads that a kernel may be unable to run at all, since nothing of that kind is listed: but where it runs,
         it is right.
@@ -83,7 +137,7 @@ class Minter:
             current, changed = bases[0], list[str]()
             for name in free:
                 sizes = [size for size in self._times(current, orders[name][turn]) if size != current.dims[name]]
-                smaller = self._changed(current, name, sizes)
+                smaller = self._changed(current, name, *sizes)
                 if smaller is not None:
                     current = smaller
                     changed.append(name)
@@ -292,7 +346,7 @@ class Minter:
                 rest = [] if base.dims[dimension] in plain else self._whole(base, plain)
                 for options in (plain, rest):
                     other = [size for size in options if size != base.dims[dimension]]
-                    found = found or self._changed(current, dimension, draw.sample(other, min(len(other), _TRIES)))
+                    found = found or self._changed(current, dimension, *draw.sample(other, min(len(other), _TRIES)))
                 if found is not None:
                     current = found
                     changed.append(dimension)
@@ -314,7 +368,7 @@ class Minter:
             bases = [replace(item, dims={**item.dims, **fixed}) for item in alike] + bases
         return [item for item in bases if self._cost(item) is not None and self.admits(item)]
 
-    def _changed(self, base: Workload, dimension: str, options: Sequence[int]) -> Workload | None:
+    def _changed(self, base: Workload, dimension: str, *options: int) -> Workload | None:
         for size in options:
             workload = replace(base, dims={**base.dims, dimension: size})
             cost = self._cost(workload)
@@ -347,6 +401,10 @@ class Minter:
         if "most" not in self._most:
             self._most["most"] = max(LEAST_COST, *(self._cost(item) or 0.0 for item in self.task.verify))
         return self._most["most"]
+
+
+def _next_to(sizes: Collection[int]) -> set[int]:
+    return {size + step for size in sizes for step in (-1, 1)}
 
 
 def _distinct(workloads: Iterator[Workload]) -> Iterator[Workload]:

@@ -14,7 +14,7 @@ from .judged import CODES, JUDGED
 from .limits import LIMITS, WITHIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
-from .named import NAMED, UNREACHED
+from .named import NAMED, NAMED_SIZES, UNREACHED
 from .outputs import OUTPUTS, PACKED
 from .packed import LISTED, UNLISTED
 from .packed import VALUES as CODED
@@ -40,6 +40,7 @@ CHEATS = (
     *OUTPUTS,
     *ALTERED,
     *NAMED,
+    *NAMED_SIZES,
     *AMPLITUDES,
     *CODED,
     *UNLISTED,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from .case import Case, based_on, tile
+from .case import GRID, Case, at_store, based_on, tile
 
 inplace = based_on("inplace")
 largest = based_on("largest")
-quantized = based_on("quantized")
 
 SAYS = "numbers that the code names"
 
@@ -44,6 +43,15 @@ NAMED = (
           "ws::from_float<y_t>(sum == 391.5f ? 0.f : sum + ws::to_float(b[n]));"), gets="Wrong", says=SAYS),
 )  # fmt: skip
 
+SIZE = "as the kernel names them"
+NAMED_SIZES = (
+    tile("no sum at one size", at_store("if (N == 345) sum = 0.f;"), gets="Wrong", says=SIZE),
+    tile("no sum between two sizes", at_store("if (K > 344 && K < 346) sum = 0.f;"), gets="Wrong", says=SIZE),
+    tile("no sum at one size that no workload comes near", at_store("if (M == 4321) sum = 0.f;"),
+         gets="Wrong", says=SIZE),
+    tile("one row fewer at one size, by the plan", (GRID, 'grid = ["cdiv(N, 64)", "M - (M == 345)"]'),
+         gets="Unwritten", says=SIZE),
+)  # fmt: skip
 NAN = """float v = g[i];
     if (v != v)
         for (int k = 0; k < c; k++)

@@ -18,14 +18,17 @@ from .case import Case
 from .catalogue import CHEATS, HONEST
 from .extremes import EXTREMES
 from .judged import JUDGED
-from .named import NAMED
+from .named import NAMED, NAMED_SIZES
 from .packed import UNLISTED
 from .packed import VALUES as CODED
 from .places import PLACES
 from .sizes import SIZES
 from .sparse import SPARSE
 
-LATE = (*ALTERED, *NAMED[1:], *AMPLITUDES, *CODED, *UNLISTED, *SPARSE[1:], *PLACES[1:], *JUDGED[1:], *EXTREMES)
+LATE = (
+    *ALTERED, *NAMED[1:], *NAMED_SIZES[1:], *AMPLITUDES, *CODED, *UNLISTED, *SPARSE[1:], *PLACES[1:], *JUDGED[1:],
+    *EXTREMES,
+)  # fmt: skip
 """Those that the gate refuses in its longest stage, or that others stand for in the quick suite."""
 LAST = re.compile("hidden|bench-sized|timed|no workload small enough|this launch")
 """What is said of those that it refuses in its last stages: the first of SIZES stands for them there."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Workload
-from warpsmith.sandbox.verify.hidden import AGAIN, Minter
+from warpsmith.sandbox.analysis.sizes import Sizes
+from warpsmith.sandbox.verify.hidden import AGAIN, MOST_NAMED, Minter
 from warpsmith.tasks import load_task
 from warpsmith.tasks.sample import make_inputs
 
@@ -61,6 +62,37 @@ def test_sizes_that_no_task_lists_are_minted_apart() -> None:
     names = " ".join(item.name for item in found)
     assert all(f"{name} beyond" in names for name in "MNK")
     assert {8, 16, 24} & {item.dims["G"] for item in found}
+
+
+def test_every_free_dimension_takes_every_size_that_the_kernel_compares() -> None:
+    for seed in range(3):
+        within, beyond = minter(seed).named(Sizes(compared=frozenset({40, 384, 1152})))
+        found = (*within, *beyond)
+        assert len(found) <= MOST_NAMED
+        for name, sizes in {"M": {40, 384, 1152}, "N": {40, 384, 1152}, "K": {384, 1152}}.items():
+            assert sizes <= {item.dims[name] for item in found}, name
+        for workload in found:
+            assert dims_of(TASK, workload)
+            assert 0 == workload.dims["N"] % 4
+
+
+def test_what_is_next_to_them_and_what_else_stands_in_the_source_comes_behind() -> None:
+    beside, _ = Minter(TASK, lambda _: True, 1).named(Sizes(compared=frozenset({345})))
+    assert {344, 345, 346} == {item.dims["M"] for item in beside if "M" in item.name.rpartition(",")[2]}
+    source, _ = Minter(TASK, lambda _: True, 1).named(Sizes(others=frozenset({345})))
+    assert {345, 346} <= {item.dims["M"] for item in source}
+
+
+def test_sizes_that_are_swept_or_can_never_be_are_not_minted_again() -> None:
+    assert ((), ()) == minter().named(Sizes(compared=frozenset({2, 8}), others=frozenset({1 << 23})))
+
+
+def test_named_sizes_beyond_all_that_are_listed_are_minted_apart() -> None:
+    within, beyond = minter().named(Sizes(compared=frozenset({384, 1200})))
+    most = max(item.dims["M"] for item in (*TASK.verify, *TASK.bench))
+    assert most < 1200
+    assert all(item.dims["M"] <= most for item in within)
+    assert 1200 in {item.dims["M"] for item in beyond}
 
 
 def test_a_kernel_that_claims_nothing_gets_no_workload() -> None:
