@@ -34,6 +34,11 @@ class Sizes:
     others: frozenset[int] = frozenset()
     """Anywhere else in the source."""
 
+    @property
+    def all(self) -> frozenset[int]:
+        """Wherever they stand."""
+        return self.compared | self.others
+
     @classmethod
     def of(cls, kernel: KernelFile, entries: Iterable[Entry]) -> Sizes:
         """Of a kernel file and what was compiled of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -30,6 +30,22 @@ def choose_blocks(grid: Grid, count: int, seed: int) -> tuple[int, ...] | None:
     edges = np.linspace(0, total, max(count - len(chosen), count // 2, 1) + 1).astype(np.int64)
     drawn = random.integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1))
     return tuple(sorted({*chosen, *(int(index) for index in drawn)}))
+
+
+def blocks_at(grid: Grid, places: Collection[int], most: int, seed: int) -> tuple[int, ...]:
+    """Linear indices of at most so many blocks, each with one of the places along an axis, anywhere along the others.
+
+    Not to be counted by: they say nothing of the rest of the grid.
+    """
+    x, y, _ = grid
+    random = np.random.default_rng(seed)
+    pairs = [(axis, place) for axis, extent in enumerate(grid) for place in sorted(places) if place < extent]
+    chosen = set()
+    for axis, place in (pairs[index] for index in random.permutation(len(pairs))[:most]):
+        at = [int(random.integers(0, extent)) for extent in grid]
+        at[axis] = place
+        chosen.add(at[0] + x * (at[1] + y * at[2]))
+    return tuple(sorted(chosen))
 
 
 @dataclass(frozen=True, slots=True)

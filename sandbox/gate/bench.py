@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from warpsmith.core.candidate import Candidate
+from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.outcome import Failure, Inconclusive, Outcome, Stage
 from warpsmith.core.plan import BoundFill, BoundLaunch, BoundPlan
 from warpsmith.core.profile import Profile, WorkloadProfile
@@ -17,12 +18,13 @@ from warpsmith.core.task import Task, Workload
 from warpsmith.profiler.time_model import ModelledLaunch, model_workload
 from warpsmith.sandbox.analysis.stores import feeds_indices
 from warpsmith.sandbox.builds import Builds
-from warpsmith.sandbox.counting.sampling import choose_blocks
+from warpsmith.sandbox.counting.sampling import blocks_at, choose_blocks
 from warpsmith.sandbox.gate.bench_partly import Part, run_partly
 from warpsmith.sandbox.gate.bench_races import race_between_blocks
 from warpsmith.sandbox.gate.bench_samples import LEAST_FLOPS, LEAST_WRITTEN, differ, heavier, uneven, unlikely
 from warpsmith.sandbox.gate.trials import written_tensors
 from warpsmith.sandbox.verify.bench_values import BenchCache, check_written
+from warpsmith.sandbox.verify.hidden import SWEPT
 from warpsmith.tasks.oracle import exact_cost
 from warpsmith.tasks.sample import empty_outputs
 
@@ -42,6 +44,8 @@ MOST_WARPS_PER_FLOP = 0.25
 instructions of a thread."""
 MORE_BLOCKS = (256, 4096)
 """Blocks counted instead where those cannot stand for the others."""
+NAMED_BLOCKS = 32
+"""Blocks looked at since the kernel names their place, or a row that they may do."""
 LOOK_WARPS = 1e6
 """Warp instructions of each launch that a second look at other blocks may take."""
 _SHARE_OUT = "The rest is done by few other blocks: share the work out evenly, so that a sample can be modelled."
@@ -159,6 +163,8 @@ class Bench:
                     return _at(seen.failure, workload)
         self.replies.append((workload, seen))
         wrong = self._compared(workload, _all_of(seen) if every else part, every=every)
+        if wrong is None and found and not every:
+            wrong = self._wrong_where_named(request, workload)
         if wrong is not None:
             return wrong
         return self.launcher.run(replace(look, counters=True)) if differ(reply, seen) else heavier(reply, seen)
@@ -170,7 +176,7 @@ class Bench:
             return None
         if every:
             self.whole.append(workload.name)
-        return check_written(self.task, workload, part.reply.outputs, part.alike, CACHE, self.seed)
+        return check_written(self.task, workload, part.reply.outputs, part.alike, CACHE, self.seed, self._named)
 
     def _second(self, request: RunRequest, reply: RunReply, *, found: bool) -> RunRequest:
         """Other blocks; `found`: after all of the launches before them."""
@@ -186,6 +192,26 @@ class Bench:
             most = int(LOOK_WARPS * prod(step.grid) / max(item.issued, 1.0))
             found[number] = choose_blocks(step.grid, max(most, SAMPLED_BLOCKS), self.seed + 1)
         return found
+
+    @property
+    def _named(self) -> frozenset[int]:
+        """Numbers of rows and blocks at which the kernel may do something else, since it names them."""
+        return frozenset(number for number in self.builds.sizes.all if number > SWEPT)
+
+    def _wrong_where_named(self, request: RunRequest, workload: Workload) -> Outcome | None:
+        """What is wrong in blocks of the last launch whose place, or one of whose rows, the kernel names."""
+        *earlier, last = _positions(request.plan)
+        grid = request.plan.launches[-1].grid
+        rows = dims_of(self.task, workload)[self.task.rows] if self.task.rows else 0
+        shared_out = {number * extent // rows for number in self._named if number < rows for extent in grid}
+        blocks = blocks_at(grid, self._named | shared_out, NAMED_BLOCKS, self.seed)
+        if not blocks:
+            return None
+        look = replace(request, whole=request.whole | frozenset(earlier), blocks={last: blocks}, counters=False)
+        seen = self.launcher.run(look)
+        if seen.failure is not None:
+            return _at(seen.failure, workload)
+        return check_written(self.task, workload, seen.outputs, seen.changed, CACHE, self.seed, self._named)
 
     def _needed(self, request: RunRequest, workload: Workload) -> frozenset[int]:
         """Steps that run whole in any case: a later launch takes indices from them, or their blocks meet."""

@@ -207,7 +207,7 @@ class Hardware:
 
     def _compared(self, workload: Workload, outputs: Mapping[str, HostTensor], cache: BenchCache) -> Outcome | None:
         everything = {name: np.ones(tensor.array.size, np.bool_) for name, tensor in outputs.items()}
-        return check_written(self.task, workload, outputs, everything, cache, self.seed)
+        return check_written(self.task, workload, outputs, everything, cache, self.seed, self.builds.sizes.all)
 
 
 def _there(outcome: Outcome, workload: Workload | None = None) -> Outcome:

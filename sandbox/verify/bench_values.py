@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypeAlias
@@ -103,6 +103,7 @@ def check_written(
     written: Mapping[str, NDArray[np.bool_]],
     cache: BenchCache,
     seed: int,
+    named: Collection[int] = (),
 ) -> Wrong | None:
     """Compare the outputs' written elements with the reference's; None where they agree.
 
@@ -113,9 +114,10 @@ def check_written(
         written: Which elements of each, flat, were written.
         cache: Inputs of the run.
         seed: Draws the sample.
+        named: Rows that are looked at in any case, where they were written.
     """
     share = SHARE if chooses(task) else 0.0
-    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed), share)
+    look = _Look(task, workload, _sampled_rows(task, workload, got, written, seed, named), share)
     expected = cache.expected_of(task, workload, look.rows)
     # Seldom asked for, and dear: once for all outputs.
     beside = lru_cache(maxsize=1)(partial(cache.honest_of, task, workload, expected, look.rows))
@@ -136,8 +138,11 @@ def _sampled_rows(
     got: Mapping[str, HostTensor],
     written: Mapping[str, NDArray[np.bool_]],
     seed: int,
+    named: Collection[int],
 ) -> NDArray[np.int64] | None:
-    """Written positions along the task's `rows`, a random choice of at most ROWS; None for all of them."""
+    """Written positions along the task's `rows`, a random choice of at most ROWS, beside those that are `named`; None
+    for all of them.
+    """
     dims = dims_of(task, workload)
     if not task.rows or dims[task.rows] <= ROWS:
         return None
@@ -150,7 +155,10 @@ def _sampled_rows(
             found |= mask.reshape(got[name].shape).any(axis=others)
     positions = np.flatnonzero(found).astype(np.int64)
     if len(positions) > most:
-        positions = np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
+        random = np.random.default_rng(seed)
+        asked = np.intersect1d(positions, np.array([*named], np.int64))
+        asked = random.permutation(asked)[:ROWS]
+        positions = np.union1d(random.choice(positions, most, replace=False), asked)
     return positions
 
 

@@ -70,6 +70,24 @@ def test_attention_with_a_mistake_is_caught(mistake: str) -> None:
     assert outcome.kind in ("OutOfBounds", "Uninitialised", "Racy", "Wrong"), outcome
 
 
+NUMBERED = {
+    "naive": ("total > 0.f ? sum / total : 0.f", "t == 5001 ? 0.f : total > 0.f ? sum / total : 0.f"),
+    "tensor_core": ("total[r] *= shrink;", "total[r] *= tokens[r] == 5001 ? 2.f * shrink : shrink;"),
+}
+"""One token of the thousands where attention is timed, and of none where it is verified."""
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_one_token_told_by_its_number_is_caught_where_attention_is_timed(name: str) -> None:
+    seed = seed_named("nsa_selected_attention", name)
+    good, bad = NUMBERED[name]
+    assert 1 == seed.text.count(good)
+    changed = replace(seed, text=seed.text.replace(good, bad))
+    outcome = evaluate("nsa_selected_attention", changed, profiled=True).outcome
+    assert outcome.kind == "Wrong", outcome
+    assert "wrong where it is timed" in outcome.message
+
+
 @pytest.mark.parametrize("knobs", [{"WARPS": 4, "STAGES": 3}, {"WARPS": 8, "STAGES": 2}])
 def test_other_knobs_of_attention_are_right_too(knobs: dict[str, int]) -> None:
     seed = seed_named("nsa_selected_attention", "tensor_core")

@@ -65,6 +65,21 @@ def test_more_rows_are_looked_at_where_they_are_cheap(flops_a_row: float, least:
     assert not refused(right)
 
 
+def test_rows_that_the_kernel_names_are_looked_at_in_any_case() -> None:
+    of, cache = task(1e9), BenchCache()
+    values = 2 * cache.inputs_of(of, AT)["x"].array
+    values[3210] += 1
+    got, written = {"y": HostTensor(DType.FLOAT16, values.shape, values)}, np.ones(values.size, np.bool_)
+
+    def refused(written: NDArray[np.bool_], named: frozenset[int]) -> bool:
+        return isinstance(check_written(of, AT, got, {"y": written}, cache, 2, named), Wrong)
+
+    assert refused(written, frozenset({3210, 1 << 20}))
+    assert not refused(written, frozenset({3211}))
+    written[3210 * 16 : 3211 * 16] = False
+    assert not refused(written, frozenset({3210}))
+
+
 def test_workloads_that_share_a_name_and_differ_in_size_have_inputs_of_their_own() -> None:
     of, cache = task(1e3), BenchCache()
     shorter = replace(AT, dims={"T": 40, "N": 16})

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpsmith.sandbox.counting.estimate import group_weights, relative_errors
-from warpsmith.sandbox.counting.sampling import Grid, Stratum, choose_blocks, group_blocks
+from warpsmith.sandbox.counting.sampling import Grid, Stratum, blocks_at, choose_blocks, group_blocks
 
 grids = st.tuples(st.integers(1, 200), st.integers(1, 60), st.integers(1, 12))
 
@@ -30,6 +30,24 @@ def test_the_strata_of_a_sample_make_up_the_grid(grid: Grid, count: int, seed: i
     counts = np.bincount(grouping.groups, minlength=len(group_weights(grouping))).astype(float)
     assert prod(grid) == pytest.approx(group_weights(grouping) @ counts)
     assert {"same": 0.0} == pytest.approx(relative_errors(grouping, {"same": counts}))
+
+
+@given(grids, st.frozensets(st.integers(0, 300), max_size=20), st.integers(1, 40), st.integers(0, 2**31))
+def test_blocks_at_places_have_one_of_them_along_an_axis(
+    grid: Grid, places: frozenset[int], most: int, seed: int
+) -> None:
+    blocks = blocks_at(grid, places, most, seed)
+    assert len(blocks) <= most
+    for block in blocks:
+        at = block % grid[0], block // grid[0] % grid[1], block // grid[0] // grid[1]
+        assert places & {*at}
+        assert at[2] < grid[2]
+    assert bool(blocks) is any(place < max(grid) for place in places)
+
+
+def test_every_place_has_a_block_where_there_is_room_for_all() -> None:
+    blocks = blocks_at((8192, 4, 1), {345, 5001, 9000}, 32, 1)
+    assert {345, 5001} == {block % 8192 for block in blocks}
 
 
 def test_corners_and_ragged_faces_are_strata_of_their_own() -> None:
