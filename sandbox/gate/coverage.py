@@ -17,6 +17,9 @@ from warpsmith.sandbox.emulator.program import Entry
 Item: TypeAlias = tuple[str, str, str, int]
 """(digest of the code, kernel, what, index): see `LaunchCoverage.reached`; a plan's launch is (..., "launch", line)."""
 
+MOST_LINES = 8
+"""Of code that no run reached, which a verdict names."""
+
 _WORDS = {
     "true": "a comparison of sizes that holds there",
     "false": "a comparison of sizes that fails there",
@@ -54,8 +57,8 @@ class Ledger:
         # A Triton kernel's name holds all it was specialised on, and its builds are compiled in groups.
         return "" if self.builds.kernel.language == "triton" else digest_text(artifact.ptx)
 
-    def untouched(self) -> list[int]:
-        """Source lines of which some code was compiled that no verified run has reached, and no other code was."""
+    def untouched(self) -> str:
+        """What to note where code of some source lines was compiled that no verified run has reached; else empty."""
         there, reached = set[int](), set[int]()
         for artifact in self.builds.artifacts:
             module = load_ptx(artifact.ptx).module
@@ -65,7 +68,9 @@ class Ledger:
                     lines = {instr.line for instr in entry.instructions[block.start : block.stop]} - {0}
                     there |= lines
                     reached |= lines if (code, kernel, "block", index) in self.items else set()
-        return sorted(there - reached)
+        missed = [str(line) for line in sorted(there - reached)]
+        shown = ", ".join(missed[:MOST_LINES]) + ", ..." * (len(missed) > MOST_LINES)
+        return f"no run reached the code of line {shown}: nothing is known of it" if missed else ""
 
     def one_row(self, workload: Workload, reply: RunReply) -> str:
         """What to note where all that is missing are grids of several blocks along an axis; empty otherwise.

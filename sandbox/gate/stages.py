@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from warpsmith.core.arch import Architecture
 from warpsmith.core.candidate import Candidate
@@ -33,6 +34,7 @@ from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.verify.altered import cheaper
 from warpsmith.sandbox.verify.hidden import Minter
+from warpsmith.sandbox.verify.named_sizes import named_sizes
 
 PREPARED_TRIALS = 3
 """Verify workloads at which what `[[prepare]]` wrote is kept over calls."""
@@ -40,9 +42,11 @@ MOST_RELATIVES = 24
 """Workloads minted to reach what one bench workload executes."""
 FEW_RELATIVES = 4
 """The same where all it lacks is a grid of several blocks."""
-MOST_LINES = 8
-"""Of code that no run reached, which a verdict names."""
 AS_DRAWN = "values were tried only as the task's distributions draw them: the reference bears no others"
+
+
+Told = TypeVar("Told", list[str], int)
+"""What trials tell where none of them failed."""
 
 
 class _Ended(Exception):  # noqa: N818 - control flow inside one evaluation
@@ -132,7 +136,8 @@ class _Evaluation:
         if not self.gate.profiled:
             return checks, None
         profile, more = self._profile()
-        self._note_untouched()
+        if untouched := self.ledger.untouched():
+            self.trials.note(untouched)
         return checks + more, self._measure(profile)
 
     def _on_gpu_alone(
@@ -173,8 +178,9 @@ class _Evaluation:
         if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
             message = f"`requires` admits no size but those that the task lists: {self._domain()}"
             raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
-        within, beyond = self.minter.named(self.builds.sizes)
-        return (*minted, *within, *runnable(self.builds, (*beyond, *self.minter.unlisted()), self.trials.note))
+        named = named_sizes(self.minter, self.builds.sizes)
+        unlisted = (*named.beyond, *self.minter.unlisted())
+        return (*minted, *named.within, *runnable(self.builds, unlisted, self.trials.note))
 
     def _circumstances(self) -> Circumstances:
         gpu = self.gate.gpu
@@ -254,8 +260,8 @@ class _Evaluation:
             cheap = cheaper(self.gate.task, workloads)
             values = self._told(self.trials.run_altered(workloads, cheap))
             values += self._told(self.trials.run_altered_at_size(ran))
-            named = self._counted(self.trials.run_named(workloads, cheap, ran))
-            amplitudes = self._run_amplitudes(cheap)
+            named = self._told(self.trials.run_named(workloads, cheap, ran))
+            amplitudes = self._told(self.trials.run_amplitudes(cheap))
             if not values and not amplitudes and not named:
                 self.trials.note(AS_DRAWN)
             checks = self._compare()
@@ -266,15 +272,6 @@ class _Evaluation:
             said.append(f"{named} runs on numbers that the code names")
             said.append(f"{amplitudes} other amplitudes")
         return checks
-
-    def _run_amplitudes(self, cheap: list[Workload]) -> int:
-        """Inputs at every amplitude, at one of the cheaper workloads that allows some; how many amplitudes."""
-        first = self.seed % len(cheap)
-        for workload in cheap[first:] + cheap[:first]:
-            count = self._counted(self.trials.run_amplitudes(workload))
-            if count:
-                return count
-        return 0
 
     def _verify_on_device(self, workloads: tuple[Workload, ...]) -> tuple[WorkloadCheck, ...]:
         """The same workloads on a GPU, and the bench ones whole."""
@@ -373,27 +370,15 @@ class _Evaluation:
             said.append(f"{tried} workloads like '{bench.name}' to reach all it executes")
         return checks
 
-    def _note_untouched(self) -> None:
-        lines = self.ledger.untouched()
-        if lines:
-            shown = ", ".join(map(str, lines[:MOST_LINES])) + ", ..." * (len(lines) > MOST_LINES)
-            self.trials.note(f"no run reached the code of line {shown}: nothing is known of it")
-
     def _domain(self) -> str:
         requires = self.kernel.requires
         return requires.text if requires is not None else ""
 
     @staticmethod
-    def _told(names: Outcome | list[str]) -> list[str]:
-        if not isinstance(names, list):
-            raise _Ended(names)
-        return names
-
-    @staticmethod
-    def _counted(count: Outcome | int) -> int:
-        if not isinstance(count, int):
-            raise _Ended(count)
-        return count
+    def _told(found: Outcome | Told) -> Told:
+        if not isinstance(found, list | int):
+            raise _Ended(found)
+        return found
 
     @staticmethod
     def _end_if(outcome: Outcome | None) -> None:

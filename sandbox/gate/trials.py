@@ -114,14 +114,19 @@ class Trials:
             count += 1
         return count
 
-    def run_amplitudes(self, workload: Workload) -> Outcome | int:
-        """Run a workload with its inputs at other amplitudes: a Failure, or at how many."""
-        count = 0
-        for found in at_amplitudes(self.task, workload, self.seed):
-            failure = self._run(*found)
-            if failure is not None:
-                return failure
-            count += 1
+    def run_amplitudes(self, workloads: Sequence[Workload]) -> Outcome | int:
+        """Run one of the workloads, the first that allows some, with its inputs at other amplitudes: a Failure, or at
+        how many.
+        """
+        first, count = self.seed % len(workloads), 0
+        for workload in (*workloads[first:], *workloads[:first]):
+            for found in at_amplitudes(self.task, workload, self.seed):
+                failure = self._run(*found)
+                if failure is not None:
+                    return failure
+                count += 1
+            if count:
+                break
         return count
 
     def _run(self, workload: Workload, inputs: Inputs, schedules: int = SCHEDULES) -> Outcome | None:

@@ -7,14 +7,13 @@ drawn depends on the evaluation's seed, which is drawn after the candidate is fr
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
 from warpsmith.core.errors import TaskError
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
-from warpsmith.sandbox.analysis.sizes import Sizes
 from warpsmith.sandbox.verify.size_classes import CLASSES, SCANT, scattered
 
 Admits = Callable[[Workload], bool]
@@ -23,15 +22,14 @@ _SMALL = (1, 3, 8, 16, 32, 64, 128, 256)
 """Sizes that the other dimensions of a shrunk workload may take."""
 _STEP = 4
 """Ratio of the larger sizes tried to reach what only large workloads execute: a grid-wide loop's second turn."""
-_TRIES = 32
+TRIES = 32
+"""Sizes of a class that are tried in one dimension."""
 SWEPT = 16
 """Sizes that every free dimension takes in workloads where all dimensions are small."""
 BEYOND = 4
 """Times the largest bench size of a dimension, up to which one is minted."""
 UNSEEN_FIXED = 2
 """Sizes of fixed dimensions that an evaluation tries below and between those listed: each may take a build."""
-MOST_NAMED = 10
-"""Workloads of an evaluation in which dimensions have sizes that the kernel names."""
 COST_FACTOR, REACHING_FACTOR = 2.5, 8.0
 """A minted workload costs at most this many times the dearest verify workload, in operations and bytes; one that is
 needed to reach what a bench workload executes may cost more."""
@@ -41,8 +39,6 @@ LEAST_COST = 2e6
 
 BENCH_SIZED = "bench-sized"
 """Names of workloads begin so that have one or two dimensions of a bench workload."""
-NAMED = "as the kernel names them,"
-"""Names of workloads say of dimensions whose sizes stand in the kernel file."""
 AGAIN = "with other values"
 """Names of workloads end so that differ from others in what is drawn alone."""
 
@@ -67,55 +63,6 @@ class Minter:
         minted = [item for item in found if item is not None]
         return tuple(_distinct(iter(minted + self._with_other_inputs(minted, draw))))
 
-    def named(self, sizes: Sizes) -> tuple[tuple[Workload, ...], tuple[Workload, ...]]:
-        """Workloads in which free dimensions have sizes that the kernel names, as many of them together as is cheap:
-        first what it compares, then what is next to that, and what else stands in its source. Those that have no
-        dimension beyond what is listed, and those that have one, which a kernel may be unable to run.
-        """
-        draw = random.Random(f"named {self.seed}")  # noqa: S311 - its seed is the secret
-        wanted, found = self._wanted(sizes, draw), list[Workload]()
-        while wanted and len(found) < MOST_NAMED:
-            name, size = wanted.pop(0)
-            current = self._sized(name, size, draw)
-            if current is None:
-                continue
-            changed = [name]
-            for other in (item for item in self._free() if item != name):
-                for pair in [pair for pair in wanted if pair[0] == other][:_TRIES]:
-                    larger = self._changed(current, *pair)
-                    if larger is not None:
-                        current = larger
-                        changed.append(other)
-                        wanted.remove(pair)
-                        break
-            shown = " and ".join(item for item in self.task.dims if item in changed)
-            found.append(replace(current, name=f"hidden: {NAMED} {shown}"))
-        within = tuple(item for item in found if not self._is_beyond(item))
-        return within, tuple(item for item in found if self._is_beyond(item))
-
-    def _is_beyond(self, workload: Workload) -> bool:
-        listed = (*self.task.verify, *self.task.bench)
-        return any(workload.dims[name] > max(item.dims[name] for item in listed) for name in self._free())
-
-    def _wanted(self, sizes: Sizes, draw: random.Random) -> list[tuple[str, int]]:
-        """(dimension, size) in the order in which they are tried; small sizes are swept in any case."""
-        found = list[tuple[str, int]]()
-        # The row that is number 345 is there where 346 are.
-        for group in (sizes.compared, _next_to(sizes.compared) | sizes.others, _next_to(sizes.others)):
-            pairs = [(name, size) for size in sorted(group) if size > SWEPT for name in self._free()]
-            found += [pair for pair in draw.sample(pairs, len(pairs)) if pair not in found]
-        return found
-
-    def _sized(self, name: str, size: int, draw: random.Random) -> Workload | None:
-        """A verify workload with a dimension of this size; where that is too dear a bench one, the others small."""
-        for base in self._bases(draw)[:4]:
-            changed = self._changed(base, name, size)
-            if changed is not None:
-                return changed
-        source = draw.choice(self.task.bench or self.task.verify)
-        relatives = self._shrunk(replace(source, dims={**source.dims, name: size}), (name,))
-        return draw.choice(relatives) if relatives else None
-
     def unlisted(self) -> tuple[Workload, ...]:
         """Workloads that a kernel may be unable to run at all, since nothing of that kind is listed: but where it runs,
         it is right.
@@ -127,17 +74,17 @@ class Minter:
         """Workloads that together take every free dimension through all sizes up to SWEPT, or as many multiples of
         what constraints ask for: a bound off by one in an unrolled loop shows at a single size.
         """
-        free = self._free()
+        free = self.free()
         orders = {name: draw.sample(range(1, SWEPT + 1), SWEPT) for name in free}
         found: list[Workload] = []
         for turn in range(SWEPT):
-            bases = self._bases(draw)
+            bases = self.bases(draw)
             if not bases:
                 break
             current, changed = bases[0], list[str]()
             for name in free:
                 sizes = [size for size in self._times(current, orders[name][turn]) if size != current.dims[name]]
-                smaller = self._changed(current, name, *sizes)
+                smaller = self.changed(current, name, *sizes)
                 if smaller is not None:
                     current = smaller
                     changed.append(name)
@@ -167,10 +114,10 @@ class Minter:
         found: list[Workload] = []
         if not self.task.bench:
             return found
-        for name in self._free():
+        for name in self.free():
             found += next(filter(None, (self._drawn(source, (name,), draw) for source in self._largest(name))), [])
         source = draw.choice(self.task.bench)
-        pairs = list(combinations(self._free(), 2))
+        pairs = list(combinations(self.free(), 2))
         draw.shuffle(pairs)
         for pair in pairs:
             twins = self._drawn(source, pair, draw)
@@ -182,7 +129,7 @@ class Minter:
         """Each free dimension larger than it is in any bench workload, the others small, where that is cheap: what is
         right up to the largest size that a task lists and no further.
         """
-        found = (self._beyond(name, draw) for name in (self._free() if self.task.bench else ()))
+        found = (self._beyond(name, draw) for name in (self.free() if self.task.bench else ()))
         return [item for item in found if item is not None]
 
     def _beyond(self, name: str, draw: random.Random) -> Workload | None:
@@ -214,11 +161,11 @@ class Minter:
             dear.sort(key=lambda item: -(self._cost(item) or 0.0))
             most_dear = dear[: (len(dear) + 2) // 3]
             dear = draw.sample(most_dear, len(most_dear)) + dear[len(most_dear) :]
-            beyond.append(self._with_fixed(name, scattered(most + 1, 2 * most, _TRIES, draw), seen, dear))
+            beyond.append(self._with_fixed(name, scattered(most + 1, 2 * most, TRIES, draw), seen, dear))
             others.append(
-                self._with_fixed(name, scattered(max(least // 4, 1), least - 1, _TRIES, draw), seen, self._bases(draw))
+                self._with_fixed(name, scattered(max(least // 4, 1), least - 1, TRIES, draw), seen, self.bases(draw))
             )
-            others.append(self._with_fixed(name, scattered(least + 1, most - 1, _TRIES, draw), seen, self._bases(draw)))
+            others.append(self._with_fixed(name, scattered(least + 1, most - 1, TRIES, draw), seen, self.bases(draw)))
         found = [item for item in others if item is not None]
         return [item for item in beyond if item is not None] + draw.sample(found, min(UNSEEN_FIXED, len(found)))
 
@@ -227,7 +174,7 @@ class Minter:
             for size in (*(size - size % 8 for size in sizes), *sizes):
                 if not size or size in seen:
                     continue
-                whole = {other: max(base.dims[other] // size, 1) * size for other in self._free()}
+                whole = {other: max(base.dims[other] // size, 1) * size for other in self.free()}
                 for dims in ({name: size}, *({name: size, other: whole[other]} for other in whole)):
                     workload = replace(base, name=f"hidden: unseen {name} = {size}", dims={**base.dims, **dims})
                     cost = self._cost(workload)
@@ -241,7 +188,7 @@ class Minter:
         """One of the shrunk relatives, at random, with values of any distribution that verify workloads use; `untimed`:
         of one that no bench workload uses, where there is such a one.
         """
-        relatives = self._shrunk(bench, kept)
+        relatives = self.shrunk(bench, kept)
         if not relatives:
             return []
         alike = [item for item in self.task.verify if item.dtypes == bench.dtypes]
@@ -269,14 +216,14 @@ class Minter:
         """First all dimensions small, then one at its bench value, then two, and so on; of each kind a middling one,
         the cheapest, one more and the dearest, and the dearest with the fixed dimensions of each verify workload.
         """
-        free, others = self._free(), self._otherwise_fixed(bench)
+        free, others = self.free(), self._otherwise_fixed(bench)
         for count in range(len(free) + 1):
             for kept in combinations(free, count):
-                alike = [item for item in self._shrunk(bench, kept, REACHING_FACTOR) if same_code(item)]
+                alike = [item for item in self.shrunk(bench, kept, REACHING_FACTOR) if same_code(item)]
                 spread = [int(share * (len(alike) - 1)) for share in (0.5, 0, 0.75, 1)]
                 yield from _distinct(alike[index] for index in spread if alike)
             for other, kept in product(others, combinations(free, count)):
-                alike = [item for item in self._shrunk(other, kept, REACHING_FACTOR) if same_code(item)]
+                alike = [item for item in self.shrunk(other, kept, REACHING_FACTOR) if same_code(item)]
                 yield from alike[-1:]
 
     def _largest(self, name: str) -> list[Workload]:
@@ -291,12 +238,12 @@ class Minter:
         bases = [replace(bench, dims={**bench.dims, **values}) for values in fixed]
         return [item for item in _distinct(iter(bases)) if item.dims != bench.dims]
 
-    def _free(self) -> tuple[str, ...]:
+    def free(self) -> tuple[str, ...]:
         return tuple(name for name in self.task.dims if name not in self.task.fixed)
 
-    def _shrunk(self, bench: Workload, kept: Sequence[str], factor: float = COST_FACTOR) -> list[Workload]:
+    def shrunk(self, bench: Workload, kept: Sequence[str], factor: float = COST_FACTOR) -> list[Workload]:
         """The workload with all free dimensions but `kept` small, cheapest first."""
-        others = [name for name in self._free() if name not in kept]
+        others = [name for name in self.free() if name not in kept]
         rungs = {name: self._small(name) if factor == COST_FACTOR else self._ladder(name, bench) for name in others}
         choices = [[size for size in rungs[name] if size <= bench.dims[name]] for name in others]
         found: list[tuple[float, Workload]] = []
@@ -332,10 +279,10 @@ class Minter:
         """A verify workload with every free dimension that allows it changed to a size of the class; of the smallest
         classes only some dimensions, since little is left to get wrong where all are one.
         """
-        for base in (self._bases(draw) if bases is None else bases)[:4]:
+        for base in (self.bases(draw) if bases is None else bases)[:4]:
             changed: list[str] = []
             current = base
-            free = self._free()
+            free = self.free()
             most = draw.randint(1, len(free)) if free and name in SCANT else len(free)
             for dimension in draw.sample(free, len(free)):
                 if len(changed) == most:
@@ -346,7 +293,7 @@ class Minter:
                 rest = [] if base.dims[dimension] in plain else self._whole(base, plain)
                 for options in (plain, rest):
                     other = [size for size in options if size != base.dims[dimension]]
-                    found = found or self._changed(current, dimension, *draw.sample(other, min(len(other), _TRIES)))
+                    found = found or self.changed(current, dimension, *draw.sample(other, min(len(other), TRIES)))
                 if found is not None:
                     current = found
                     changed.append(dimension)
@@ -355,7 +302,7 @@ class Minter:
                 return replace(current, name=f"hidden: {name} {shown}")
         return None
 
-    def _bases(self, draw: random.Random) -> list[Workload]:
+    def bases(self, draw: random.Random) -> list[Workload]:
         """Verify workloads in random order; one time in two with the fixed dimensions of a bench workload first, since
         what is compiled for those is what will be used most.
         """
@@ -368,7 +315,7 @@ class Minter:
             bases = [replace(item, dims={**item.dims, **fixed}) for item in alike] + bases
         return [item for item in bases if self._cost(item) is not None and self.admits(item)]
 
-    def _changed(self, base: Workload, dimension: str, *options: int) -> Workload | None:
+    def changed(self, base: Workload, dimension: str, *options: int) -> Workload | None:
         for size in options:
             workload = replace(base, dims={**base.dims, dimension: size})
             cost = self._cost(workload)
@@ -401,10 +348,6 @@ class Minter:
         if "most" not in self._most:
             self._most["most"] = max(LEAST_COST, *(self._cost(item) or 0.0 for item in self.task.verify))
         return self._most["most"]
-
-
-def _next_to(sizes: Collection[int]) -> set[int]:
-    return {size + step for size in sizes for step in (-1, 1)}
 
 
 def _distinct(workloads: Iterator[Workload]) -> Iterator[Workload]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .case import FMA, Case, at_store, before_kernel, tile
 
 _WEIGHT = "ws::to_float(w[(size_t)(k0 + c) * N + n])"
-_AT = r"times 2\^-?\d+|loud"
+_AT = r"times 2\^-?\d+|loud|numbers that the code names"
 """At another amplitude, or at a bench size in rows of many kinds, loud ones among them."""
 
 

@@ -19,7 +19,7 @@ PLACES = (
     largest("values below a number that is taken for none", (_LEAST, "float best = -1e36f;"), gets="Wrong",
             says=r"times 2\^1\d\d"),
     largest("denormal values taken for zeros", (_VALUE, f"{_VALUE} if (fabsf(v) < 1.2e-38f) v = 0.f;"), gets="Wrong",
-            says=r"times 2\^-1\d\d"),
+            says=r"times 2\^-1\d\d|numbers that the code names"),
     largest("places told apart by twenty bits of a value",
             (_VALUE, f"{_VALUE} v = __int_as_float(__float_as_int(v) & ~0xfff);"), gets="Wrong"),
 )  # fmt: skip

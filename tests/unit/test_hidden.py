@@ -9,7 +9,8 @@ import numpy as np
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Workload
 from warpsmith.sandbox.analysis.sizes import Sizes
-from warpsmith.sandbox.verify.hidden import AGAIN, MOST_NAMED, Minter
+from warpsmith.sandbox.verify.hidden import AGAIN, Minter
+from warpsmith.sandbox.verify.named_sizes import MOST_NAMED, Named, named_sizes
 from warpsmith.tasks import load_task
 from warpsmith.tasks.sample import make_inputs
 
@@ -66,8 +67,8 @@ def test_sizes_that_no_task_lists_are_minted_apart() -> None:
 
 def test_every_free_dimension_takes_every_size_that_the_kernel_compares() -> None:
     for seed in range(3):
-        within, beyond = minter(seed).named(Sizes(compared=frozenset({40, 384, 1152})))
-        found = (*within, *beyond)
+        named = named_sizes(minter(seed), Sizes(compared=frozenset({40, 384, 1152})))
+        found = (*named.within, *named.beyond)
         assert len(found) <= MOST_NAMED
         for name, sizes in {"M": {40, 384, 1152}, "N": {40, 384, 1152}, "K": {384, 1152}}.items():
             assert sizes <= {item.dims[name] for item in found}, name
@@ -77,22 +78,22 @@ def test_every_free_dimension_takes_every_size_that_the_kernel_compares() -> Non
 
 
 def test_what_is_next_to_them_and_what_else_stands_in_the_source_comes_behind() -> None:
-    beside, _ = Minter(TASK, lambda _: True, 1).named(Sizes(compared=frozenset({345})))
+    beside = named_sizes(Minter(TASK, lambda _: True, 1), Sizes(compared=frozenset({345}))).within
     assert {344, 345, 346} == {item.dims["M"] for item in beside if "M" in item.name.rpartition(",")[2]}
-    source, _ = Minter(TASK, lambda _: True, 1).named(Sizes(others=frozenset({345})))
+    source = named_sizes(Minter(TASK, lambda _: True, 1), Sizes(others=frozenset({345}))).within
     assert {345, 346} <= {item.dims["M"] for item in source}
 
 
 def test_sizes_that_are_swept_or_can_never_be_are_not_minted_again() -> None:
-    assert ((), ()) == minter().named(Sizes(compared=frozenset({2, 8}), others=frozenset({1 << 23})))
+    assert Named((), ()) == named_sizes(minter(), Sizes(compared=frozenset({2, 8}), others=frozenset({1 << 23})))
 
 
 def test_named_sizes_beyond_all_that_are_listed_are_minted_apart() -> None:
-    within, beyond = minter().named(Sizes(compared=frozenset({384, 1200})))
+    named = named_sizes(minter(), Sizes(compared=frozenset({384, 1200})))
     most = max(item.dims["M"] for item in (*TASK.verify, *TASK.bench))
     assert most < 1200
-    assert all(item.dims["M"] <= most for item in within)
-    assert 1200 in {item.dims["M"] for item in beyond}
+    assert all(item.dims["M"] <= most for item in named.within)
+    assert 1200 in {item.dims["M"] for item in named.beyond}
 
 
 def test_a_kernel_that_claims_nothing_gets_no_workload() -> None:
