@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
+from itertools import chain
 from math import prod
 from multiprocessing.pool import ThreadPool
 from operator import or_
@@ -37,7 +38,7 @@ from warpsmith.sandbox.analysis.numbers import Numbers
 from warpsmith.sandbox.analysis.sizes import Sizes
 from warpsmith.sandbox.compile import Unit
 from warpsmith.sandbox.compile.diagnostics import source_line
-from warpsmith.sandbox.emulated import load_ptx, numbers_named, tensors_written
+from warpsmith.sandbox.emulated import load_ptx, numbers_named, sizes_compared, tensors_written
 from warpsmith.sandbox.emulator.isa.deviations import is_open
 from warpsmith.sandbox.emulator.machine import UnsupportedInstruction
 from warpsmith.sandbox.emulator.program import Instr
@@ -93,8 +94,7 @@ class Builds:
     @property
     def sizes(self) -> Sizes:
         """What the kernel file and the code compiled so far name that may be sizes."""
-        modules = [load_ptx(item.ptx).module for item in self.artifacts]
-        return Sizes.of(self.kernel, [entry for module in modules for entry in module.entries])
+        return Sizes.of(self.kernel, chain.from_iterable(sizes_compared(item.ptx) for item in self.artifacts))
 
     @property
     def numbers(self) -> Numbers:

@@ -23,6 +23,7 @@ from warpsmith.core.tensor import HostTensor
 from warpsmith.profiler.occupancy import ResourceExceeded, occupancy
 from warpsmith.sandbox.analysis.decisions import UniformProgram
 from warpsmith.sandbox.analysis.numbers import Numbers
+from warpsmith.sandbox.analysis.sizes import compared_with_sizes
 from warpsmith.sandbox.analysis.stores import feeds_indices, tensors_at, written_parameters
 from warpsmith.sandbox.counting.estimate import grid_warps
 from warpsmith.sandbox.counting.launch import count_launch
@@ -101,6 +102,12 @@ def _written(ptx: str, entry: str) -> frozenset[int]:
 def numbers_named(ptx: str) -> Numbers:
     """The numbers that a module's code names."""
     return Numbers.of(load_ptx(ptx).module)
+
+
+@lru_cache(maxsize=64)
+def sizes_compared(ptx: str) -> frozenset[int]:
+    """The numbers that a module's code compares or adds sizes with."""
+    return frozenset(size for entry in load_ptx(ptx).module.entries for size in compared_with_sizes(entry))
 
 
 def tensors_written(artifact: Artifact, step: BoundLaunch) -> frozenset[str]:

@@ -5,7 +5,6 @@ A kernel that answers otherwise at one value must say which. No distribution dra
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warpsmith.core.dtype import DType
-from warpsmith.sandbox.emulator.isa.number import signed
+from warpsmith.sandbox.emulator.isa.number import signed, wrap
 from warpsmith.sandbox.emulator.program import Immediate, Instr, Module
+from warpsmith.sandbox.emulator.ptx.literals import floating
 from warpsmith.tasks.convert import finite_limit, narrowed, widened
 
 COMPARING = frozenset(("setp", "set"))
@@ -27,11 +27,10 @@ TABLE = 4096
 PLAUSIBLE = (2.0**-20, 2.0**20)
 """Magnitudes of what is taken for the bits of a floating number; most whole numbers are outside."""
 BAND = 256.0
+"""Between the largest and the least of numbers that stand in one input together."""
 WHOLE = 1 << 24
 """Whole numbers from here on are no values of rounded inputs."""
 
-
-MASK = (1 << 64) - 1
 Floats = NDArray[np.float64]
 
 
@@ -52,7 +51,7 @@ class Numbers:
         floats, whole, words = set[float](), set[int](), set[int]()
         for instr, item in _immediates(module):
             if item.type in ("f32", "f64"):
-                floats.add(abs(_float(item)))
+                floats.add(abs(floating(item)))
             elif instr.opcode in TAKING_BITS:
                 words.add(item.bits)
                 whole |= {abs(signed(item.bits, 64))} if instr.opcode in COMPARING else set()
@@ -66,7 +65,7 @@ class Numbers:
         """Of arguments: floating numbers, and whole ones that may be values or their bits."""
         whole = {value for value in values if isinstance(value, int)}
         floats = {abs(value) for value in values if not isinstance(value, int)}
-        return cls._of(floats, {abs(value) for value in whole}, {value & MASK for value in whole})
+        return cls._of(floats, {abs(value) for value in whole}, {wrap(value, 64) for value in whole})
 
     @classmethod
     def _of(cls, floats: Collection[float], whole: Collection[int], words: Collection[int]) -> Numbers:
@@ -125,8 +124,3 @@ def _immediates(module: Module) -> Iterator[tuple[Instr, Immediate]]:
             for operand in instr.operands:
                 if isinstance(operand, Immediate):
                     yield instr, operand
-
-
-def _float(item: Immediate) -> float:
-    form, size = ("<f", 4) if item.type == "f32" else ("<d", 8)
-    return float(struct.unpack(form, item.bits.to_bytes(8, "little")[:size])[0])

@@ -11,6 +11,7 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from io import StringIO
 
 from warpsmith.core.expression import Expression
@@ -40,20 +41,22 @@ class Sizes:
         return self.compared | self.others
 
     @classmethod
-    def of(cls, kernel: KernelFile, entries: Iterable[Entry]) -> Sizes:
-        """Of a kernel file and what was compiled of it."""
-        compared = {size for entry in entries for size in _uniform(entry)}
-        compared |= {size for item in _expressions(kernel) for size in _literals(item.text)}
-        numbers = _of_python(kernel.text) if kernel.language == "triton" else _of_cpp(kernel.text)
-        others = {size for number in numbers for size in _literals(number)}
-        return cls(frozenset(compared), frozenset(others - compared))
+    def of(cls, kernel: KernelFile, in_code: Iterable[int]) -> Sizes:
+        """Of a kernel file, and what its code compares with sizes."""
+        compared = {*in_code, *(size for item in _expressions(kernel) for size in _literals(item.text))}
+        return cls(frozenset(compared), _in_source(kernel.text, kernel.language) - compared)
+
+
+@lru_cache(maxsize=8)
+def _in_source(text: str, language: str) -> frozenset[int]:
+    numbers = _of_python(text) if language == "triton" else _of_cpp(text)
+    return frozenset(size for number in numbers for size in _literals(number))
 
 
 def _of_cpp(text: str) -> Iterator[str]:
     source = lex(text)
-    for token in (*source.tokens, *(token for line in source.directives for token in line)):
-        if token.kind == "number":
-            yield token.text
+    for line in (source.tokens, *source.directives):
+        yield from (token.text for token in line if token.kind == "number")
 
 
 def _of_python(text: str) -> Iterator[str]:
@@ -70,7 +73,7 @@ def _literals(text: str) -> Iterator[int]:
             yield value
 
 
-def _uniform(entry: Entry) -> Iterator[int]:
+def compared_with_sizes(entry: Entry) -> Iterator[int]:
     """Immediates of instructions whose other operands depend on the launch alone."""
     for position in UniformProgram.of(entry).positions:
         for operand in entry.instructions[position].operands:

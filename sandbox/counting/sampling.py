@@ -37,15 +37,10 @@ def blocks_at(grid: Grid, places: Collection[int], most: int, seed: int) -> tupl
 
     Not to be counted by: they say nothing of the rest of the grid.
     """
-    x, y, _ = grid
     random = np.random.default_rng(seed)
     pairs = [(axis, place) for axis, extent in enumerate(grid) for place in sorted(places) if place < extent]
-    chosen = set()
-    for axis, place in (pairs[index] for index in random.permutation(len(pairs))[:most]):
-        at = [int(random.integers(0, extent)) for extent in grid]
-        at[axis] = place
-        chosen.add(at[0] + x * (at[1] + y * at[2]))
-    return tuple(sorted(chosen))
+    some = (pairs[index] for index in random.permutation(len(pairs))[:most])
+    return tuple(sorted({_block_at(grid, axis, place, random) for axis, place in some}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +140,12 @@ def _on_faces(grid: Grid, random: np.random.Generator) -> set[int]:
         if extent <= 2 or prod(grid) == extent:
             continue
         for _ in range(2):
-            place = [int(random.integers(0, other)) for other in grid]
-            place[axis] = extent - 1
-            chosen.add(place[0] + grid[0] * (place[1] + grid[1] * place[2]))
+            chosen.add(_block_at(grid, axis, extent - 1, random))
     return chosen
+
+
+def _block_at(grid: Grid, axis: int, place: int, random: np.random.Generator) -> int:
+    """A block with this place along an axis, anywhere along the others."""
+    at = [int(random.integers(0, extent)) for extent in grid]
+    at[axis] = place
+    return at[0] + grid[0] * (at[1] + grid[1] * at[2])

@@ -61,9 +61,9 @@ class Ledger:
         """What to note where code of some source lines was compiled that no verified run has reached; else empty."""
         there, reached = set[int](), set[int]()
         for artifact in self.builds.artifacts:
-            module = load_ptx(artifact.ptx).module
+            code, module = self._code(artifact), load_ptx(artifact.ptx).module
             for kernel, name in artifact.entries.items():
-                code, entry = self._code(artifact), module.entry(name)
+                entry = module.entry(name)
                 for index, block in enumerate(entry.blocks):
                     lines = {instr.line for instr in entry.instructions[block.start : block.stop]} - {0}
                     there |= lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TypeVar
@@ -103,30 +103,30 @@ class Trials:
         """Run verify workloads, and minted ones that are bench-sized, on values that the code names: a Failure, or how
         many runs that were.
         """
-        numbers, count = self.builds.numbers, 0
-        for found in chain(
-            named_at(self.task, workloads, cheap, numbers, self.seed),
-            named_at_size(self.task, minted, numbers, self.seed),
-        ):
-            failure = self._run(*found, schedules=1)
-            if failure is not None:
-                return failure
-            count += 1
-        return count
+        numbers = self.builds.numbers
+        verified = named_at(self.task, workloads, cheap, numbers, self.seed)
+        sized = named_at_size(self.task, minted, numbers, self.seed)
+        return self._run_each(chain(verified, sized), schedules=1)
 
     def run_amplitudes(self, workloads: Sequence[Workload]) -> Outcome | int:
         """Run one of the workloads, the first that allows some, with its inputs at other amplitudes: a Failure, or at
         how many.
         """
-        first, count = self.seed % len(workloads), 0
+        first = self.seed % len(workloads)
         for workload in (*workloads[first:], *workloads[:first]):
-            for found in at_amplitudes(self.task, workload, self.seed):
-                failure = self._run(*found)
-                if failure is not None:
-                    return failure
-                count += 1
-            if count:
-                break
+            found = self._run_each(at_amplitudes(self.task, workload, self.seed))
+            if found:
+                return found
+        return 0
+
+    def _run_each(self, runs: Iterable[tuple[Workload, Inputs]], schedules: int = SCHEDULES) -> Outcome | int:
+        """The first Failure, or how many there were."""
+        count = 0
+        for found in runs:
+            failure = self._run(*found, schedules)
+            if failure is not None:
+                return failure
+            count += 1
         return count
 
     def _run(self, workload: Workload, inputs: Inputs, schedules: int = SCHEDULES) -> Outcome | None:

@@ -115,7 +115,7 @@ ALTERATIONS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
 
 def cheaper(task: Task, workloads: Sequence[Workload]) -> list[Workload]:
     """The cheaper half of them and the one in the middle, the cheapest first."""
-    return sorted(workloads, key=lambda item: task.cost(dims_of(task, item)).work)[: (len(workloads) + 1) // 2]
+    return sorted(workloads, key=lambda item: work_of(task, item))[: (len(workloads) + 1) // 2]
 
 
 def ways(
@@ -131,7 +131,7 @@ def ways(
     """
     draw = random.Random(f"altered {seed}")  # noqa: S311 - seeded on purpose
     cheap = _with_small(task, workloads, cheap)
-    many = max(LEAST, int(WORK / max([1.0, *(_work(task, item) for item in cheap)])))
+    many = max(LEAST, int(WORK / max([1.0, *(work_of(task, item) for item in cheap)])))
     first, rest = list[Pair](), list[Pair]()
     places = places_of(task, workloads, cheap, seed)
     for name, (_, inputs) in places.items():
@@ -173,12 +173,13 @@ def places_of(
     return found
 
 
-def _work(task: Task, workload: Workload) -> float:
+def work_of(task: Task, workload: Workload) -> float:
+    """Operations and bytes."""
     return task.cost(dims_of(task, workload)).work
 
 
 def _with_small(task: Task, workloads: Sequence[Workload], cheap: Sequence[Workload]) -> list[Workload]:
-    return [item for item in workloads if item in cheap or _work(task, item) <= SMALL]
+    return [item for item in workloads if item in cheap or work_of(task, item) <= SMALL]
 
 
 def _is_finite(task: Task, workload: Workload, inputs: Inputs) -> bool:
@@ -261,12 +262,11 @@ def _changed(
     if kind is Kind.FREE and alteration in ALTERATIONS:
         return fitted(ALTERATIONS[alteration](widened(tensor), draw), tensor)
     if kind is Kind.ONE_SIGN and alteration in ONE_SIGN:
-        values = widened(tensor)
         seen = Range.drawn(task, name, tensor, task.verify, seed)
-        magnitudes = ONE_SIGN[alteration](np.abs(values), draw, seen)
+        magnitudes = ONE_SIGN[alteration](np.abs(widened(tensor)), draw, seen)
         if alteration.startswith("ones") and not seen.low <= 1.0 <= seen.high:
             return None
-        return fitted(np.sign(values) * np.clip(magnitudes, seen.low, seen.high), tensor)
+        return within(seen, magnitudes, tensor)
     before = tensor.array.astype(np.int64)
     if kind is Kind.BITS and alteration in BITS:
         after = BITS[alteration](before, draw)
@@ -274,7 +274,17 @@ def _changed(
         after = CODES[alteration](before, draw, partial(codes_drawn, task, name, tensor, workload, seed))
     else:
         return None
-    return HostTensor(tensor.dtype, tensor.shape, np.ascontiguousarray(after.astype(tensor.array.dtype)))
+    return as_stored(after, tensor)
+
+
+def as_stored(values: NDArray[Any], tensor: HostTensor) -> HostTensor:
+    """Whole numbers in an input's dtype; what does not fit is cut off."""
+    return HostTensor(tensor.dtype, tensor.shape, np.ascontiguousarray(values.astype(tensor.array.dtype)))
+
+
+def within(seen: Range, magnitudes: Floats, tensor: HostTensor) -> HostTensor:
+    """Magnitudes in an input of one sign, no further than what is drawn."""
+    return fitted(np.sign(widened(tensor)) * np.clip(magnitudes, seen.low, seen.high), tensor)
 
 
 def fitted(values: Floats, tensor: HostTensor) -> HostTensor:

@@ -12,10 +12,9 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, zip_longest
 
-from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
-from warpsmith.sandbox.verify.altered import ALTERATIONS, RULES, Pair, altered
+from warpsmith.sandbox.verify.altered import ALTERATIONS, RULES, Inputs, Pair, altered, work_of
 from warpsmith.sandbox.verify.by_turns import BY_TURNS, KINDS, rows_of
 from warpsmith.sandbox.verify.hidden import BENCH_SIZED
 from warpsmith.sandbox.verify.kinds import Kind, kind_of
@@ -39,14 +38,23 @@ def altered_at_size(
     """What an evaluation of this seed runs: minted workloads that are bench-sized, each some times, with an input
     altered that can be judged so. Which one, and what it and all inputs are then.
     """
-    sized = [item for item in minted if item.name.startswith(BENCH_SIZED)]
-    for workload, inputs, ways in ways_at_size(task, sized, seed):
-        work = task.cost(dims_of(task, workload)).work + AN_ELEMENT * sum(item.array.size for item in inputs.values())
-        many = min(MOST, max(LEAST, int(WORK / work)))
+    for workload, inputs, ways in ways_at_size(task, bench_sized(minted), seed):
+        many = affordable(task, workload, inputs, LEAST)
         # Judging takes time as well: where little can be judged, not everything is tried.
         tried = ((pair, altered(task, workload, inputs, pair, seed, turn)) for pair, turn in ways)
         posed = ((pair, run) for pair, run in islice(tried, max(many, len(inputs))) if run is not None)
         yield from islice(posed, many)
+
+
+def bench_sized(minted: Sequence[Workload]) -> list[Workload]:
+    """Those of minted workloads that have a bench size."""
+    return [item for item in minted if item.name.startswith(BENCH_SIZED)]
+
+
+def affordable(task: Task, workload: Workload, inputs: Inputs, least: int) -> int:
+    """Runs of the workload that cost WORK together; at least so many, at most MOST."""
+    work = work_of(task, workload) + AN_ELEMENT * sum(item.array.size for item in inputs.values())
+    return min(MOST, max(least, int(WORK / work)))
 
 
 def ways_at_size(

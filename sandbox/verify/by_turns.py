@@ -27,9 +27,14 @@ def _powers(rows: Floats) -> Floats:
     return powers
 
 
-def _alone(rows: Floats, draw: np.random.Generator) -> Floats:
-    places = draw.integers(rows.shape[1], size=(len(rows), 1))
-    return np.where(np.arange(rows.shape[1]) == places, rows, 0.0)
+def one_place(rows: Floats, draw: np.random.Generator) -> NDArray[np.bool_]:
+    """A mask of one place in every row."""
+    return np.asarray(np.arange(rows.shape[1]) == draw.integers(rows.shape[1], size=(len(rows), 1)))
+
+
+def alone(rows: Floats, draw: np.random.Generator) -> Floats:
+    """One element of every row, among zeros."""
+    return np.where(one_place(rows, draw), rows, 0.0)
 
 
 def _one_value(rows: Floats, draw: np.random.Generator) -> Floats:
@@ -64,8 +69,8 @@ KINDS: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
     "of whole numbers": lambda rows, draw: _whole(rows),
     "of powers of two": lambda rows, draw: _powers(rows),
     "nine zeros in ten": lambda rows, draw: np.where(draw.random(rows.shape) < 0.9, 0.0, rows),
-    "a single value": _alone,
-    "with one outlier": lambda rows, draw: rows + 15.0 * _alone(rows, draw),
+    "a single value": alone,
+    "with one outlier": lambda rows, draw: rows + 15.0 * alone(rows, draw),
     "faint": lambda rows, draw: rows * 2.0**-8,
     LOUD: lambda rows, draw: rows * 2.0**6,
     "a half that repeats": lambda rows, draw: _repeated(rows),

@@ -239,6 +239,7 @@ class Minter:
         return [item for item in _distinct(iter(bases)) if item.dims != bench.dims]
 
     def free(self) -> tuple[str, ...]:
+        """Dimensions that may have any size."""
         return tuple(name for name in self.task.dims if name not in self.task.fixed)
 
     def shrunk(self, bench: Workload, kept: Sequence[str], factor: float = COST_FACTOR) -> list[Workload]:
@@ -316,6 +317,7 @@ class Minter:
         return [item for item in bases if self._cost(item) is not None and self.admits(item)]
 
     def changed(self, base: Workload, dimension: str, *options: int) -> Workload | None:
+        """The workload with the first of these sizes that the task and the kernel allow and that is cheap."""
         for size in options:
             workload = replace(base, dims={**base.dims, dimension: size})
             cost = self._cost(workload)

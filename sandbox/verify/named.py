@@ -16,13 +16,22 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Task, Workload
 from warpsmith.core.tensor import HostTensor
 from warpsmith.sandbox.analysis.numbers import Numbers
-from warpsmith.sandbox.verify.altered import SMALL, Floats, Inputs, fitted, judgeable, places_of
-from warpsmith.sandbox.verify.at_size import AN_ELEMENT, MOST, WORK
-from warpsmith.sandbox.verify.hidden import BENCH_SIZED
+from warpsmith.sandbox.verify.altered import (
+    SMALL,
+    Floats,
+    Inputs,
+    as_stored,
+    fitted,
+    judgeable,
+    places_of,
+    within,
+    work_of,
+)
+from warpsmith.sandbox.verify.at_size import affordable, bench_sized
+from warpsmith.sandbox.verify.by_turns import alone, one_place
 from warpsmith.sandbox.verify.kinds import Kind, Range, codes_drawn, kind_of
 from warpsmith.tasks.convert import widened
 from warpsmith.tasks.sample import make_inputs
@@ -51,7 +60,7 @@ def named_at(
     """
     for name, (workload, inputs) in places_of(task, workloads, cheap, seed).items():
         planting = _Planting(task, workload, inputs, name, numbers, seed)
-        if task.cost(dims_of(task, workload)).work <= SMALL:
+        if work_of(task, workload) <= SMALL:
             for others in OTHERS:
                 yield from chain(planting.literals(others), planting.rest(others))
         else:
@@ -61,13 +70,12 @@ def named_at(
 def named_at_size(task: Task, minted: Sequence[Workload], numbers: Numbers, seed: int) -> Iterator[Run]:
     """The same at minted workloads that are bench-sized: one run each, or some while they cost little."""
     draw = random.Random(f"named {seed}")  # noqa: S311 - seeded on purpose
-    for workload in (item for item in minted if item.name.startswith(BENCH_SIZED)):
+    for workload in bench_sized(minted):
         inputs = make_inputs(task, workload, seed)
-        work = task.cost(dims_of(task, workload)).work + AN_ELEMENT * sum(item.array.size for item in inputs.values())
         names = draw.sample([*inputs], len(inputs))
         plantings = [_Planting(task, workload, inputs, name, numbers, seed) for name in names]
         runs = chain.from_iterable([*(item.literals() for item in plantings), *(item.rest() for item in plantings)])
-        yield from islice(runs, min(MOST, max(1, int(WORK / work))))
+        yield from islice(runs, affordable(task, workload, inputs, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,7 @@ class _Planting:
         inside = band[(band >= seen.low) & (band <= seen.high)]
         if inside.size:
             strewn = np.where(draw.random(values.shape) < SHARE, _drawn(inside, values.shape, draw), np.abs(values))
-            yield fitted(np.sign(values) * np.clip(strewn, seen.low, seen.high), self._tensor)
+            yield within(seen, strewn, self._tensor)
 
     def _words(self, draw: np.random.Generator) -> Iterator[HostTensor]:
         """Whole numbers in some of its elements, all at once."""
@@ -152,16 +160,16 @@ class _Planting:
         kind = kind_of(self.task, self.name, tensor)
         if kind not in (Kind.BITS, Kind.CODES):
             return
-        words = _as_stored(self.numbers, tensor)
+        words = _words_of(self.numbers, tensor)
         if kind is Kind.CODES:
             codes = codes_drawn(self.task, self.name, tensor, self.workload, self.seed)
             words = words[(words >= codes[0]) & (words <= codes[-1])]
         if words.size:
             strewn = np.where(draw.random(tensor.shape) < SHARE, draw.choice(words, tensor.shape), tensor.array)
-            yield HostTensor(tensor.dtype, tensor.shape, np.ascontiguousarray(strewn.astype(tensor.array.dtype)))
+            yield as_stored(strewn, tensor)
 
 
-def _as_stored(numbers: Numbers, tensor: HostTensor) -> NDArray[np.int64]:
+def _words_of(numbers: Numbers, tensor: HostTensor) -> NDArray[np.int64]:
     """The whole numbers as the input's dtype holds them."""
     unsigned = np.array(sorted(numbers.words), np.uint64).astype(f"u{tensor.dtype.itemsize}")
     return np.unique(unsigned.view(tensor.array.dtype).astype(np.int64))
@@ -176,16 +184,11 @@ def _drawn(magnitudes: Floats, shape: tuple[int, ...], draw: np.random.Generator
     return drawn
 
 
-def _alone(rows: Floats, draw: np.random.Generator) -> NDArray[np.bool_]:
-    """One place in every row."""
-    return np.asarray(np.arange(rows.shape[1]) == draw.integers(rows.shape[1], size=(len(rows), 1)))
-
-
 Rows = Callable[[Floats, Floats, np.random.Generator], Floats]
 _ROWS: Sequence[Rows] = (
     lambda rows, named, draw: np.where(draw.random(rows.shape) < SHARE, named, rows),
-    lambda rows, named, draw: np.where(_alone(rows, draw), named, rows),
-    lambda rows, named, draw: np.where(_alone(rows, draw), named, 0.0),
+    lambda rows, named, draw: np.where(one_place(rows, draw), named, rows),
+    lambda rows, named, draw: alone(named, draw),
     lambda rows, named, draw: np.broadcast_to(named[:, :1], rows.shape),
 )
 """What becomes of every fourth row: some elements are numbers, one, one that is all there is, all."""

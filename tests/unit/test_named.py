@@ -16,43 +16,28 @@ from warpsmith.sandbox.verify.named import NAMED, named_at, named_at_size
 from warpsmith.tasks import Cost, Output, Task, Tensor, Workload
 from warpsmith.tasks.convert import widened
 
+from . import picked
 
-def shifted(x: torch.Tensor, b: torch.Tensor, gate: torch.Tensor, bits: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    low = (bits & 15).to(x.dtype)
-    return (x * gate + b + low)[at.long()]
+
+def masked(x: torch.Tensor, bits: torch.Tensor, **others: torch.Tensor) -> torch.Tensor:
+    return picked.picked(x, **others) + (bits & 15).to(x.dtype)
 
 
 def normal(dims: Mapping[str, int], generator: torch.Generator) -> dict[str, torch.Tensor]:
-    M, N = dims["M"], dims["N"]
-    return {
-        "x": torch.randn(M, N, generator=generator),
-        "b": torch.randn(N, generator=generator),
-        "gate": torch.rand(N, generator=generator) + 0.5,
-        "bits": torch.randint(-(2**31), 2**31, (M, N), generator=generator, dtype=torch.int64).int(),
-        "at": torch.randint(0, M, (M,), generator=generator).int(),
-    }
+    shape = dims["M"], dims["N"]
+    words = torch.randint(-(2**31), 2**31, shape, generator=generator, dtype=torch.int64)
+    return {**picked.normal(dims, generator), "bits": words.int()}
 
 
 AT = Workload("small", {"M": 24, "N": 64}, "normal")
 SIZED = (Workload("bench-sized M", {"M": 40, "N": 64}, "normal"), Workload("hidden: M", {"M": 30, "N": 64}, "normal"))
-TASK = Task(
-    name="shifted",
-    family="tests",
-    summary="rows that are picked, scaled and shifted",
-    dims=("M", "N"),
-    inputs=(
-        Tensor("x", ("M", "N"), "float32"),
-        Tensor("b", ("N",), "float32"),
-        Tensor("gate", ("N",), "float32"),
-        Tensor("bits", ("M", "N"), "int32"),
-        Tensor("at", ("M",), "int32"),
-    ),
-    outputs=(Output("y", ("M", "N"), "float32"),),
-    reference=shifted,
+TASK = replace(
+    picked.TASK,
+    inputs=(*picked.TASK.inputs, Tensor("bits", ("M", "N"), "int32")),
+    reference=masked,
     make_inputs={"normal": normal},
     verify=(AT,),
     bench=(replace(AT, name="large"),),
-    cost=lambda dims: Cost(flops=dims["M"] * dims["N"], bytes=8 * dims["M"] * dims["N"], unit="fp32"),
 )
 NUMBERS = Numbers(floats=frozenset({0.75, 42.0}), words=frozenset({0xBADF00D}))
 
@@ -69,22 +54,22 @@ def holds(tensor: HostTensor, number: float) -> bool:
 
 def test_every_input_that_may_hold_them_does_and_indices_do_not() -> None:
     found = {name.partition(" ")[0]: given for name, given in runs().items() if "other" not in name}
-    assert {"x", "b", "gate", "bits"} == {*found}
+    assert {"x", "shift", "scale", "bits"} == {*found}
     assert holds(found["x"]["x"], 42.0)
-    assert holds(found["b"]["b"], 42.0)
+    assert holds(found["shift"]["shift"], 42.0)
     assert (found["bits"]["bits"].array == 0xBADF00D).any()
 
 
 def test_an_input_of_one_sign_stays_within_what_is_drawn() -> None:
-    gate = widened(runs()[f"gate with {NAMED}"]["gate"])
-    assert (gate == 0.75).any()
-    assert 0.5 <= gate.min() <= gate.max() <= 1.5
+    scale = widened(runs()[f"scale with {NAMED}"]["scale"])
+    assert (scale == 0.75).any()
+    assert 0.5 <= scale.min() <= scale.max() <= 1.5
 
 
 def test_other_inputs_are_zeros_then_ones_where_a_result_may_be_what_is_compared() -> None:
     found = runs()
-    assert not widened(found[f"x with {NAMED}, other inputs zeros"]["b"]).any()
-    assert (widened(found[f"x with {NAMED}, other inputs ones"]["b"]) == 1).all()
+    assert not widened(found[f"x with {NAMED}, other inputs zeros"]["shift"]).any()
+    assert (widened(found[f"x with {NAMED}, other inputs ones"]["shift"]) == 1).all()
     dear = replace(TASK, cost=lambda dims: Cost(flops=2 * SMALL, bytes=8, unit="fp32"))
     assert not [name for name in runs(dear) if "other" in name]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from warpsmith.core.kernel_file import parse_kernel_file
-from warpsmith.sandbox.analysis.sizes import Sizes
+from warpsmith.sandbox.analysis.sizes import Sizes, compared_with_sizes
 from warpsmith.sandbox.emulator.ptx.module import parse_module
 
 CUDA = """// /// kernel
@@ -49,7 +49,8 @@ def of_source(body: str = "", plan: str = "", before: str = "") -> Sizes:
 
 def of_code(body: str) -> frozenset[int]:
     entry = parse_module(f"{HEAD}{body}\nret;\n}}\n").entry("k")
-    return Sizes.of(parse_kernel_file(CUDA.format(plan="", body="", before="")), [entry]).compared
+    kernel = parse_kernel_file(CUDA.format(plan="", body="", before=""))
+    return Sizes.of(kernel, compared_with_sizes(entry)).compared
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import struct
 from warpsmith.sandbox.emulator.program import Symbol
 from warpsmith.sandbox.emulator.ptx.layout import MAX_WINDOW, align_up
 from warpsmith.sandbox.emulator.ptx.lexer import STRING, WORD, Cursor
-from warpsmith.sandbox.emulator.ptx.literals import constant, expression, signed
+from warpsmith.sandbox.emulator.ptx.literals import constant, expression, floating, signed
 
 MAX_INITIALISER = 16 << 20
 MAX_NESTING = 16
@@ -64,18 +64,11 @@ class Initialiser:
             if self._type == "f64":
                 return struct.pack("<d", signed(value))
             return value.bits.to_bytes(8, "little").ljust(self._element, b"\0")[: self._element]
-        number: float = struct.unpack(
-            *(
-                ("<f", value.bits.to_bytes(4, "little"))
-                if value.type == "f32"
-                else ("<d", value.bits.to_bytes(8, "little"))
-            )
-        )[0]
         form = {"f32": "<f", "f64": "<d", "f16": "<e"}.get(self._type)
         if form is None:
             raise cursor.error(f"a floating-point literal cannot initialise .{self._type}", cursor.at - 1)
         try:
-            return struct.pack(form, number)
+            return struct.pack(form, floating(value))
         except OverflowError:
             raise cursor.error(f"the literal does not fit .{self._type}", cursor.at - 1) from None
 

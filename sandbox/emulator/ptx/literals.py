@@ -102,6 +102,13 @@ def _whole(cursor: Cursor, value: Immediate) -> int:
     return value.bits
 
 
+def floating(value: Immediate) -> float:
+    """The number a floating-point literal means."""
+    form, size = ("<f", 4) if value.type == "f32" else ("<d", 8)
+    (number,) = struct.unpack(form, value.bits.to_bytes(8, "little")[:size])
+    return float(number)
+
+
 def signed(value: Immediate) -> int:
     """The number an integer literal means, as C would print it."""
     return value.bits - (1 << 64) if value.type == "s64" and value.bits >> 63 else value.bits
