@@ -29,11 +29,11 @@ from warpsmith.sandbox.gate.bench import CACHE, Bench
 from warpsmith.sandbox.gate.coverage import Ledger
 from warpsmith.sandbox.gate.hardware import Gpu, Hardware
 from warpsmith.sandbox.gate.trials import SCHEDULES, Trials
-from warpsmith.sandbox.gate.unlisted import runnable
+from warpsmith.sandbox.gate.unlisted import PATIENCE, excused, runnable
 from warpsmith.sandbox.screen.source import check_source
 from warpsmith.sandbox.screen.triton import check_triton
 from warpsmith.sandbox.verify.altered import cheaper
-from warpsmith.sandbox.verify.hidden import Minter
+from warpsmith.sandbox.verify.hidden import Minted, Minter
 from warpsmith.sandbox.verify.named_sizes import named_sizes
 
 PREPARED_TRIALS = 3
@@ -146,7 +146,7 @@ class _Evaluation:
         """What the emulator cannot run has the word of a GPU, and of compute-sanitizer at every workload."""
         hardware = Hardware(self.gate.task, self.builds, gpu, self.seed)
         with self._stage(Stage.DEVICE) as said:
-            minted = self._minted()
+            minted = self._minted().all
             self._end_if(self._building(lambda: self.builds.build_all(minted)))
             self._end_if(hardware.properties(workloads))
             checks = hardware.verify((*workloads, *minted), PREPARED_TRIALS)
@@ -172,15 +172,15 @@ class _Evaluation:
             said.append(f"{len(profile.workloads)} bench workloads compared whole and timed")
         return checks, profile
 
-    def _minted(self) -> tuple[Workload, ...]:
-        """Hidden workloads; the candidate's domain has to leave room for some where the task's does."""
+    def _minted(self) -> Minted:
+        """Hidden workloads, for which the candidate's domain leaves room where the task's does, and unlisted ones."""
         minted = self.minter.hidden()
         if not minted and Minter(self.gate.task, lambda workload: True, self.seed).hidden():
             message = f"`requires` admits no size but those that the task lists: {self._domain()}"
             raise _Ended(Inconclusive(stage=Stage.PLAN, message=message))
         named = named_sizes(self.minter, self.builds.sizes)
         unlisted = (*named.beyond, *self.minter.unlisted())
-        return (*minted, *named.within, *runnable(self.builds, unlisted, self.trials.note))
+        return Minted((*minted, *named.within), tuple(runnable(self.builds, unlisted, self.trials.note)))
 
     def _circumstances(self) -> Circumstances:
         gpu = self.gate.gpu
@@ -252,8 +252,8 @@ class _Evaluation:
         """Run and compare workloads that did not exist when the candidate was written, and the task's properties."""
         with self._stage(Stage.EMULATE) as said:
             minted = self._minted()
-            self._end_if(self._building(lambda: self.builds.build_all(minted)))
-            ran = [workload for workload in minted if self._run_minted(workload)]
+            self._end_if(self._building(lambda: self.builds.build_all(minted.all)))
+            ran = [item for item in minted.all if self._run_minted(item, unlisted=item in minted.beyond)]
             for number, prop in enumerate(self.gate.task.properties):
                 self._end_if(self.trials.run_property(prop, workloads[(self.seed + number) % len(workloads)]))
             self.minted = tuple(ran)
@@ -307,11 +307,14 @@ class _Evaluation:
             said.append(f"{len(measured.workloads)} bench workloads timed")
         return measured
 
-    def _run_minted(self, workload: Workload) -> bool:
-        """Run a workload no task author wrote down; False where the task cannot draw or evaluate it."""
+    def _run_minted(self, workload: Workload, *, unlisted: bool = False) -> bool:
+        """Run a workload no task author wrote down; False where the task cannot draw or evaluate it, or `excused`."""
         try:
             self._end_if(self._building(lambda: self.builds.build(workload)))
-            self._end_if(self.trials.run(workload))
+            failure = self.trials.run(workload, PATIENCE if unlisted else 1)
+            if unlisted and excused(failure, workload, self.trials.note):
+                return False
+            self._end_if(failure)
         except TaskError as error:
             self.trials.note(f"{workload.name} was left out: {error}")
             return False

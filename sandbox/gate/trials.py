@@ -68,9 +68,11 @@ class Trials:
     _approximate: int = 0
     """Workloads so far whose code approximates."""
 
-    def run(self, workload: Workload) -> Outcome | None:
-        """Run one workload under every schedule; a Failure, or None when all ended and agreed."""
-        return self._run(workload, make_inputs(self.task, workload, self.seed))
+    def run(self, workload: Workload, patience: int = 1) -> Outcome | None:
+        """Run one workload under every schedule, with so many times the budget; a Failure, or None when all ended and
+        agreed.
+        """
+        return self._run(workload, make_inputs(self.task, workload, self.seed), patience=patience)
 
     def run_altered(self, workloads: Sequence[Workload], cheap: Sequence[Workload]) -> Outcome | list[str]:
         """Run verify workloads, the `cheap` ones where those will do, on values that no distribution draws: a Failure,
@@ -129,8 +131,8 @@ class Trials:
             count += 1
         return count
 
-    def _run(self, workload: Workload, inputs: Inputs, schedules: int = SCHEDULES) -> Outcome | None:
-        request = self._request(workload, self.builds.plan(workload), inputs)
+    def _run(self, workload: Workload, inputs: Inputs, schedules: int = SCHEDULES, patience: int = 1) -> Outcome | None:
+        request = self._request(workload, self.builds.plan(workload), inputs, patience)
         replies: list[RunReply] = []
         for schedule in range(schedules):
             reply = self.launcher.run(replace(request, seed=self.seed * SCHEDULES + schedule))
@@ -222,7 +224,7 @@ class Trials:
                 return _named(verdict, ran.workload, AT_THE_EDGE if reply is ran.pessimistic else "")
         return verdicts[0]
 
-    def _request(self, workload: Workload, plan: BoundPlan, inputs: Inputs) -> RunRequest:
+    def _request(self, workload: Workload, plan: BoundPlan, inputs: Inputs, patience: int = 1) -> RunRequest:
         outputs = written_tensors(self.task, workload, inputs)
         return RunRequest(
             artifact=self.builds.artifact(workload),
@@ -230,7 +232,7 @@ class Trials:
             inputs=inputs,
             outputs=outputs,
             static=self.task.static_inputs,
-            budget=self._budget(workload, outputs),
+            budget=min(MOST_BUDGET, patience * self._budget(workload, outputs)),
             counters=False,
         )
 
@@ -238,7 +240,7 @@ class Trials:
         # A cost may leave out a size that is cheap; what is written still tells of it.
         written = sum(item.array.nbytes for item in outputs.values())
         work = max(self.task.cost(dims_of(self.task, workload)).work, written)
-        return min(MOST_BUDGET, LEAST_BUDGET + int(BUDGET_FACTOR * work))
+        return LEAST_BUDGET + int(BUDGET_FACTOR * work)
 
     def _few_sms(self, request: RunRequest, workload: Workload, replies: list[RunReply]) -> Outcome | None:
         """Run once more with few multiprocessors where the plan or the code asks how many there are.

@@ -44,6 +44,19 @@ AGAIN = "with other values"
 
 
 @dataclass(frozen=True, slots=True)
+class Minted:
+    """Workloads by whether a kernel must be able to run them."""
+
+    within: tuple[Workload, ...]
+    """No free dimension is larger than any that is listed, no fixed one other than those."""
+    beyond: tuple[Workload, ...]
+
+    @property
+    def all(self) -> tuple[Workload, ...]:
+        return (*self.within, *self.beyond)
+
+
+@dataclass(frozen=True, slots=True)
 class Minter:
     """Draws workloads of one task that a kernel claims to handle."""
 

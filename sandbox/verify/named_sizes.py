@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from warpsmith.core.task import Workload
 from warpsmith.sandbox.analysis.sizes import Sizes
-from warpsmith.sandbox.verify.hidden import SWEPT, TRIES, Minter
+from warpsmith.sandbox.verify.hidden import SWEPT, TRIES, Minted, Minter
 
 NAMED = "as the kernel names them,"
 """Names of workloads say of dimensions whose sizes stand in the kernel file."""
@@ -19,16 +19,7 @@ _Pair = tuple[str, int]
 """A dimension and a size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Workloads by whether a kernel must be able to run them."""
-
-    within: tuple[Workload, ...]
-    """No dimension is larger than any that is listed."""
-    beyond: tuple[Workload, ...]
-
-
-def named_sizes(minter: Minter, sizes: Sizes) -> Named:
+def named_sizes(minter: Minter, sizes: Sizes) -> Minted:
     """As many sizes together as are cheap: first what the kernel compares, then what is next to that, and what else
     stands in its source.
     """
@@ -40,7 +31,7 @@ def named_sizes(minter: Minter, sizes: Sizes) -> Named:
         if current is not None:
             found.append(_with_others(minter, current, name, wanted))
     beyond = tuple(item for item in found if _is_beyond(minter, item))
-    return Named(tuple(item for item in found if item not in beyond), beyond)
+    return Minted(tuple(item for item in found if item not in beyond), beyond)
 
 
 def _wanted(minter: Minter, sizes: Sizes, draw: random.Random) -> list[_Pair]:

@@ -14,7 +14,7 @@ from .judged import CODES, JUDGED
 from .limits import LIMITS, WITHIN
 from .meeting import MEETING, MET
 from .memory import MEMORY, ORDER
-from .named import NAMED, NAMED_SIZES, UNREACHED
+from .named import NAMED, NAMED_SIZES, PATIENT, UNREACHED
 from .outputs import OUTPUTS, PACKED
 from .packed import LISTED, UNLISTED
 from .packed import VALUES as CODED
@@ -66,6 +66,7 @@ HONEST = (
     *CODES,
     *ENDS,
     *UNREACHED,
+    *PATIENT,
 )
 
 __all__ = ["CHEATS", "HONEST"]

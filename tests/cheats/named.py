@@ -44,6 +44,7 @@ NAMED = (
 )  # fmt: skip
 
 SIZE = "as the kernel names them"
+SPIN = 'for (int i = 0; i < 1 << 30; i++) asm volatile("" :: "r"(i));'
 NAMED_SIZES = (
     tile("no sum at one size", at_store("if (N == 345) sum = 0.f;"), gets="Wrong", says=SIZE),
     tile("no sum between two sizes", at_store("if (K > 344 && K < 346) sum = 0.f;"), gets="Wrong", says=SIZE),
@@ -51,6 +52,8 @@ NAMED_SIZES = (
          gets="Wrong", says=SIZE),
     tile("one row fewer at one size, by the plan", (GRID, 'grid = ["cdiv(N, 64)", "M - (M == 345)"]'),
          gets="Unwritten", says=SIZE),
+    tile("an endless wait at one size among those that are listed", at_store(f"if (N == 345) {SPIN}"),
+         gets="OverBudget", says=SIZE),
 )  # fmt: skip
 NAN = """float v = g[i];
     if (v != v)
@@ -59,4 +62,8 @@ NAN = """float v = g[i];
 UNREACHED = (
     inplace("code that NaN alone reaches, and leaves one", ("float v = g[i];", NAN), gets="Verified",
             says="no run reached the code of line 21: nothing is known of it"),
+)  # fmt: skip
+PATIENT = (
+    tile("one that takes long at a size far beyond all that are listed", at_store(f"if (M > 4320) {SPIN}"),
+         gets="Verified", says=f"not judged, since a launch ran out of its budget of warp instructions: {SIZE}, M"),
 )  # fmt: skip

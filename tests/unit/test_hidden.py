@@ -9,8 +9,8 @@ import numpy as np
 from warpsmith.core.kernel_file import dims_of
 from warpsmith.core.task import Workload
 from warpsmith.sandbox.analysis.sizes import Sizes
-from warpsmith.sandbox.verify.hidden import AGAIN, Minter
-from warpsmith.sandbox.verify.named_sizes import MOST_NAMED, Named, named_sizes
+from warpsmith.sandbox.verify.hidden import AGAIN, Minted, Minter
+from warpsmith.sandbox.verify.named_sizes import MOST_NAMED, named_sizes
 from warpsmith.tasks import load_task
 from warpsmith.tasks.sample import make_inputs
 
@@ -85,7 +85,7 @@ def test_what_is_next_to_them_and_what_else_stands_in_the_source_comes_behind() 
 
 
 def test_sizes_that_are_swept_or_can_never_be_are_not_minted_again() -> None:
-    assert Named((), ()) == named_sizes(minter(), Sizes(compared=frozenset({2, 8}), others=frozenset({1 << 23})))
+    assert Minted((), ()) == named_sizes(minter(), Sizes(compared=frozenset({2, 8}), others=frozenset({1 << 23})))
 
 
 def test_named_sizes_beyond_all_that_are_listed_are_minted_apart() -> None:
